@@ -1,0 +1,92 @@
+//! What a backend of the archive must do. All of it may block; [`super::Archive`] gives each
+//! driver a thread of its own.
+
+use crate::error::{Error, Result};
+use crate::types::{
+    ContentTopic, MessageHash, Origin, Page, PubsubTopic, Query, StoredMessage, SyncId, TimeRange,
+    Timestamp,
+};
+
+/// What became of one message of a put.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PutOutcome {
+    /// It is new, and committed.
+    Stored,
+    /// It was there already, and committed. Not an error.
+    Duplicate,
+    /// The rules refuse it; the rest of its batch is not touched by that.
+    Refused(Error),
+}
+
+/// What sync needs to know of a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IndexEntry {
+    /// Timestamp and hash.
+    pub id: SyncId,
+    /// Where it was published.
+    pub pubsub_topic: PubsubTopic,
+    /// What it is filed under.
+    pub content_topic: ContentTopic,
+}
+
+/// Which [`IndexEntry`]s to read, in ascending order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IndexQuery {
+    /// Sent in this half-open span.
+    pub time: TimeRange,
+    /// Only of these pubsub topics; empty means all.
+    pub pubsub_topics: Vec<PubsubTopic>,
+    /// Only of these content topics; empty means all.
+    pub content_topics: Vec<ContentTopic>,
+    /// Only after this one.
+    pub after: Option<SyncId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Figures of an archive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stats {
+    /// Messages held.
+    pub messages: u64,
+    /// Timestamp of the oldest, where there is one.
+    pub oldest: Option<Timestamp>,
+    /// Timestamp of the newest, where there is one.
+    pub newest: Option<Timestamp>,
+    /// Bytes on disk (0 for an archive in memory).
+    pub bytes_on_disk: u64,
+}
+
+/// One connection to a backend.
+pub trait Driver: Send {
+    /// Commits a batch in one transaction and tells for each message whether it is new. The
+    /// messages have passed the rules. On an error nothing of the batch is stored.
+    fn put(&mut self, batch: &[(StoredMessage, Origin)]) -> Result<Vec<bool>>;
+
+    /// One page. The query has passed the rules.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::CursorNotFound`] where the cursor names no message that is held.
+    fn query(&mut self, query: &Query) -> Result<Page>;
+
+    /// Those of the messages that are held, in the order asked for, each once.
+    fn get(&mut self, hashes: &[MessageHash]) -> Result<Vec<StoredMessage>>;
+
+    /// Those of the hashes that are not held, in the order asked for.
+    fn missing(&mut self, hashes: &[MessageHash]) -> Result<Vec<MessageHash>>;
+
+    /// One step of a walk over what sync needs, in ascending order of id.
+    fn index(&mut self, query: &IndexQuery) -> Result<Vec<IndexEntry>>;
+
+    /// Figures.
+    fn stats(&mut self) -> Result<Stats>;
+}
+
+/// A place that drivers can be opened on.
+pub trait Backend: Send + Sync + 'static {
+    /// The one driver that writes (and reads).
+    fn writer(&self) -> Result<Box<dyn Driver>>;
+
+    /// A driver that only reads, beside the writer; `None` where only the writer can read.
+    fn reader(&self) -> Result<Option<Box<dyn Driver>>>;
+}

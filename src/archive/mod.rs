@@ -1,0 +1,23 @@
+//! The Archive: the interface to the stored messages, and its backends.
+//!
+//! It knows nothing of peers, requests or protocols. [`Archive`] is what everybody uses: it owns
+//! the threads on which a [`Driver`] does its blocking work, commits puts in groups, and feeds
+//! subscribers with what was committed. A put is acknowledged after its own commit, never before.
+
+mod driver;
+mod feed;
+mod memory;
+mod pending;
+mod rules;
+mod service;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+pub use driver::{Backend, Driver, IndexEntry, IndexQuery, PutOutcome, Stats};
+pub use feed::{Feed, FeedEvent, FeedItem};
+pub use memory::MemoryBackend;
+pub use pending::Pending;
+pub use rules::{MAX_CONTENT_TOPICS, MAX_HASHES, Rules};
+pub use service::{Archive, ArchiveConfig};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Durability, SqliteBackend, SqliteConfig};

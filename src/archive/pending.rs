@@ -1,0 +1,51 @@
+//! The answer to a question put to the archive's threads: a future, or something to wait for.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures::channel::oneshot;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The answer that is on its way. Dropping it gives up on the answer; a put that was accepted is
+/// committed all the same.
+#[must_use = "nothing tells of a failure unless it is awaited or waited for"]
+pub struct Pending<T>(oneshot::Receiver<Result<T>>);
+
+/// The other end of a [`Pending`].
+pub(super) type Reply<T> = oneshot::Sender<Result<T>>;
+
+impl<T> Pending<T> {
+    pub(super) fn new() -> (Reply<T>, Self) {
+        let (reply, receiver) = oneshot::channel();
+        (reply, Pending(receiver))
+    }
+
+    /// An answer that is there at once.
+    pub(super) fn ready(result: Result<T>) -> Self {
+        let (reply, pending) = Pending::new();
+        let _ = reply.send(result);
+        pending
+    }
+
+    /// Blocks this thread until the answer is there. Not for async code: await it there.
+    ///
+    /// # Errors
+    /// Those of the question; [`ErrorKind::ArchiveClosed`] where the archive was closed meanwhile.
+    pub fn wait(self) -> Result<T> {
+        futures::executor::block_on(self)
+    }
+}
+
+impl<T> Future for Pending<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|answer| {
+            answer.unwrap_or_else(|_| {
+                Err(Error::new(ErrorKind::ArchiveClosed, "the archive was closed"))
+            })
+        })
+    }
+}

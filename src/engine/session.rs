@@ -1,0 +1,1 @@
+//! The coordinator of one session: reconciliation and transfer in one hand.

@@ -1,0 +1,8 @@
+//! Translation to other languages, and nothing else. The only place where `unsafe` lives.
+
+#![allow(unsafe_code)]
+
+#[cfg(feature = "ffi-c")]
+pub mod c;
+#[cfg(feature = "ffi-uniffi")]
+pub mod uniffi;

@@ -1,0 +1,23 @@
+//! wakustore: the Archive, Store queries and Sync of the Waku network.
+//!
+//! The layers, lowest first; each may use only those before it, and `tests/layers.rs` holds that:
+//! [`types`], [`wire`], [`archive`], [`store`], [`sync`], [`engine`], `node`, `runtime`, `ffi`.
+//! `docs/ARCHITECTURE.md` tells how data flows through them.
+
+#![deny(unsafe_code)]
+
+pub mod archive;
+pub mod engine;
+pub mod error;
+#[cfg(any(feature = "ffi-c", feature = "ffi-uniffi"))]
+pub mod ffi;
+#[cfg(feature = "node")]
+pub mod node;
+#[cfg(feature = "runtime")]
+pub mod runtime;
+pub mod store;
+pub mod sync;
+pub mod types;
+pub mod wire;
+
+pub use error::{Error, ErrorKind, Result};

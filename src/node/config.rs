@@ -1,0 +1,63 @@
+//! What a node can be told.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::engine::EngineConfig;
+
+/// The node's identity key (ed25519).
+#[derive(Clone, Default)]
+pub enum Identity {
+    /// A new one for this run.
+    #[default]
+    Ephemeral,
+    /// Kept in this file: created with mode 0600 where there is none, libp2p's protobuf encoding.
+    File(PathBuf),
+    /// The 32 secret bytes.
+    Secret([u8; 32]),
+}
+
+/// How a node runs.
+#[derive(Clone)]
+pub struct NodeConfig {
+    /// Who it is.
+    pub identity: Identity,
+    /// Where it listens: `/ip4/…/tcp/…`, or `/ip4/…/tcp/…/ws`; port 0 takes a free one. May be empty.
+    pub listen: Vec<String>,
+    /// The cluster; peers of another are dropped.
+    pub cluster_id: u32,
+    /// The shards it tells in metadata. Its sync scope is in `engine`.
+    pub shards: Vec<u32>,
+    /// Whether it answers Store requests.
+    pub serve_store: bool,
+    /// Whether it answers and begins syncs.
+    pub sync: bool,
+    /// Sync.
+    pub engine: EngineConfig,
+    /// How long a dial, or a store request, may take.
+    pub request_timeout: Duration,
+    /// Connections at once, in all.
+    pub max_connections: u32,
+    /// Connections at once, of one peer.
+    pub max_connections_per_peer: u32,
+    /// Store requests being answered at once, in all; beyond it the answer is 429.
+    pub max_store_requests: usize,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        NodeConfig {
+            identity: Identity::Ephemeral,
+            listen: Vec::new(),
+            cluster_id: 0,
+            shards: Vec::new(),
+            serve_store: true,
+            sync: true,
+            engine: EngineConfig::default(),
+            request_timeout: Duration::from_secs(30),
+            max_connections: 200,
+            max_connections_per_peer: 4,
+            max_store_requests: 64,
+        }
+    }
+}

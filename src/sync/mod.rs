@@ -1,0 +1,8 @@
+//! Sync between nodes that have a Store: which hashes differ, and what a session may bring.
+//!
+//! State machines without sockets, clocks or an archive: [`index`] holds the ids and their
+//! fingerprints, [`reconcile`] answers payloads, [`grants`] decides what transfer may bring.
+
+pub mod grants;
+pub mod index;
+pub mod reconcile;

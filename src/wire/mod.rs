@@ -1,0 +1,11 @@
+//! Bytes to structs and back. No policy, no storage, no sockets.
+//!
+//! Every decoder takes bytes that a stranger wrote: it never panics, never reserves more than the
+//! bytes can hold, and names what is wrong.
+
+pub mod message;
+pub mod metadata;
+pub mod reconciliation;
+pub mod store;
+pub mod transfer;
+pub mod varint;

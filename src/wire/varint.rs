@@ -1,0 +1,1 @@
+//! Unsigned LEB128, and the length prefix of every frame.
