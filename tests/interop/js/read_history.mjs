@@ -14,7 +14,7 @@
 
 import { readFileSync } from "node:fs";
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = Number(process.env.TIMEOUT_MS ?? 60_000);
 const DIAL_TIMEOUT_MS = 15_000;
 const STOP_TIMEOUT_MS = 3_000;
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -35,7 +35,16 @@ class Difference extends Error {}
 
 const hex = (bytes) => Buffer.from(bytes).toString("hex");
 const unhex = (text) => Uint8Array.from(Buffer.from(text, "hex"));
-const short = (text) => (text.length > 96 ? `${text.slice(0, 96)}... (${text.length} characters)` : text);
+
+// What a difference shows of a text: all of it, or some from shortly before the
+// first place where it is not the other.
+function shown(text, other) {
+  if (text.length <= 96) return `'${text}'`;
+  let at = 0;
+  while (at < text.length && text[at] === other[at]) at += 1;
+  at = Math.max(0, at - 16);
+  return `'${text.slice(at, at + 64)}' from character ${at} of ${text.length}`;
+}
 
 function chunks(list, size) {
   const result = [];
@@ -88,7 +97,7 @@ function compareMessage(where, got, want) {
   if (timestamp !== 0n) fields.push(["hash that js-waku computes of it", hex(got.hash), want.hash]);
   for (const [name, is, should] of fields) {
     if (is !== should) {
-      throw new Difference(`${where}: ${name} is '${short(is)}', expected '${short(should)}' (message ${want.hash})`);
+      throw new Difference(`${where}: ${name} is ${shown(is, should)}, expected ${shown(should, is)} (message ${want.hash})`);
     }
   }
 }
