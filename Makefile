@@ -4,7 +4,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= never
 
-.PHONY: help demo test bench bindings lint format build
+.PHONY: help demo test bench bench-full bindings lint format build
 
 help:
 	@echo 'make demo      build, then run three nodes that read history and sync (Rust, a C compiler, Python)'
@@ -35,3 +35,6 @@ format:
 
 build:
 	$(CARGO) build --locked
+
+bench-full:
+	FULL=1 tests/bench/run.sh
