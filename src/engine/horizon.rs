@@ -4,7 +4,7 @@
 //! archive has committed and told of; below `low` they take nothing. The number of trees and of
 //! ids is bounded: topics beyond the bound share one tree, and ids beyond it push out the oldest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::walk::Walk;
@@ -16,7 +16,7 @@ use crate::types::{ContentTopic, PubsubTopic, SyncId, TimeRange, Timestamp};
 use crate::wire::reconciliation::Scope;
 
 /// Pubsub topics with a tree of their own. A peer may make topics up; their ids then share one.
-const MAX_TOPICS: usize = 1024;
+pub(super) const MAX_TOPICS: usize = 1024;
 /// The time between two prunings.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
@@ -226,7 +226,8 @@ pub(super) fn admits(scope: &Scope, pubsub: &PubsubTopic, content: &ContentTopic
 
 /// Whether two lists name the same topics, in whatever order.
 fn same<T: Ord>(a: &[T], b: &[T]) -> bool {
-    a == b || (a.iter().all(|t| b.contains(t)) && b.iter().all(|t| a.contains(t)))
+    // The lists may be long and a stranger's: no quadratic work.
+    a == b || a.iter().collect::<BTreeSet<_>>() == b.iter().collect::<BTreeSet<_>>()
 }
 
 /// Whether two scopes name the same topics.

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
+
 use super::peer::{EarlyMessage, Taken};
 use super::session::Session;
 use super::{Engine, FetchId, Misbehaviour, PeerKey, SessionId, StoreId, framed};
@@ -29,19 +31,20 @@ enum Fate {
 
 impl Engine {
     /// A frame came on a transfer stream.
-    pub(super) fn message_came(&mut self, peer: PeerKey, frame: &[u8]) {
+    pub(super) fn message_came(&mut self, peer: PeerKey, frame: Bytes) {
+        let len = frame.len();
         self.peers.entry(peer).or_default();
-        let decoded = if frame.len() > transfer::MAX_FRAME {
-            let (len, max) = (frame.len(), transfer::MAX_FRAME);
+        let decoded = if len > transfer::MAX_FRAME {
+            let max = transfer::MAX_FRAME;
             let what = format!("a frame is {len} bytes long, at most {max} are allowed");
             Err(Error::new(ErrorKind::FrameTooLarge, what))
         } else {
-            transfer::decode(frame)
+            transfer::decode_shared(frame)
         };
         match decoded {
             Ok((topic, message)) => {
                 let message = StoredMessage::new(topic, message);
-                let size = usize::try_from(framed(frame.len())).unwrap_or(usize::MAX);
+                let size = usize::try_from(framed(len)).unwrap_or(usize::MAX);
                 let early = EarlyMessage { message, size, came: self.now.elapsed };
                 self.settle_message(peer, early);
             }
