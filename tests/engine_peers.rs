@@ -522,7 +522,7 @@ fn what_the_archive_refuses_costs_the_peer() {
     solo.elapsed = Duration::from_secs(5);
     let session = solo.accept().unwrap();
     let ids = vec![future.sync_id()];
-    let frame = payload(3600, -40, RangeData::ItemSet { ids, reconciled: true }).encode();
+    let frame = payload(3600, -20, RangeData::ItemSet { ids, reconciled: true }).encode();
     let before = now(solo.elapsed, 0);
     solo.node.engine.reconciliation_frame(before, session, frame.into());
     // The clock is set back before the message comes.
