@@ -236,9 +236,7 @@ fn scopes_that_do_not_meet_are_answered_by_the_empty_payload() {
         let session = if initiator { solo.begin() } else { solo.accept().unwrap() };
         solo.sent.clear();
         solo.frame(session, other.encode());
-        let empty = |o: &Output| {
-            matches!(o, Output::SendReconciliation { frame, .. } if frame.as_ref() == [0])
-        };
+        let empty = |o: &Output| matches!(o, Output::SendReconciliation { frame, .. } if frame.as_ref() == [0]);
         assert!(empty(&solo.sent[0]) && solo.closed(session), "{:?}", solo.sent);
         let report = solo.report(session);
         assert_eq!((report.figures.missing, report.figures.surplus), (0, 0));
@@ -341,7 +339,10 @@ fn a_flood_of_messages_without_a_session_is_bounded() {
     }
     assert!(most > 100_000 && most <= transfer::MAX_FRAME, "{most}");
     assert!(!solo.node.penalties.is_empty());
-    assert!(solo.node.engine.transfer_ready(key(7)), "what is too much is dropped, not left unread");
+    assert!(
+        solo.node.engine.transfer_ready(key(7)),
+        "what is too much is dropped, not left unread"
+    );
     solo.assert_released();
 }
 

@@ -34,7 +34,10 @@ fn a_heartbeat_syncs_with_one_random_peer_at_a_time() {
         world.run_for(Duration::from_secs(1));
         for (_, report) in world.nodes[0].finished.drain(..) {
             assert!(report.initiator && report.error.is_none());
-            assert_eq!(report.window.end().nanos() - report.window.start().nanos(), 3600 * 1_000_000_000);
+            assert_eq!(
+                report.window.end().nanos() - report.window.start().nanos(),
+                3600 * 1_000_000_000
+            );
             beats.push(world.elapsed);
             peers.insert(report.peer.0);
         }

@@ -68,7 +68,8 @@ pub struct Engine {
 impl Engine {
     /// An engine without an index: it asks for one with [`Output::Load`] at once. `seed` feeds its
     /// choices (which peer, how much jitter).
-    pub fn new(config: EngineConfig, seed: u64, now: Now) -> Self {
+    pub fn new(mut config: EngineConfig, seed: u64, now: Now) -> Self {
+        config.max_in_flight = config.max_in_flight.max(1);
         let mut rng = Rng::new(seed);
         let heartbeat_at = config.heartbeat.map(|d| now.elapsed + rng.jitter(d));
         let mut engine = Engine {
@@ -238,11 +239,7 @@ impl Engine {
     /// The peer ended one of its transfer streams.
     pub fn transfer_closed(&mut self, now: Now, peer: PeerKey) {
         self.at(now);
-        for id in self.sessions_of(peer) {
-            if let Some(session) = self.sessions.get_mut(&id) {
-                session.peer_closed_transfer = true;
-            }
-        }
+        self.transfer_ended(peer);
         self.pump();
     }
 

@@ -105,8 +105,7 @@ impl Engine {
             Source::Horizon => self.horizon.view(&s.scope),
             Source::Own(index) => View(vec![index]),
         };
-        let payload =
-            reconcile::initiate(&view, s.window, &self.config.scope, &self.config.tuning);
+        let payload = reconcile::initiate(&view, s.window, &self.config.scope, &self.config.tuning);
         s.stream_open = true;
         self.outputs.push_back(Output::OpenReconciliation { session: id, peer: s.peer });
         self.send(id, &payload);
@@ -266,7 +265,10 @@ impl Engine {
 fn check_size(scope: &Scope, own: &Scope) -> Result<()> {
     let (pubsub, content) = (scope.pubsub_topics.len(), scope.content_topics.len());
     if own.pubsub_topics.is_empty() && pubsub > MAX_TOPICS {
-        bail!(SyncScope, "the peer names {pubsub} pubsub topics, at most {MAX_TOPICS} are compared");
+        bail!(
+            SyncScope,
+            "the peer names {pubsub} pubsub topics, at most {MAX_TOPICS} are compared"
+        );
     }
     if own.content_topics.is_empty() && content > MAX_CONTENT_TOPICS {
         bail!(

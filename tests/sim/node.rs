@@ -49,7 +49,10 @@ pub struct Node {
     pub skew: i64,
 }
 
-fn fault<T>(faults: &mut VecDeque<Option<ErrorKind>>, answer: impl FnOnce() -> Result<T>) -> Result<T> {
+fn fault<T>(
+    faults: &mut VecDeque<Option<ErrorKind>>,
+    answer: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     match faults.pop_front().flatten() {
         Some(kind) => Err(Error::new(kind, "made to fail")),
         None => answer(),
@@ -130,7 +133,8 @@ impl Node {
             }
             Question::Fetch(fetch, hashes) => {
                 self.fetches.push(hashes.len());
-                let held: Vec<_> = hashes.into_iter().filter(|h| !self.deleted.contains(h)).collect();
+                let held: Vec<_> =
+                    hashes.into_iter().filter(|h| !self.deleted.contains(h)).collect();
                 let messages = fault(&mut self.fetch_faults, || self.driver.get(&held));
                 self.engine.fetched(now, fetch, messages);
                 None
