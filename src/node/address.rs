@@ -61,7 +61,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
 
-    const ID: &str = "12D3KooWGRUvh9qkkDXXyd2vuUdMnEFBYZQ3NP1zGvEZfSJEJ5Pp";
+    const ID: &str = "12D3KooW";
 
     #[test]
     fn the_peer_is_split_off() {
