@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::call::{Guarded, call, call_blocking, enter};
 use super::error::Result;
-use super::stream::History;
 use super::message::{self, Message, Origin, PutResult, StoredMessage, TopicMessage};
 use super::query::{Page, Query};
+use super::stream::History;
 use crate::archive::{self, ArchiveConfig, Rules, SqliteBackend, SqliteConfig};
 use crate::runtime::{Registration, Runtime, Stage};
 use crate::types;
@@ -231,8 +231,7 @@ fn configs(path: String, options: Option<ArchiveOptions>) -> (SqliteConfig, Arch
             Some(Durability::Normal) => archive::Durability::Normal,
         };
         let tolerance = options.clock_tolerance.unwrap_or(config.rules.clock_tolerance);
-        config.rules =
-            Rules { clock_tolerance: tolerance, check_live_age: options.check_live_age };
+        config.rules = Rules { clock_tolerance: tolerance, check_live_age: options.check_live_age };
         if let Some(readers) = options.readers {
             config.readers = usize::try_from(readers).unwrap_or(usize::MAX);
         }

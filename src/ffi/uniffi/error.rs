@@ -6,7 +6,7 @@
 use crate::error::{Error, ErrorKind as Kind};
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+    ($($(#[$doc:meta])* $name:ident = $code:tt,)*) => {
         /// What went wrong. The values are the status numbers of the C ABI, and are only ever
         /// added to.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, uniffi::Enum)]
@@ -50,6 +50,8 @@ kinds! {
     NotReady = 13,
     /// The result of the operation is of another type, or was taken already.
     NoResult = 14,
+    /// The system gives no thread, or no other resource that is needed.
+    Resources = 15,
 
     /// A pubsub or content topic is empty, too long, not UTF-8, or malformed.
     InvalidTopic = 100,

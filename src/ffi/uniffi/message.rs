@@ -88,18 +88,10 @@ pub struct PutResult {
     pub refusal: Option<Failure>,
 }
 
-/// The hash in these bytes.
-///
-/// # Errors
-/// [`crate::ErrorKind::InvalidHash`] unless there are exactly 32.
-pub(super) fn hash(bytes: &[u8]) -> Result<MessageHash> {
-    Ok(MessageHash::from_slice(bytes)?)
-}
-
 /// The hashes in a list; the error tells which of them is wrong.
 ///
 /// # Errors
-/// As [`hash`].
+/// [`crate::ErrorKind::InvalidHash`] unless each is 32 bytes long.
 pub(super) fn hashes(list: &[Vec<u8>]) -> Result<Vec<MessageHash>> {
     let one = |(i, bytes): (usize, &Vec<u8>)| {
         MessageHash::from_slice(bytes).map_err(|e| e.context(format_args!("hash {i} of the list")))
@@ -233,8 +225,7 @@ mod tests {
 
     #[test]
     fn a_wrong_hash_is_named() {
-        let WakuError::Failed { kind, reason } =
-            hashes(&[vec![0; 32], vec![0; 31]]).unwrap_err();
+        let WakuError::Failed { kind, reason } = hashes(&[vec![0; 32], vec![0; 31]]).unwrap_err();
         assert_eq!(kind, ErrorKind::InvalidHash);
         assert!(reason.contains("hash 1") && reason.contains("31"), "{reason}");
     }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::archive::{Archive, Open};
 use super::call::{Guarded, call, enter};
 use super::error::{Failure, Result};
-use super::stream::{History, NodeEvents};
 use super::message::Origin;
 use super::options::{NodeOptions, SyncOptions};
 use super::query::{Page, Query};
+use super::stream::{History, NodeEvents};
 use crate::node;
 use crate::runtime::{Registration, Stage};
 

@@ -148,11 +148,9 @@ fn identity(file: Option<String>, secret: Option<Vec<u8>>) -> crate::Result<Iden
         (Some(file), None) => Ok(Identity::File(PathBuf::from(file))),
         (None, Some(secret)) => match <[u8; 32]>::try_from(secret.as_slice()) {
             Ok(secret) => Ok(Identity::Secret(secret)),
-            Err(_) => bail!(
-                InvalidArgument,
-                "secret_key is 32 bytes long, this one is {}",
-                secret.len()
-            ),
+            Err(_) => {
+                bail!(InvalidArgument, "secret_key is 32 bytes long, this one is {}", secret.len())
+            }
         },
         (Some(_), Some(_)) => bail!(InvalidArgument, "key_file and secret_key exclude each other"),
     }
