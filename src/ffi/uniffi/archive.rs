@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::call::{Guarded, call, call_blocking, enter};
 use super::error::Result;
@@ -11,7 +11,7 @@ use super::query::{Page, Query};
 use super::stream::History;
 use crate::archive::{self, ArchiveConfig, Rules, SqliteBackend, SqliteConfig};
 use crate::runtime::{Registration, Runtime, Stage};
-use crate::types;
+use crate::types::{self, Timestamp};
 
 /// What a commit survives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, uniffi::Enum)]
@@ -125,7 +125,7 @@ impl Archive {
         match outcomes.into_iter().next() {
             Some(archive::PutOutcome::Refused(e)) => Err(e.into()),
             Some(outcome) => Ok(PutResult::new(hash, outcome)),
-            None => Err(lost_outcome()),
+            None => Err(lost_outcome().into()),
         }
     }
 
@@ -140,19 +140,23 @@ impl Archive {
         messages: Vec<TopicMessage>,
         origin: Option<Origin>,
     ) -> Result<Vec<PutResult>> {
-        let open = self.0.get()?;
-        let one = |(i, m): (usize, TopicMessage)| {
-            types::StoredMessage::try_from(m)
-                .map_err(|e| e.context(format_args!("message {i} of the list")))
-        };
-        let messages = messages.into_iter().enumerate().map(one);
-        let messages: Vec<_> = messages.collect::<crate::Result<_>>()?;
-        let hashes: Vec<_> = messages.iter().map(|m| m.hash).collect();
-        let outcomes = call(open.archive.put(messages, live(origin))).await?;
-        if outcomes.len() != hashes.len() {
-            return Err(lost_outcome());
-        }
-        Ok(hashes.into_iter().zip(outcomes).map(|(h, o)| PutResult::new(h, o)).collect())
+        let open = self.open_archive()?;
+        // In the task: hashing a large batch takes a while.
+        call(async move {
+            let one = |(i, m): (usize, TopicMessage)| {
+                types::StoredMessage::try_from(m)
+                    .map_err(|e| e.context(format_args!("message {i} of the list")))
+            };
+            let messages = messages.into_iter().enumerate().map(one);
+            let messages: Vec<_> = messages.collect::<crate::Result<_>>()?;
+            let hashes: Vec<_> = messages.iter().map(|m| m.hash).collect();
+            let outcomes = open.archive.put(messages, live(origin)).await?;
+            if outcomes.len() != hashes.len() {
+                return Err(lost_outcome());
+            }
+            Ok(hashes.into_iter().zip(outcomes).map(|(h, o)| PutResult::new(h, o)).collect())
+        })
+        .await
     }
 
     /// One page.
@@ -224,7 +228,7 @@ impl Drop for Open {
 
 fn configs(path: String, options: Option<ArchiveOptions>) -> (SqliteConfig, ArchiveConfig) {
     let mut sqlite = SqliteConfig { path: PathBuf::from(path), durability: Default::default() };
-    let mut config = ArchiveConfig::default();
+    let mut config = ArchiveConfig::new(clock);
     if let Some(options) = options {
         sqlite.durability = match options.durability {
             None | Some(Durability::Full) => archive::Durability::Full,
@@ -242,21 +246,30 @@ fn configs(path: String, options: Option<ArchiveOptions>) -> (SqliteConfig, Arch
     (sqlite, config)
 }
 
+/// The system's clock.
+fn clock() -> Timestamp {
+    let epoch = Timestamp::default();
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => epoch.saturating_add(since),
+        Err(before) => epoch.saturating_sub(before.duration()),
+    }
+}
+
 fn live(origin: Option<Origin>) -> types::Origin {
     origin.map_or(types::Origin::Live, types::Origin::from)
 }
 
-fn lost_outcome() -> super::error::WakuError {
+fn lost_outcome() -> crate::Error {
     let reason = "the archive did not tell what became of a message";
-    crate::Error::new(crate::ErrorKind::Internal, reason).into()
+    crate::Error::new(crate::ErrorKind::Internal, reason)
 }
 
 impl From<archive::Stats> for Stats {
     fn from(s: archive::Stats) -> Self {
         Stats {
             messages: s.messages,
-            oldest: s.oldest.map(types::Timestamp::nanos),
-            newest: s.newest.map(types::Timestamp::nanos),
+            oldest: s.oldest.map(Timestamp::nanos),
+            newest: s.newest.map(Timestamp::nanos),
             bytes_on_disk: s.bytes_on_disk,
         }
     }
