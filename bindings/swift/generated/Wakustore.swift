@@ -3331,7 +3331,7 @@ public enum ErrorKind: Int32, Equatable, Hashable {
      */
     case noResult = 14
     /**
-     * The system gives no thread, or no other resource that is needed.
+     * The system gives no more threads, descriptors or memory.
      */
     case resources = 15
     /**

@@ -1873,7 +1873,7 @@ class ErrorKind(enum.Enum):
 
     RESOURCES = 15
     """
-    The system gives no thread, or no other resource that is needed.
+    The system gives no more threads, descriptors or memory.
 """
 
     INVALID_TOPIC = 100

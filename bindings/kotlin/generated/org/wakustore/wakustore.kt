@@ -4367,7 +4367,7 @@ enum class ErrorKind(val value: kotlin.Int) {
      */
     NO_RESULT(14),
     /**
-     * The system gives no thread, or no other resource that is needed.
+     * The system gives no more threads, descriptors or memory.
      */
     RESOURCES(15),
     /**
