@@ -94,7 +94,9 @@ fn an_archive_that_is_busy_for_a_while_only_delays() {
         let (ours, theirs) = world.sync_to_end(0, 1, SyncOptions::default());
         assert_eq!((ours.error, theirs.error), (None, None));
         assert_eq!((ours.figures.received, theirs.figures.received), (60, 60));
-        assert!(world.nodes[node].fetch_faults.is_empty() && world.nodes[node].store_faults.is_empty());
+        assert!(
+            world.nodes[node].fetch_faults.is_empty() && world.nodes[node].store_faults.is_empty()
+        );
         assert_converged(&mut world, &all);
         world.assert_released();
     }

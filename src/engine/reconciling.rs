@@ -105,8 +105,7 @@ impl Engine {
             Source::Horizon => self.horizon.view(&s.scope),
             Source::Own(index) => View(vec![index]),
         };
-        let payload =
-            reconcile::initiate(&view, s.window, &self.config.scope, &self.config.tuning);
+        let payload = reconcile::initiate(&view, s.window, &self.config.scope, &self.config.tuning);
         s.stream_open = true;
         self.outputs.push_back(Output::OpenReconciliation { session: id, peer: s.peer });
         self.send(id, &payload);

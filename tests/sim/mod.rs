@@ -147,7 +147,12 @@ impl World {
     }
 
     /// Syncs and runs to the end; the report of the one who began, and of the other.
-    pub fn sync_to_end(&mut self, from: usize, to: usize, o: SyncOptions) -> (SyncReport, SyncReport) {
+    pub fn sync_to_end(
+        &mut self,
+        from: usize,
+        to: usize,
+        o: SyncOptions,
+    ) -> (SyncReport, SyncReport) {
         let seen = self.nodes[to].finished.len();
         let session = self.sync(from, to, o);
         self.settle();
@@ -284,9 +289,8 @@ impl World {
 
     /// Hands one transfer frame from the socket to the engine, where that wants it.
     fn read_one(&mut self, node: usize) -> bool {
-        let ready = |stream: &usize, n: &Node| {
-            n.engine.transfer_ready(key(self.streams[*stream].from))
-        };
+        let ready =
+            |stream: &usize, n: &Node| n.engine.transfer_ready(key(self.streams[*stream].from));
         let n = &self.nodes[node];
         let Some(stream) = n.inbox.keys().copied().find(|stream| ready(stream, n)) else {
             return false;

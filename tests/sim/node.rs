@@ -47,7 +47,10 @@ pub struct Node {
     pub skew: i64,
 }
 
-fn fault<T>(faults: &mut VecDeque<Option<ErrorKind>>, answer: impl FnOnce() -> Result<T>) -> Result<T> {
+fn fault<T>(
+    faults: &mut VecDeque<Option<ErrorKind>>,
+    answer: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     match faults.pop_front().flatten() {
         Some(kind) => Err(Error::new(kind, "made to fail")),
         None => answer(),
