@@ -190,11 +190,6 @@ fn the_index_is_loaded_again_until_it_stands_and_syncs_wait() {
     // As responder: the first frame waits.
     let mut world = World::new(3);
     world.add(quiet(), &all);
-    world.add(quiet(), &[]);
-    world.settle();
-    world.nodes[1].load_faults.extend(vec![Some(ErrorKind::Busy); 4]);
-    let mut world = World::new(3);
-    world.add(quiet(), &all);
     world.settle();
     world.add(quiet(), &[]);
     world.nodes[1].load_faults.extend(vec![Some(ErrorKind::Busy); 4]);
@@ -238,7 +233,7 @@ fn a_load_for_a_session_may_fail() {
 fn messages_that_the_archive_no_longer_holds_are_told_and_forgotten() {
     let all = hour(&mut Random(6), 100);
     let mut world = World::pair(1, &all, &[]);
-    world.nodes[0].forget_on_get(&all[..10]);
+    world.nodes[0].deleted = all[..10].iter().map(|m| m.hash).collect();
     let (ours, theirs) = world.sync_to_end(0, 1, SyncOptions::default());
     assert_eq!((ours.figures.sent, ours.figures.unsendable), (90, 10));
     assert_eq!((ours.error, theirs.error), (None, None));

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
+
 use super::peer::{EarlyMessage, Taken};
 use super::session::Session;
 use super::{Engine, FetchId, Misbehaviour, PeerKey, SessionId, StoreId, framed};
@@ -29,19 +31,20 @@ enum Fate {
 
 impl Engine {
     /// A frame came on a transfer stream.
-    pub(super) fn message_came(&mut self, peer: PeerKey, frame: &[u8]) {
+    pub(super) fn message_came(&mut self, peer: PeerKey, frame: Bytes) {
+        let len = frame.len();
         self.peers.entry(peer).or_default();
-        let decoded = if frame.len() > transfer::MAX_FRAME {
-            let (len, max) = (frame.len(), transfer::MAX_FRAME);
+        let decoded = if len > transfer::MAX_FRAME {
+            let max = transfer::MAX_FRAME;
             let what = format!("a frame is {len} bytes long, at most {max} are allowed");
             Err(Error::new(ErrorKind::FrameTooLarge, what))
         } else {
-            transfer::decode(frame)
+            transfer::decode_shared(frame)
         };
         match decoded {
             Ok((topic, message)) => {
                 let message = StoredMessage::new(topic, message);
-                let size = usize::try_from(framed(frame.len())).unwrap_or(usize::MAX);
+                let size = usize::try_from(framed(len)).unwrap_or(usize::MAX);
                 let early = EarlyMessage { message, size, came: self.now.elapsed };
                 self.settle_message(peer, early);
             }
@@ -81,8 +84,6 @@ impl Engine {
     fn settle_message(&mut self, key: PeerKey, early: EarlyMessage) {
         let fate = self.judge(key, &early);
         let max = self.config.max_in_flight;
-        let stranger = self.is_stranger(key);
-        let without_session = self.early_without_session();
         let Some(peer) = self.peers.get_mut(&key) else { return };
         match fate {
             Fate::Take(session, announced) => {
@@ -95,17 +96,7 @@ impl Engine {
             }
             // A host that asks `transfer_ready` overshoots by one frame at the most.
             Fate::Early if peer.early_bytes < max => peer.keep_early(early),
-            Fate::NoSession
-                if peer.early_bytes + early.size <= (max / 8).max(transfer::MAX_FRAME)
-                    && without_session + early.size <= max =>
-            {
-                peer.keep_early(early);
-            }
-            Fate::NoSession => {
-                if stranger {
-                    self.penalise(key, Misbehaviour::Unsolicited);
-                }
-            }
+            Fate::NoSession => self.keep_without_session(key, early),
             Fate::Early | Fate::Drop => self.drop_message(key, early.size),
         }
     }
@@ -122,8 +113,36 @@ impl Engine {
         }
     }
 
-    fn early_without_session(&self) -> usize {
-        self.peers.values().filter(|p| p.sessions.is_empty()).map(|p| p.early_bytes).sum()
+    /// Keeps a message for a session that may begin yet: little a peer, and little in all.
+    fn keep_without_session(&mut self, key: PeerKey, early: EarlyMessage) {
+        let max = self.config.max_in_flight;
+        let others = self.peers.values().filter(|p| p.sessions.is_empty());
+        let in_all: usize = others.map(|p| p.early_bytes).sum();
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        let of_peer = peer.early_bytes + early.size;
+        if of_peer <= (max / 8).max(transfer::MAX_FRAME) && in_all + early.size <= max {
+            peer.keep_early(early);
+        } else if self.is_stranger(key) {
+            self.penalise(key, Misbehaviour::Unsolicited);
+        }
+    }
+
+    /// The peer ended a transfer stream. Streams do not say which session they are of: first come
+    /// those of sessions that have ended, then the session that began first.
+    pub(super) fn transfer_ended(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        if peer.unclosed > 0 {
+            peer.unclosed -= 1;
+            return;
+        }
+        let open = |id: &&SessionId| {
+            self.sessions.get(id).is_some_and(|s| !s.ends() && !s.peer_closed_transfer)
+        };
+        if let Some(id) = peer.sessions.iter().find(open).copied()
+            && let Some(s) = self.sessions.get_mut(&id)
+        {
+            s.peer_closed_transfer = true;
+        }
     }
 
     /// Asks every session with the peer, so that what one takes is not waited for by another.
@@ -135,7 +154,7 @@ impl Engine {
             let Some(s) = self.sessions.get_mut(id).filter(|s| !s.ends()) else { continue };
             match (verdict(s, early), &fate) {
                 (Judged::Taken { announced }, _) => {
-                    s.last_arrival = now;
+                    (s.last_arrival, s.got_messages) = (now, true);
                     if !matches!(fate, Fate::Take(..)) {
                         fate = Fate::Take(Some(*id), announced);
                     }

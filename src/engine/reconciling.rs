@@ -5,17 +5,17 @@
 
 use bytes::Bytes;
 
-use super::horizon::same_scope;
+use super::horizon::{MAX_TOPICS, same_scope};
 use super::session::{Session, Source, State};
 use super::walk::Walk;
 use super::{Engine, LoadId, Misbehaviour, Output, SessionId, framed};
-use crate::archive::IndexEntry;
-use crate::error::{Error, ErrorKind, Result};
+use crate::archive::{IndexEntry, MAX_CONTENT_TOPICS};
+use crate::error::{Error, ErrorKind, Result, bail};
 use crate::sync::grants::Grants;
 use crate::sync::index::Index;
 use crate::sync::reconcile::{self, Differences, View};
 use crate::types::{MessageHash, TimeRange, Timestamp};
-use crate::wire::reconciliation::Payload;
+use crate::wire::reconciliation::{Payload, Scope};
 
 impl Engine {
     // --- which ids are compared ---
@@ -184,6 +184,10 @@ impl Engine {
             }
             return;
         };
+        if let Err(error) = check_size(&scope, &self.config.scope) {
+            self.fail(id, error);
+            return;
+        }
         s.told = Some(payload.scope.clone());
         if !s.initiator {
             s.window = match limits {
@@ -255,6 +259,24 @@ impl Engine {
             self.fail(id, error);
         }
     }
+}
+
+/// Bounds what the archive is asked to load: of a peer's own topics only so many.
+fn check_size(scope: &Scope, own: &Scope) -> Result<()> {
+    let (pubsub, content) = (scope.pubsub_topics.len(), scope.content_topics.len());
+    if own.pubsub_topics.is_empty() && pubsub > MAX_TOPICS {
+        bail!(
+            SyncScope,
+            "the peer names {pubsub} pubsub topics, at most {MAX_TOPICS} are compared"
+        );
+    }
+    if own.content_topics.is_empty() && content > MAX_CONTENT_TOPICS {
+        bail!(
+            SyncScope,
+            "the peer names {content} content topics, at most {MAX_CONTENT_TOPICS} are compared"
+        );
+    }
+    Ok(())
 }
 
 /// Hands what was found to sending and to the grants.

@@ -58,7 +58,9 @@ pub(super) struct Session {
     pub(super) grants: Option<Grants>,
     /// Spans were granted, of which nobody can tell how much will come.
     pub(super) spans_granted: bool,
-    /// The peer closed a transfer stream: nothing more comes of the granted spans.
+    /// Something came for it by transfer.
+    pub(super) got_messages: bool,
+    /// The peer closed its transfer stream: nothing more comes of the granted spans.
     pub(super) peer_closed_transfer: bool,
     /// The peer was penalised for going beyond its quota.
     pub(super) beyond_quota: bool,
@@ -104,6 +106,7 @@ impl Session {
             state: State::WaitsForIndex(None),
             grants: None,
             spans_granted: false,
+            got_messages: false,
             peer_closed_transfer: false,
             beyond_quota: false,
             sending: Sending::new(config.max_in_flight, now.elapsed),
