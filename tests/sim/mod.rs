@@ -154,8 +154,6 @@ impl World {
         to: usize,
         o: SyncOptions,
     ) -> (SyncReport, SyncReport) {
-<<<<<<< HEAD
-=======
         let (ours, theirs) = self.sync_to_end_or_alone(from, to, o);
         (ours, theirs.expect("the responder has finished too"))
     }
@@ -167,7 +165,6 @@ impl World {
         to: usize,
         options: SyncOptions,
     ) -> (SyncReport, Option<SyncReport>) {
->>>>>>> engine
         let seen = self.nodes[to].finished.len();
         let session = self.sync(from, to, options);
         self.settle();
