@@ -12,6 +12,7 @@ use wakustore::engine::{
     Engine, EngineConfig, Misbehaviour, Now, Output, SessionId, SyncDirection, SyncOptions,
     SyncReport,
 };
+use wakustore::sync::reconcile::Tuning;
 use wakustore::types::{MessageHash, StoredMessage, SyncId, TimeRange, Timestamp};
 use wakustore::wire::reconciliation::{Payload, Range, RangeData, Scope};
 use wakustore::wire::transfer;
@@ -404,22 +405,7 @@ fn an_altered_message_is_not_stored() {
     assert_eq!((report.figures.received, report.figures.dropped), (0, 1));
     assert_eq!((report.outstanding, &report.error), (1, &None));
     assert!(solo.node.hashes().is_empty());
-    solo.assert_released();
-}
-
-#[test]
-fn a_message_with_another_time_than_announced_is_not_stored() {
-    let m = message(1, 60.0);
-    let mut id = m.sync_id();
-    id.timestamp = at(61);
-    let mut solo = Solo::new(quiet(), &[]);
-    let session = solo.accept().unwrap();
-    let lie = RangeData::ItemSet { ids: vec![id], reconciled: true };
-    solo.frame(session, payload(3600, 20, lie).encode());
-    solo.message(&m);
-    solo.wait(Duration::from_secs(10));
-    assert!(solo.node.hashes().is_empty());
-    assert_eq!(solo.report(session).outstanding, 1);
+    assert_eq!(solo.node.penalties, UNSOLICITED, "nothing that was announced differs from it");
     solo.assert_released();
 }
 
@@ -453,21 +439,99 @@ fn the_grace_period_counts_from_the_last_message_and_late_ones_are_still_stored(
 }
 
 #[test]
-fn duplicates_and_strangers_are_dropped_without_penalty() {
-    let (held, wanted, stranger) = (message(1, 60.0), message(2, 60.0), message(3, 60.0));
+fn duplicates_and_what_lies_out_of_the_window_are_dropped_without_penalty() {
+    let (held, wanted, other) = (message(1, 60.0), message(2, 60.0), message(3, 60.0));
+    let outside = message(4, 3700.0);
     let mut solo = Solo::new(quiet(), std::slice::from_ref(&held));
-    let other = message(4, 60.0);
     let session = solo.announced(&[&held, &wanted, &other]);
-    for m in [&held, &wanted, &wanted, &stranger] {
+    for m in [&held, &wanted, &wanted, &outside] {
         solo.message(m);
     }
     solo.wait(Duration::from_secs(15));
     let report = solo.report(session);
     assert_eq!((report.figures.received, report.figures.dropped, report.outstanding), (1, 3, 1));
     let size = |m: &StoredMessage| transfer::encode(&m.pubsub_topic, &m.message).len() as u64 + 1;
-    let bytes = size(&held) + 2 * size(&wanted) + size(&stranger);
+    let bytes = size(&held) + 2 * size(&wanted) + size(&outside);
     assert_eq!(report.figures.transfer_bytes_in, bytes);
     assert!(solo.node.penalties.is_empty());
+    solo.assert_released();
+}
+
+#[test]
+fn what_was_not_asked_for_costs_the_peer_once_a_session() {
+    let wanted = message(1, 60.0);
+    let mut solo = Solo::new(quiet(), &[]);
+    let session = solo.announced(&[&wanted]);
+    for n in 10..15 {
+        solo.message(&message(n, 60.0));
+    }
+    solo.message(&wanted);
+    assert_eq!(solo.node.penalties, UNSOLICITED);
+    let report = solo.report(session);
+    assert_eq!((report.figures.received, report.figures.dropped), (1, 5));
+    assert_eq!(solo.node.hashes().len(), 1);
+    // While another session with the peer may still announce it, it is early, not unasked for.
+    let first = solo.announced(&[&message(2, 60.0)]);
+    let second = solo.begin();
+    solo.message(&message(20, 60.0));
+    assert_eq!(solo.node.penalties.len(), 1);
+    solo.frame(second, items(&[&message(20, 60.0)], true).encode());
+    assert!(solo.node.hashes().contains(&message(20, 60.0).hash));
+    assert!(!solo.is_over(first));
+    solo.assert_released();
+}
+
+#[test]
+fn the_end_of_a_granted_span_is_the_end_of_the_peers_stream() {
+    // Nothing is held in the first half hour, and much at the end: the peer may push what it holds
+    // of a part of the first, as listing it first would take too much.
+    let held: Vec<_> = (1000..1100).map(|n| message(n, 60.0)).collect();
+    let tuning = Tuning { max_answer: 10, ..quiet().tuning };
+    let config = EngineConfig { tuning, ..quiet() };
+    let of_tenth = |from: i64, to: i64| {
+        let mut tenth = payload(3600, from, RangeData::Skip);
+        let data = RangeData::Fingerprint(MessageHash([1; 32]));
+        tenth.ranges.push(Range { upper: SyncId::floor(at(to)), data });
+        tenth.ranges.push(Range { upper: SyncId::floor(at(20)), data: RangeData::Skip });
+        tenth.encode()
+    };
+    let granted = |solo: &mut Solo, from: i64, to: i64| {
+        let session = solo.accept().unwrap();
+        solo.sent.clear();
+        solo.frame(session, of_tenth(from, to));
+        let sent = solo.sent.iter().find_map(|o| match o {
+            Output::SendReconciliation { frame, .. } => Payload::decode(frame).ok(),
+            _ => None,
+        });
+        let all = RangeData::ItemSet { ids: Vec::new(), reconciled: true };
+        assert_eq!(sent.unwrap().ranges.last().unwrap().data, all, "we asked for all of it");
+        solo.frame(session, vec![0]);
+        session
+    };
+    let close = |solo: &mut Solo| solo.call(|e, now| e.transfer_closed(now, key(7)));
+    let mut solo = Solo::new(config, &held);
+    let session = granted(&mut solo, 3500, 3000);
+    for n in 0..5 {
+        solo.message(&message(n, 3200.0));
+    }
+    assert!(!solo.is_over(session), "there may be more");
+    close(&mut solo);
+    let figures = solo.report(session).figures;
+    assert_eq!((figures.missing, figures.received), (5, 5));
+    assert_eq!(solo.report(session).duration, Duration::ZERO);
+
+    // A peer that never closes its streams: the grace period ends it.
+    let session = granted(&mut solo, 3000, 2500);
+    solo.message(&message(10, 2700.0));
+    solo.wait(Duration::from_secs(10));
+    assert_eq!((solo.report(session).figures.received, solo.report(session).outstanding), (1, 0));
+    // That stream closes only now; the next session does not take it for its own.
+    let session = granted(&mut solo, 2500, 2000);
+    close(&mut solo);
+    assert!(!solo.is_over(session));
+    solo.message(&message(11, 2200.0));
+    close(&mut solo);
+    assert_eq!(solo.report(session).figures.received, 1);
     solo.assert_released();
 }
 

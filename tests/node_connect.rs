@@ -64,6 +64,7 @@ async fn mplex_alone_is_enough() {
     let mut stream = peer.open(&server, protocol).await;
     let ours = wakustore::wire::metadata::Metadata { cluster_id: Some(CLUSTER), shards: vec![7] };
     stream.write_all(&framed(&ours.encode())).await.unwrap();
+    stream.flush().await.unwrap();
     let mut answer = Vec::new();
     soon(stream.read_to_end(&mut answer)).await.unwrap();
     let theirs = wakustore::wire::metadata::Metadata::decode(&answer[1..]).unwrap();
@@ -110,7 +111,14 @@ async fn where_nobody_is_is_told() {
         assert_eq!(kind, ErrorKind::Dial, "{text}");
         assert!(text.contains("refused") && text.contains(&free.to_string()), "{text}");
     }
-    for garbage in ["", "nonsense", "/ip4/1.2.3.4", "/ip4/127.0.0.1/udp/1/quic-v1"] {
+    for garbage in [
+        "",
+        "nonsense",
+        "/ip4/1.2.3.4",
+        "/ip4/127.0.0.1/udp/1/quic-v1",
+        "/ip4/127.0.0.1/tcp/1/ws/tcp/2",
+        "/unix/socket",
+    ] {
         let (kind, text) = kind_of_dial(&node, garbage).await;
         assert_eq!(kind, ErrorKind::Address, "{garbage}: {text}");
     }

@@ -58,6 +58,12 @@ pub(super) enum Input {
     BadFrame { peer: PeerId },
 }
 
+impl Input {
+    fn begins_a_sync(&self) -> bool {
+        matches!(self, Input::Sync { .. } | Input::Reconcile { .. })
+    }
+}
+
 /// What the archive answered.
 enum Answer {
     Loaded(LoadId, Result<Vec<IndexEntry>>),
@@ -126,7 +132,16 @@ impl SyncHost {
             let deadline = self.engine.next_deadline().map(|d| self.started + d);
             tokio::select! {
                 input = inputs.recv() => match input {
-                    Some(input) => self.take(input),
+                    Some(input) => {
+                        // A put is told to the feed before it is acknowledged: so what was put
+                        // before a sync began is in it.
+                        if input.begins_a_sync() {
+                            while let Some(event) = feed.try_next() {
+                                self.engine.fed(self.now(), event);
+                            }
+                        }
+                        self.take(input);
+                    }
                     None => break,
                 },
                 Some(answer) = self.answers.next() => self.answered(answer),
