@@ -13,6 +13,7 @@ mod dispatcher;
 mod executor;
 mod op;
 mod panics;
+mod pull;
 mod queue;
 mod shutdown;
 mod signal;
@@ -29,7 +30,8 @@ pub use panics::{catch, silence};
 pub use queue::{Completion, Queue, WakeHook};
 pub use shutdown::{shutdown, shutdown_at_exit};
 pub use table::{Handle, Table};
-pub use task::{Task, blocking, run, spawn};
+pub use pull::{Pull, Source};
+pub use task::{Task, blocking, drop_blocking, run, spawn};
 
 /// Locks, also where another thread panicked meanwhile: every critical section here leaves its
 /// state whole at each step.
