@@ -1,13 +1,12 @@
 //! `wks_archive`: an open archive.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use super::archive_options::{Options, wks_archive_options};
 use super::bytes::{HashesObject, wks_bytes, wks_hashes};
 use super::error::wks_error;
 use super::guard::{self, Call};
-use super::handle::{Handle, Output, handle};
+use super::handle::{Output, handle};
 use super::memory::{Record, borrow_hashes};
 use super::message::{
     OutcomesObject, copy_messages, origin_of, wks_message, wks_origin, wks_outcomes,
@@ -17,7 +16,7 @@ use super::page::wks_page;
 use super::query::wks_query;
 use super::status::wks_status;
 use crate::archive::{Archive, Pending, SqliteBackend, Stats};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, bail};
 use crate::runtime::{self, Op, Registration, Runtime, Stage};
 use crate::types::{Entry, Page, StoredMessage, Timestamp};
 
@@ -33,9 +32,9 @@ handle!(wks_archive, 5, Arc<ArchiveObject>);
 
 /// An archive that a shutdown closes.
 pub(super) struct ArchiveObject {
-    archive: Archive,
+    /// There until the object is dropped.
+    open: Option<(Archive, Registration)>,
     runtime: Arc<Runtime>,
-    _closer: Registration,
 }
 
 impl ArchiveObject {
@@ -43,7 +42,7 @@ impl ArchiveObject {
         let archive = Archive::open(SqliteBackend::open(options.sqlite)?, options.archive)?;
         let closing = archive.clone();
         let closer = runtime.on_shutdown(Stage::Storage, || async move { closing.close() })?;
-        Ok(Arc::new(ArchiveObject { archive, runtime, _closer: closer }))
+        Ok(Arc::new(ArchiveObject { open: Some((archive, closer)), runtime }))
     }
 
     /// The archive, unless its runtime was shut down.
@@ -52,7 +51,10 @@ impl ArchiveObject {
     /// [`ErrorKind::Shutdown`].
     pub(super) fn archive(&self) -> Result<&Archive> {
         self.runtime.check_open()?;
-        Ok(&self.archive)
+        match &self.open {
+            Some((archive, _)) => Ok(archive),
+            None => bail!(ArchiveClosed, "the archive was let go"),
+        }
     }
 
     /// The runtime that its ops run on.
@@ -73,7 +75,7 @@ impl ArchiveObject {
 impl Drop for ArchiveObject {
     /// The last to let go of an archive joins its threads: not on a worker.
     fn drop(&mut self) {
-        runtime::drop_blocking(self.archive.clone());
+        runtime::drop_blocking(self.open.take());
     }
 }
 
@@ -145,10 +147,8 @@ fn get(call: &mut Call, archive: wks_archive, hashes: wks_bytes) -> Result<Op> {
     let object = call.get(archive)?;
     let hashes = borrow_hashes(hashes, "hashes")?;
     object.ask(object.archive()?.get(hashes), |messages| {
-        let entry = |m: StoredMessage| Entry {
-            hash: m.hash,
-            data: Some((m.pubsub_topic, m.message)),
-        };
+        let entry =
+            |m: StoredMessage| Entry { hash: m.hash, data: Some((m.pubsub_topic, m.message)) };
         Ok(Page { entries: messages.into_iter().map(entry).collect(), cursor: None })
     })
 }
@@ -166,9 +166,9 @@ fn stats(call: &mut Call, archive: wks_archive) -> Result<Op> {
 
 fn close(call: &mut Call, archive: wks_archive) -> Result<Op> {
     let object = call.get(archive)?;
-    let closing = Arc::clone(&*object);
+    let closing = object.archive()?.clone();
     let work = runtime::blocking(move || {
-        closing.archive.close();
+        closing.close();
         Ok(())
     });
     op::start(object.runtime(), work)

@@ -165,9 +165,7 @@ pub extern "C" fn wks_hashes_bytes(
     bytes: *mut wks_bytes,
     error: *mut wks_error,
 ) -> wks_status {
-    guard::give(error, bytes, |call| {
-        Ok(wks_bytes::lend(call.get(hashes)?.0.as_flattened()))
-    })
+    guard::give(error, bytes, |call| Ok(wks_bytes::lend(call.get(hashes)?.0.as_flattened())))
 }
 
 /// Frees a list of hashes. The null handle is fine.

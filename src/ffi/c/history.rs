@@ -81,7 +81,8 @@ impl Source for Pages {
                 Some(query) => {
                     let page = object.archive()?.query(query).await?;
                     walk.accept(&page)?;
-                    Some(page)
+                    // Only an end comes without entries.
+                    (!page.entries.is_empty()).then_some(page)
                 }
             },
         };

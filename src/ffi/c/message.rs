@@ -12,8 +12,7 @@ use super::status::wks_status;
 use crate::archive::PutOutcome;
 use crate::error::{Result, bail};
 use crate::types::{
-    ContentTopic, MessageHash, Origin, PubsubTopic, StoredMessage, Timestamp, WakuMessage,
-    shard_of,
+    ContentTopic, MessageHash, Origin, PubsubTopic, StoredMessage, Timestamp, WakuMessage, shard_of,
 };
 
 /// A message that goes in. Zero it, set `struct_size`, the topics, the payload and the timestamp;
@@ -88,9 +87,8 @@ impl wks_message {
 
 /// Copies the messages of an array.
 pub(super) fn copy_messages(at: *const wks_message, count: usize) -> Result<Vec<StoredMessage>> {
-    let one = |(i, m): (usize, wks_message)| {
-        m.copy().map_err(|e| e.context(format_args!("message {i}")))
-    };
+    let one =
+        |(i, m): (usize, wks_message)| m.copy().map_err(|e| e.context(format_args!("message {i}")));
     read_records(at, count)?.into_iter().enumerate().map(one).collect()
 }
 

@@ -82,11 +82,7 @@ fn take_from<H: Handle>(call: &mut Call, op: wks_op) -> Result<H> {
 /// Errors: `WKS_ERR_TIMED_OUT` where it has not ended by then (it goes on),
 /// `WKS_ERR_WOULD_DEADLOCK` from a callback, `WKS_ERR_HANDLE`.
 #[unsafe(no_mangle)]
-pub extern "C" fn wks_op_wait(
-    op: wks_op,
-    timeout_ms: u64,
-    error: *mut wks_error,
-) -> wks_status {
+pub extern "C" fn wks_op_wait(op: wks_op, timeout_ms: u64, error: *mut wks_error) -> wks_status {
     guard::run(error, |call| {
         let limit = (timeout_ms != WKS_FOREVER).then(|| Duration::from_millis(timeout_ms));
         call.get(op)?.wait(limit)

@@ -76,8 +76,7 @@ pub extern "C" fn wks_query_set_pubsub_topic(
 ) -> wks_status {
     guard::run(error, |call| {
         let topic = borrow(pubsub_topic, "pubsub_topic")?;
-        let topic =
-            if topic.is_empty() { None } else { Some(PubsubTopic::from_utf8(topic)?) };
+        let topic = if topic.is_empty() { None } else { Some(PubsubTopic::from_utf8(topic)?) };
         call.get(query)?.lock().filter.pubsub_topic = topic;
         Ok(())
     })
@@ -162,8 +161,7 @@ pub extern "C" fn wks_query_set_cursor(
 ) -> wks_status {
     guard::run(error, |call| {
         let cursor = borrow(cursor, "cursor")?;
-        let cursor =
-            if cursor.is_empty() { None } else { Some(MessageHash::from_slice(cursor)?) };
+        let cursor = if cursor.is_empty() { None } else { Some(MessageHash::from_slice(cursor)?) };
         call.get(query)?.lock().cursor = cursor;
         Ok(())
     })

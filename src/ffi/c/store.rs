@@ -17,15 +17,19 @@ use super::query::wks_query;
 use super::status::wks_status;
 use crate::error::{Result, bail};
 use crate::runtime::Op;
-use crate::store::server::{self, MAX_REQUEST, Step};
 use crate::store::client;
+use crate::store::server::{self, MAX_REQUEST, Step};
 
 fn respond(call: &mut Call, archive: wks_archive, request: wks_bytes) -> Result<Op> {
     let object = call.get(archive)?;
     let archive = object.archive()?;
     let request = borrow(request, "request")?;
     if request.len() > MAX_REQUEST {
-        bail!(FrameTooLarge, "a store request has at most {MAX_REQUEST} bytes, not {}", request.len());
+        bail!(
+            FrameTooLarge,
+            "a store request has at most {MAX_REQUEST} bytes, not {}",
+            request.len()
+        );
     }
     match server::begin(request) {
         Step::Reply(response) => Ok(Op::ended(object.runtime(), Ok(Some(response)))),
