@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn garbage_is_an_address_error() {
-        for text in ["", "/", "nonsense", "/ip4/300.1.1.1/tcp/1", "/ip4/1.1.1.1/tcp/x", ID, "/p2p/x"]
+        for text in
+            ["", "/", "nonsense", "/ip4/300.1.1.1/tcp/1", "/ip4/1.1.1.1/tcp/x", ID, "/p2p/x"]
         {
             assert_eq!(parse_peer(text).unwrap_err().kind(), ErrorKind::Address, "{text}");
         }
