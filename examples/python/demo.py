@@ -119,6 +119,13 @@ class Child:
         self.archive = archive
         self.node = node
 
+    async def carry_out(self, do: str, **what: Any) -> None:
+        """Does what the parent says, and tells it what came of it."""
+        try:
+            tell(done=await getattr(self, do)(**what))
+        except w.WakuError as error:
+            tell(error=str(error))
+
     async def fill(self, seed: int, count: int, base: int, all_of_them: bool) -> dict[str, Any]:
         """Archives the messages, or the second node's part of them."""
         began = time.monotonic()
@@ -196,12 +203,14 @@ async def child(path: Path) -> None:
     ) as node:
         tell(done=node.addresses[0])
         itself = Child(archive, node)
-        while line := await asyncio.to_thread(sys.stdin.readline):
-            order = json.loads(line)
-            try:
-                tell(done=await getattr(itself, order.pop("do"))(**order))
-            except w.WakuError as error:
-                tell(error=str(error))
+        line = await asyncio.to_thread(sys.stdin.readline)
+        while line:
+            order = asyncio.ensure_future(itself.carry_out(**json.loads(line)))
+            # The parent says nothing before it has its answer; where it is gone, so is the order.
+            line = await asyncio.to_thread(sys.stdin.readline)
+            if not line:
+                order.cancel()
+            await asyncio.wait([order])
 
 
 # --- The parent ----------------------------------------------------------------------------------
@@ -328,7 +337,7 @@ def table(rows: list[tuple[str, ...]]) -> None:
 async def demo(count: int, seed: int, directory: Path) -> bool:
     """The whole of it; false where the three do not end up the same."""
     base = time.time_ns() - MARGIN - HOUR
-    plan = {"seed": seed, "count": count, "base": base}
+    plan: dict[str, Any] = {"seed": seed, "count": count, "base": base}
     print(f"wakustore {w.version()}: three nodes on loopback (seed {seed})\n")
 
     async with running(["first", "second", "third"], directory) as (first, second, third):
