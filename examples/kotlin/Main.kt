@@ -76,12 +76,12 @@ suspend fun catchAnError(archive: Archive) {
 }
 
 suspend fun readHistory(node: Node, peer: String, count: Int) {
-    val hashes = HashSet<String>()
+    val hashes = HashSet<List<Byte>>()
     var (pages, bytes) = 0 to 0L
     node.pages(peer, Query(limit = 50u)).collect { page ->
         pages += 1
         page.entries.forEach {
-            hashes += it.hash.toHexString()
+            hashes.add(it.hash.asList())
             bytes += it.message!!.payload.size
         }
     }
