@@ -55,6 +55,8 @@ kinds! {
     NotReady = 13,
     /// The result of the operation is of another type, or was taken already.
     NoResult = 14,
+    /// The system gives no more threads, descriptors or memory.
+    Resources = 15,
 
     /// A pubsub or content topic is empty, too long, not UTF-8, or malformed.
     InvalidTopic = 100,

@@ -21,3 +21,6 @@ pub mod types;
 pub mod wire;
 
 pub use error::{Error, ErrorKind, Result};
+
+#[cfg(feature = "ffi-uniffi")]
+uniffi::setup_scaffolding!();

@@ -60,7 +60,8 @@ pub struct Stats {
 /// One connection to a backend.
 pub trait Driver: Send {
     /// Commits a batch in one transaction and tells for each message whether it is new. The
-    /// messages have passed the rules. On an error nothing of the batch is stored.
+    /// messages have passed the rules. Of messages with the same hash in one batch the first is
+    /// the new one. On an error nothing of the batch is stored, and the driver goes on.
     fn put(&mut self, batch: &[(StoredMessage, Origin)]) -> Result<Vec<bool>>;
 
     /// One page. The query has passed the rules.
@@ -72,7 +73,7 @@ pub trait Driver: Send {
     /// Those of the messages that are held, in the order asked for, each once.
     fn get(&mut self, hashes: &[MessageHash]) -> Result<Vec<StoredMessage>>;
 
-    /// Those of the hashes that are not held, in the order asked for.
+    /// Those of the hashes that are not held, in the order asked for, each once.
     fn missing(&mut self, hashes: &[MessageHash]) -> Result<Vec<MessageHash>>;
 
     /// One step of a walk over what sync needs, in ascending order of id.
@@ -80,9 +81,16 @@ pub trait Driver: Send {
 
     /// Figures.
     fn stats(&mut self) -> Result<Stats>;
+
+    /// The archive closes: called once, last, and for the writer after all readers are gone.
+    fn close(&mut self) {}
 }
 
-/// A place that drivers can be opened on.
+/// A place that drivers can be opened on. All drivers of a backend see the same messages, and a
+/// reader sees at once what a put of the writer has committed.
+///
+/// The archive opens its drivers once, and one anew in place of a driver that panicked; a backend
+/// that cannot do that again answers with an error.
 pub trait Backend: Send + Sync + 'static {
     /// The one driver that writes (and reads).
     fn writer(&self) -> Result<Box<dyn Driver>>;

@@ -1,17 +1,184 @@
 //! The in-memory driver: no file, no dependency; the model that the other drivers are tested against.
+//!
+//! Everything is in one ordered map, and a filter is a scan over the part of it that lies within
+//! the time range: meant for windows of some ten thousand messages, not for a history.
 
-use super::{Backend, Driver};
-use crate::error::Result;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::{Backend, Driver, IndexEntry, IndexQuery, Stats};
+use crate::error::{Result, bail};
+use crate::types::{
+    ContentTopic, Direction, Entry, MessageHash, Origin, Page, Query, StoredMessage, SyncId,
+    TimeRange, Timestamp,
+};
 
 /// A backend that keeps everything in memory and forgets it when closed.
 #[derive(Default)]
-pub struct MemoryBackend {}
+pub struct MemoryBackend(Arc<RwLock<State>>);
+
+/// Every hash of `times` is in `messages` under that time, and the other way round.
+#[derive(Default)]
+struct State {
+    messages: BTreeMap<SyncId, StoredMessage>,
+    times: HashMap<MessageHash, Timestamp>,
+}
 
 impl Backend for MemoryBackend {
     fn writer(&self) -> Result<Box<dyn Driver>> {
-        todo!()
+        Ok(Box::new(Memory(self.0.clone())))
     }
     fn reader(&self) -> Result<Option<Box<dyn Driver>>> {
-        todo!()
+        Ok(Some(Box::new(Memory(self.0.clone()))))
+    }
+}
+
+/// A driver; all of them share the state.
+struct Memory(Arc<RwLock<State>>);
+
+impl Memory {
+    fn read<T>(&self, f: impl FnOnce(&State) -> T) -> T {
+        f(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Driver for Memory {
+    fn put(&mut self, batch: &[(StoredMessage, Origin)]) -> Result<Vec<bool>> {
+        let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(batch.iter().map(|(message, _)| state.insert(message)).collect())
+    }
+
+    fn query(&mut self, query: &Query) -> Result<Page> {
+        self.read(|state| state.page(query))
+    }
+
+    fn get(&mut self, hashes: &[MessageHash]) -> Result<Vec<StoredMessage>> {
+        let mut seen = HashSet::new();
+        Ok(self.read(|state| {
+            let new = hashes.iter().filter(|&&hash| seen.insert(hash));
+            new.filter_map(|hash| state.get(hash)).cloned().collect()
+        }))
+    }
+
+    fn missing(&mut self, hashes: &[MessageHash]) -> Result<Vec<MessageHash>> {
+        let mut seen = HashSet::new();
+        Ok(self.read(|state| {
+            let missing = hashes.iter().filter(|hash| !state.times.contains_key(hash));
+            missing.copied().filter(|&hash| seen.insert(hash)).collect()
+        }))
+    }
+
+    fn index(&mut self, query: &IndexQuery) -> Result<Vec<IndexEntry>> {
+        let of_interest = |m: &&StoredMessage| {
+            (query.pubsub_topics.is_empty() || query.pubsub_topics.contains(&m.pubsub_topic))
+                && matches_content(&query.content_topics, m)
+        };
+        let entry = |m: &StoredMessage| IndexEntry {
+            id: m.sync_id(),
+            pubsub_topic: m.pubsub_topic.clone(),
+            content_topic: m.message.content_topic.clone(),
+        };
+        Ok(self.read(|state| {
+            let (lower, upper) = bounds(&query.time, query.after, Direction::Forward);
+            state.range(lower, upper).filter(of_interest).take(query.limit).map(entry).collect()
+        }))
+    }
+
+    fn stats(&mut self) -> Result<Stats> {
+        Ok(self.read(|state| Stats {
+            messages: state.messages.len() as u64,
+            oldest: state.messages.keys().next().map(|id| id.timestamp),
+            newest: state.messages.keys().next_back().map(|id| id.timestamp),
+            bytes_on_disk: 0,
+        }))
+    }
+}
+
+impl State {
+    fn insert(&mut self, message: &StoredMessage) -> bool {
+        let id = message.sync_id();
+        if self.times.contains_key(&id.hash) {
+            return false;
+        }
+        self.times.insert(id.hash, id.timestamp);
+        self.messages.insert(id, message.clone());
+        true
+    }
+
+    fn get(&self, hash: &MessageHash) -> Option<&StoredMessage> {
+        self.messages.get(&SyncId::new(*self.times.get(hash)?, *hash))
+    }
+
+    /// The messages between two bounds in order; none where the bounds cross.
+    fn range(
+        &self,
+        lower: Bound<SyncId>,
+        upper: Bound<SyncId>,
+    ) -> impl DoubleEndedIterator<Item = &StoredMessage> {
+        let id = |bound: &Bound<SyncId>| match bound {
+            Bound::Included(id) | Bound::Excluded(id) => Some(*id),
+            Bound::Unbounded => None,
+        };
+        let crossed = id(&lower).zip(id(&upper)).is_some_and(|(lower, upper)| lower >= upper);
+        let range = (!crossed).then(|| self.messages.range((lower, upper)));
+        range.into_iter().flatten().map(|(_, message)| message)
+    }
+
+    fn page(&self, query: &Query) -> Result<Page> {
+        let cursor = match query.cursor {
+            None => None,
+            Some(hash) => match self.times.get(&hash) {
+                Some(time) => Some(SyncId::new(*time, hash)),
+                None => bail!(CursorNotFound, "the archive holds no message {hash}"),
+            },
+        };
+        let filter = &query.filter;
+        let hashes: HashSet<&MessageHash> = filter.hashes.iter().collect();
+        let matches = |m: &&StoredMessage| {
+            filter.pubsub_topic.as_ref().is_none_or(|topic| *topic == m.pubsub_topic)
+                && matches_content(&filter.content_topics, m)
+                && (hashes.is_empty() || hashes.contains(&m.hash))
+        };
+        let (lower, upper) = bounds(&filter.time, cursor, query.direction);
+        let found = self.range(lower, upper).filter(matches);
+        // One more than asked for tells whether there are more.
+        let mut found: Vec<_> = match query.direction {
+            Direction::Forward => found.take(query.limit + 1).collect(),
+            Direction::Backward => found.rev().take(query.limit + 1).collect(),
+        };
+        let more = found.len() > query.limit;
+        found.truncate(query.limit);
+        let cursor = found.last().filter(|_| more).map(|m| m.hash);
+        if query.direction == Direction::Backward {
+            found.reverse();
+        }
+        let data = |m: &StoredMessage| (m.pubsub_topic.clone(), m.message.clone());
+        let entry =
+            |m: &StoredMessage| Entry { hash: m.hash, data: query.include_data.then(|| data(m)) };
+        Ok(Page { entries: found.into_iter().map(entry).collect(), cursor })
+    }
+}
+
+fn matches_content(topics: &[ContentTopic], m: &StoredMessage) -> bool {
+    topics.is_empty() || topics.contains(&m.message.content_topic)
+}
+
+/// The bounds of a time range, cut at a cursor, which is not within them itself.
+fn bounds(
+    time: &TimeRange,
+    cursor: Option<SyncId>,
+    direction: Direction,
+) -> (Bound<SyncId>, Bound<SyncId>) {
+    let start = SyncId::floor(time.start());
+    let end = SyncId::floor(time.end());
+    match (cursor, direction) {
+        (Some(cursor), Direction::Forward) if cursor >= start => {
+            (Bound::Excluded(cursor), Bound::Excluded(end))
+        }
+        (Some(cursor), Direction::Backward) if cursor < end => {
+            (Bound::Included(start), Bound::Excluded(cursor))
+        }
+        _ => (Bound::Included(start), Bound::Excluded(end)),
     }
 }

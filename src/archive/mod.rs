@@ -8,10 +8,12 @@ mod driver;
 mod feed;
 mod memory;
 mod pending;
+mod queue;
 mod rules;
 mod service;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod worker;
 
 pub use driver::{Backend, Driver, IndexEntry, IndexQuery, PutOutcome, Stats};
 pub use feed::{Feed, FeedEvent, FeedItem};

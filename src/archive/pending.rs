@@ -4,8 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures::FutureExt;
 use futures::channel::oneshot;
 
+use super::worker::on_archive_thread;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The answer that is on its way. Dropping it gives up on the answer; a put that was accepted is
@@ -32,8 +34,19 @@ impl<T> Pending<T> {
     /// Blocks this thread until the answer is there. Not for async code: await it there.
     ///
     /// # Errors
-    /// Those of the question; [`ErrorKind::ArchiveClosed`] where the archive was closed meanwhile.
-    pub fn wait(self) -> Result<T> {
+    /// Those of the question; [`ErrorKind::ArchiveClosed`] where the archive was closed meanwhile;
+    /// [`ErrorKind::WouldDeadlock`] where it would have to wait on one of an archive's own threads
+    /// (in a waker).
+    pub fn wait(mut self) -> Result<T> {
+        if on_archive_thread() {
+            let answer = (&mut self).now_or_never();
+            return answer.unwrap_or_else(|| {
+                Err(Error::new(
+                    ErrorKind::WouldDeadlock,
+                    "waiting for the archive on a thread of its own",
+                ))
+            });
+        }
         futures::executor::block_on(self)
     }
 }

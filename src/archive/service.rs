@@ -1,68 +1,253 @@
-//! The archive that everybody uses: threads, group commit, feed.
+//! The archive that everybody uses: a handle to the threads that own the drivers.
+//!
+//! No call here blocks but [`Archive::open`] and [`Archive::close`]; the answers come as
+//! [`Pending`]. What must hold: a put is acknowledged after its own commit; whatever was asked is
+//! answered; the threads end with the last handle, on whichever thread that goes.
 
-use super::{Backend, Feed, IndexEntry, IndexQuery, Pending, PutOutcome, Rules, Stats};
-use crate::error::Result;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use super::feed::Feeds;
+use super::queue::{Put, Queue};
+use super::worker::{self, Desk, Shared, answer, on_archive_thread};
+use super::{Backend, Driver, Feed, IndexEntry, IndexQuery, Pending, PutOutcome, Rules, Stats};
+use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::{MessageHash, Origin, Page, Query, StoredMessage, Timestamp};
+
+/// The most threads that read.
+const MAX_READERS: usize = 64;
+/// What a message counts for in the queue beside its bytes, so that empty ones are bounded too.
+const MESSAGE_OVERHEAD: usize = 256;
 
 /// How an archive is run, apart from where it is.
 #[derive(Clone, Debug)]
 pub struct ArchiveConfig {
     /// What may be stored.
     pub rules: Rules,
-    /// Threads that read beside the writer.
+    /// Threads that read beside the writer, at most 64. With 0, and where the backend has no
+    /// readers, the writer's thread reads too.
     pub readers: usize,
     /// The clock, in Unix nanoseconds. Passed in so that tests can turn it.
     pub clock: fn() -> Timestamp,
     /// How many bytes of messages may wait to be committed; a put beyond that is answered with
-    /// [`crate::ErrorKind::Busy`].
+    /// [`crate::ErrorKind::Busy`]. A put that finds nothing waiting is taken whatever its size.
     pub max_queued_bytes: usize,
+}
+
+impl ArchiveConfig {
+    /// The usual settings, with this clock: the default rules, 2 readers, 64 MiB of messages that
+    /// may wait.
+    pub fn new(clock: fn() -> Timestamp) -> Self {
+        ArchiveConfig {
+            rules: Rules::default(),
+            readers: 2,
+            clock,
+            max_queued_bytes: 64 * 1024 * 1024,
+        }
+    }
 }
 
 /// An open archive. Cloning it gives another handle to the same one; the last to go, or
 /// [`Archive::close`], commits what was accepted and joins the threads.
 #[derive(Clone)]
-pub struct Archive {}
+pub struct Archive(Arc<Handle>);
+
+struct Handle {
+    shared: Arc<Shared>,
+    config: ArchiveConfig,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
 
 impl Archive {
     /// Opens an archive on this backend. Blocks while the backend opens.
-    pub fn open(_backend: impl Backend, _config: ArchiveConfig) -> Result<Self> {
-        todo!()
+    ///
+    /// # Errors
+    /// The backend's; [`crate::ErrorKind::InvalidArgument`] for more than 64 readers;
+    /// [`crate::ErrorKind::ArchiveOpen`] where a thread cannot be started.
+    pub fn open(backend: impl Backend, config: ArchiveConfig) -> Result<Self> {
+        if config.readers > MAX_READERS {
+            bail!(
+                InvalidArgument,
+                "an archive has at most {MAX_READERS} readers, not {}",
+                config.readers
+            );
+        }
+        let backend: Arc<dyn Backend> = Arc::new(backend);
+        let writer = Desk::new(backend.writer()?, backend.clone(), true);
+        let mut readers = Vec::new();
+        while readers.len() < config.readers
+            && let Some(driver) = backend.reader()?
+        {
+            readers.push(Desk::new(driver, backend.clone(), false));
+        }
+
+        let queue = Queue::new(config.max_queued_bytes);
+        let shared = Arc::new(Shared { queue, feeds: Feeds::default() });
+        // From here on an early return drops the handle, which ends the threads begun so far.
+        let archive =
+            Archive(Arc::new(Handle { shared: shared.clone(), config, threads: Mutex::default() }));
+        let reads_too = readers.is_empty();
+        for (i, desk) in readers.into_iter().enumerate() {
+            shared.queue.add_reader();
+            let of_thread = shared.clone();
+            let started =
+                archive.start(format!("wks-archive-r{i}"), move || worker::read(&of_thread, desk));
+            if started.is_err() {
+                shared.queue.remove_reader();
+            }
+            started?;
+        }
+        archive.start("wks-archive-w".into(), move || worker::write(&shared, writer, reads_too))?;
+        Ok(archive)
     }
-    /// Stores messages. They are hashed by [`StoredMessage::new`]; one outcome each, in order.
-    pub fn put(&self, _messages: Vec<StoredMessage>, _o: Origin) -> Pending<Vec<PutOutcome>> {
-        todo!()
+
+    fn start(&self, name: String, body: impl FnOnce() + Send + 'static) -> Result<()> {
+        let thread = std::thread::Builder::new().name(name).spawn(body).map_err(|e| {
+            Error::new(ErrorKind::ArchiveOpen, format!("cannot start a thread of the archive: {e}"))
+        })?;
+        self.0.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        Ok(())
     }
+
+    /// Stores messages. They are hashed by [`StoredMessage::new`]; one outcome each, in order. Of
+    /// equal messages in one put the first is stored and the others are duplicates.
+    ///
+    /// The put is acknowledged after its commit, which it may share with others. Where the commit
+    /// fails, nothing of the put is stored.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Busy`] where too much waits to be committed,
+    /// [`crate::ErrorKind::DiskFull`], [`crate::ErrorKind::ArchiveIo`] and the like where the
+    /// commit fails. What the rules refuse is an outcome, not an error.
+    pub fn put(&self, messages: Vec<StoredMessage>, o: Origin) -> Pending<Vec<PutOutcome>> {
+        let now = self.now();
+        let mut passed = Vec::with_capacity(messages.len());
+        let mut outcomes = Vec::with_capacity(messages.len());
+        let mut bytes = 0usize;
+        for message in messages {
+            match self.0.config.rules.check_message(&message, o, now) {
+                Ok(()) => {
+                    bytes = bytes.saturating_add(queued_size(&message));
+                    passed.push((message, o));
+                    // Until the commit tells otherwise.
+                    outcomes.push(PutOutcome::Stored);
+                }
+                Err(e) => outcomes.push(PutOutcome::Refused(e)),
+            }
+        }
+        if passed.is_empty() {
+            return Pending::ready(self.0.shared.queue.check_open().map(|()| outcomes));
+        }
+        let (reply, pending) = Pending::new();
+        match self.0.shared.queue.push_put(Put { messages: passed, outcomes, bytes, reply }) {
+            Ok(()) => pending,
+            Err(e) => Pending::ready(Err(e)),
+        }
+    }
+
     /// One page.
-    pub fn query(&self, _query: Query) -> Pending<Page> {
-        todo!()
+    ///
+    /// # Errors
+    /// Those of [`Rules::check_query`]; [`crate::ErrorKind::CursorNotFound`];
+    /// [`crate::ErrorKind::Busy`] where too many questions wait.
+    pub fn query(&self, query: Query) -> Pending<Page> {
+        if let Err(e) = self.0.config.rules.check_query(&query) {
+            return Pending::ready(Err(e));
+        }
+        self.ask(move |driver| driver.query(&query))
     }
+
     /// Those of the messages that are held, in the order asked for, each once.
-    pub fn get(&self, _hashes: Vec<MessageHash>) -> Pending<Vec<StoredMessage>> {
-        todo!()
+    pub fn get(&self, hashes: Vec<MessageHash>) -> Pending<Vec<StoredMessage>> {
+        self.ask(move |driver| driver.get(&hashes))
     }
-    /// Those of the hashes that are not held, in the order asked for. Any number of them.
-    pub fn missing(&self, _hashes: Vec<MessageHash>) -> Pending<Vec<MessageHash>> {
-        todo!()
+
+    /// Those of the hashes that are not held, in the order asked for, each once. Any number of
+    /// them.
+    pub fn missing(&self, hashes: Vec<MessageHash>) -> Pending<Vec<MessageHash>> {
+        self.ask(move |driver| driver.missing(&hashes))
     }
+
     /// One step of a walk over what sync needs.
-    pub fn index(&self, _query: IndexQuery) -> Pending<Vec<IndexEntry>> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] for a limit of 0, with which a walk would not get on.
+    pub fn index(&self, query: IndexQuery) -> Pending<Vec<IndexEntry>> {
+        if query.limit == 0 {
+            let e = Error::new(ErrorKind::InvalidArgument, "the limit of a step is at least 1");
+            return Pending::ready(Err(e));
+        }
+        self.ask(move |driver| driver.index(&query))
     }
+
     /// Figures.
     pub fn stats(&self) -> Pending<Stats> {
-        todo!()
+        self.ask(|driver| driver.stats())
     }
-    /// From now on, what is committed. `capacity` is in messages, at least 1.
-    pub fn subscribe(&self, _capacity: usize) -> Feed {
-        todo!()
+
+    /// From now on, what is committed. `capacity` is in messages, at least 1 (0 counts as 1).
+    /// A put's messages are in the feed by the time it is acknowledged.
+    pub fn subscribe(&self, capacity: usize) -> Feed {
+        self.0.shared.feeds.subscribe(capacity)
     }
+
     /// The archive's clock.
     pub fn now(&self) -> Timestamp {
-        todo!()
+        (self.0.config.clock)()
     }
-    /// Commits what was accepted, ends the feeds and joins the threads. Blocks. A second call is
-    /// fine; any other call after it gives [`crate::ErrorKind::ArchiveClosed`].
+
+    /// Commits what was accepted, ends the feeds and joins the threads. Blocks, in each of several
+    /// threads that call it, until all is done. A second call is fine; any other call after it
+    /// gives [`crate::ErrorKind::ArchiveClosed`], and so do questions that no reader had taken up.
+    ///
+    /// On one of an archive's own threads (in a waker) it does not wait: the threads end by
+    /// themselves, after the same work.
     pub fn close(&self) {
-        todo!()
+        self.0.close();
     }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut dyn Driver) -> Result<T> + Send + 'static,
+    ) -> Pending<T> {
+        let (reply, pending) = Pending::new();
+        let read = Box::new(move |desk: &mut Desk| answer(reply, desk.run(question)));
+        match self.0.shared.queue.push_read(read) {
+            Ok(()) => pending,
+            Err(e) => Pending::ready(Err(e)),
+        }
+    }
+}
+
+impl Handle {
+    fn close(&self) {
+        self.shared.queue.close();
+        if on_archive_thread() {
+            return;
+        }
+        // Whoever comes second waits here for the first.
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl std::fmt::Debug for Archive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Archive").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+/// What a message counts for while it waits.
+fn queued_size(m: &StoredMessage) -> usize {
+    let optional = |field: &Option<bytes::Bytes>| field.as_ref().map_or(0, |bytes| bytes.len());
+    let fields = optional(&m.message.meta) + optional(&m.message.rate_limit_proof);
+    MESSAGE_OVERHEAD + m.message.payload.len() + fields
 }

@@ -1,9 +1,27 @@
 //! The SQLite driver: a file, or `:memory:`.
+//!
+//! One connection writes and any number read beside it (WAL). Several archives, in one process or
+//! in many, may be open on one file: a commit waits up to five seconds for another's and then
+//! fails with [`crate::ErrorKind::ArchiveLocked`], with nothing of it stored. Each feed tells of
+//! the commits of its own archive. The file must be on a local file system.
+
+mod driver;
+mod error;
+mod open;
+mod page;
+mod scan;
+mod schema;
+mod topics;
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
+use rusqlite::Connection;
+
+use self::driver::Sqlite;
+use self::open::{Place, Role};
 use super::{Backend, Driver};
-use crate::error::Result;
+use crate::error::{Result, bail};
 
 /// What a commit survives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -25,21 +43,56 @@ pub struct SqliteConfig {
     pub durability: Durability,
 }
 
+impl SqliteConfig {
+    /// The file at this path (or `:memory:`), with full durability.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        SqliteConfig { path: path.into(), durability: Durability::default() }
+    }
+}
+
 /// The backend on one SQLite file.
-pub struct SqliteBackend {}
+pub struct SqliteBackend {
+    place: Place,
+    durability: Durability,
+    /// The connection that opening made, for the first writer.
+    first: Mutex<Option<Connection>>,
+}
 
 impl SqliteBackend {
     /// Opens or creates the file (mode 0600, as its side files), and brings its schema up to date.
-    pub fn open(_config: SqliteConfig) -> Result<Self> {
-        todo!()
+    /// The directory must exist. A file that is there keeps its mode.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::ArchiveOpen`] where there can be no archive at this path,
+    /// [`crate::ErrorKind::ArchiveReadOnly`] where the file cannot be written,
+    /// [`crate::ErrorKind::ArchiveCorrupt`] where it is something else or damaged,
+    /// [`crate::ErrorKind::SchemaTooNew`], [`crate::ErrorKind::ArchiveLocked`],
+    /// [`crate::ErrorKind::DiskFull`].
+    pub fn open(config: SqliteConfig) -> Result<Self> {
+        let place = Place::of(&config.path)?;
+        let first = open::open(&place, config.durability)?;
+        Ok(SqliteBackend { place, durability: config.durability, first: Mutex::new(Some(first)) })
     }
 }
 
 impl Backend for SqliteBackend {
     fn writer(&self) -> Result<Box<dyn Driver>> {
-        todo!()
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let connection = match (first, &self.place) {
+            (Some(connection), _) => connection,
+            (None, Place::Memory) => {
+                bail!(Unsupported, "an archive in memory is gone with its first connection")
+            }
+            (None, Place::File(_)) => open::connect(&self.place, self.durability, Role::Writer)?,
+        };
+        Ok(Box::new(Sqlite::new(connection, self.place.clone())))
     }
+
     fn reader(&self) -> Result<Option<Box<dyn Driver>>> {
-        todo!()
+        if self.place == Place::Memory {
+            return Ok(None);
+        }
+        let connection = open::connect(&self.place, self.durability, Role::Reader)?;
+        Ok(Some(Box::new(Sqlite::new(connection, self.place.clone()))))
     }
 }

@@ -1,0 +1,46 @@
+#!/bin/sh
+# Generates the Python, Kotlin and Swift sources from the library's UniFFI surface.
+#
+#   bindings/generate.sh           writes them where they are committed
+#   bindings/generate.sh --check   fails where what is committed differs
+#
+# CARGO_FLAGS are passed to cargo (for example --offline or --release).
+set -eu
+cd "$(dirname "$0")/.."
+
+case "${1:-}" in
+    '') out=bindings ;;
+    --check)
+        out=$(mktemp -d)
+        trap 'rm -rf "$out"' EXIT
+        ;;
+    *) echo "usage: $0 [--check]" >&2; exit 2 ;;
+esac
+
+target=${CARGO_TARGET_DIR:-target}
+# shellcheck disable=SC2086
+cargo build ${CARGO_FLAGS:-} --lib
+# shellcheck disable=SC2086
+cargo build ${CARGO_FLAGS:-} -p wakustore-bindgen
+case " ${CARGO_FLAGS:-} " in *' --release '*) profile=release ;; *) profile=debug ;; esac
+for library in libwakustore.so libwakustore.dylib wakustore.dll; do
+    [ -f "$target/$profile/$library" ] && break
+done
+
+generate() { # language directory
+    mkdir -p "$out/$2"
+    "$target/$profile/wakustore-bindgen" uniffi --library "$target/$profile/$library" \
+        --language "$1" --out-dir "$out/$2"
+    if [ "$out" != bindings ]; then
+        for file in $(cd "$out/$2" && find . -type f); do
+            diff -u "bindings/$2/$file" "$out/$2/$file" || {
+                echo "bindings/$2/$file is not what the library says: run bindings/generate.sh" >&2
+                exit 1
+            }
+        done
+    fi
+}
+
+generate python python/src/wakustore
+generate kotlin kotlin/generated
+generate swift swift/generated

@@ -1,0 +1,176 @@
+"""The archive, alone and without a network."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from types import TracebackType
+from typing import (
+    Any,
+    Awaitable,
+    Callable,
+    Generator,
+    Generic,
+    Iterable,
+    Optional,
+    Type,
+    TypeVar,
+    Union,
+)
+
+from . import _convert
+from . import _generated as g
+from ._lifetime import call, seconds, translated
+from ._stream import History
+from ._types import (
+    Durability,
+    Message,
+    Origin,
+    Page,
+    PutResult,
+    Query,
+    Stats,
+    StoredMessage,
+    TopicMessage,
+)
+
+__all__ = ["Archive", "Starting", "open_archive"]
+
+
+class _Closable:
+    async def aclose(self) -> None:
+        raise NotImplementedError
+
+
+C = TypeVar("C", bound="_Closable")
+
+
+class Starting(Generic[C]):
+    """Something that is yet to be opened: await it, or use it with ``async with``."""
+
+    def __init__(self, start: Callable[[], Awaitable[C]]) -> None:
+        self._start = start
+        self._started: Optional[C] = None
+
+    def __await__(self) -> Generator[Any, None, C]:
+        return self._start().__await__()
+
+    async def __aenter__(self) -> C:
+        self._started = await self._start()
+        return self._started
+
+    async def __aexit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        started, self._started = self._started, None
+        if started is not None:
+            await started.aclose()
+
+
+class Archive(_Closable):
+    """An open archive: the stored messages of one file. Made by :func:`open_archive`.
+
+    May be used from any thread and any event loop; no call blocks the loop.
+    """
+
+    def __init__(self, inner: g.Archive) -> None:
+        self._inner = inner
+
+    async def put(
+        self, pubsub_topic: str, message: Message, *, origin: Origin = Origin.LIVE
+    ) -> PutResult:
+        """Stores one message. It is committed when this returns.
+
+        A message that is there already is no error; one that the rules refuse raises.
+        """
+        inner, given = self._inner, _convert.message_in(message)
+        result = await call(lambda: inner.put(pubsub_topic, given, origin))
+        return _convert.put_result_out(result)
+
+    async def put_many(
+        self, messages: Iterable[TopicMessage], *, origin: Origin = Origin.LIVE
+    ) -> list[PutResult]:
+        """Stores messages in one commit and tells for each, in order, what became of it.
+
+        A message that the rules refuse does not hinder the others.
+        """
+        inner = self._inner
+        given = [
+            g.TopicMessage(pubsub_topic=m.pubsub_topic, message=_convert.message_in(m.message))
+            for m in messages
+        ]
+        results = await call(lambda: inner.put_many(given, origin))
+        return [_convert.put_result_out(r) for r in results]
+
+    async def query(self, query: Query = Query()) -> Page:
+        """One page."""
+        inner, given = self._inner, _convert.query_in(query)
+        return _convert.page_out(await call(lambda: inner.query(given)))
+
+    def history(self, query: Query = Query()) -> History:
+        """A walk through all that matches; nothing is read until the first page is asked for."""
+        with translated():
+            return History(self._inner.history(_convert.query_in(query)))
+
+    async def get(self, hashes: Iterable[bytes]) -> list[StoredMessage]:
+        """Those of the messages that are held, in the order asked for, each once."""
+        inner, given = self._inner, list(hashes)
+        return [_convert.stored_out(m) for m in await call(lambda: inner.get(given))]
+
+    async def missing(self, hashes: Iterable[bytes]) -> list[bytes]:
+        """Those of the hashes that are not held, in the order asked for, each once."""
+        inner, given = self._inner, list(hashes)
+        return await call(lambda: inner.missing(given))
+
+    async def stats(self) -> Stats:
+        """Figures."""
+        return _convert.stats_out(await call(self._inner.stats))
+
+    async def aclose(self) -> None:
+        """Commits what was accepted and closes the file. Fine a second time."""
+        await call(self._inner.shutdown)
+
+    async def __aenter__(self) -> Archive:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        await self.aclose()
+
+
+def open_archive(
+    path: Union[str, os.PathLike[str]],
+    *,
+    durability: Durability = Durability.FULL,
+    clock_tolerance: Union[float, timedelta, None] = None,
+    check_live_age: bool = True,
+    readers: Optional[int] = None,
+    max_queued_bytes: Optional[int] = None,
+) -> Starting[Archive]:
+    """Opens the archive in this file, or creates it (mode 0600): ``async with open_archive(…)``.
+
+    ``":memory:"`` keeps everything in memory. ``clock_tolerance``, in seconds, is how far a live
+    message's timestamp may lie from our clock (20 by default); ``check_live_age=False`` lifts the
+    lower of these bounds, for a host that feeds old messages in as live. ``readers`` are threads
+    that read beside the writer; a put beyond ``max_queued_bytes`` waiting to be committed raises
+    ``ErrorKind.BUSY``.
+    """
+
+    async def start() -> Archive:
+        options = g.ArchiveOptions(
+            durability=durability,
+            clock_tolerance=seconds(clock_tolerance),
+            check_live_age=check_live_age,
+            readers=readers,
+            max_queued_bytes=max_queued_bytes,
+        )
+        return Archive(await call(lambda: g.Archive.open(os.fspath(path), options)))
+
+    return Starting(start)

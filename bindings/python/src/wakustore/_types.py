@@ -1,0 +1,251 @@
+"""The values of the library: messages, queries, pages, reports, events, and the error.
+
+Plain and immutable. Hashes are ``bytes`` of length 32, timestamps ``int`` in Unix nanoseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Optional, Sequence, Union
+
+from ._generated import (
+    Direction,
+    Durability,
+    ErrorKind,
+    Origin,
+    PutOutcome,
+    SyncDirection,
+)
+
+__all__ = [
+    "Direction",
+    "Durability",
+    "Entry",
+    "ErrorKind",
+    "Failure",
+    "Lagged",
+    "Message",
+    "MessageStored",
+    "NodeEvent",
+    "Origin",
+    "Page",
+    "PeerConnected",
+    "PeerDisconnected",
+    "PutOutcome",
+    "PutResult",
+    "Query",
+    "Stats",
+    "StoredMessage",
+    "SyncDirection",
+    "SyncFinished",
+    "SyncReport",
+    "TopicMessage",
+    "WakuError",
+]
+
+
+class WakuError(Exception):
+    """What every call of the library that can fail raises.
+
+    ``kind`` tells failures apart, and its value is the same number as in the C ABI; ``message``
+    says what is wrong, and with what.
+    """
+
+    kind: ErrorKind
+    message: str
+
+    def __init__(self, kind: ErrorKind, message: str) -> None:
+        super().__init__(kind, message)
+        self.kind = kind
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.kind.name}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failure that is told rather than raised."""
+
+    kind: ErrorKind
+    message: str
+
+    def error(self) -> WakuError:
+        """The same, to be raised."""
+        return WakuError(self.kind, self.message)
+
+
+@dataclass(frozen=True, repr=False)
+class Message:
+    """A message of the network (14/WAKU2-MESSAGE).
+
+    ``content_topic`` has the form ``/{application}/{version}/{name}/{encoding}``. A message
+    without ``timestamp`` is relayed but never stored. ``meta`` is at most 64 bytes and part of
+    the hash. ``rate_limit_proof`` is kept as it came.
+    """
+
+    payload: bytes
+    content_topic: str
+    timestamp: Optional[int]
+    meta: Optional[bytes] = None
+    version: Optional[int] = None
+    rate_limit_proof: Optional[bytes] = None
+    ephemeral: Optional[bool] = None
+
+    def __repr__(self) -> str:
+        # What is printed may end in a log, where a payload has no business.
+        return (
+            f"Message(<{len(self.payload)} bytes>, content_topic={self.content_topic!r}, "
+            f"timestamp={self.timestamp!r})"
+        )
+
+
+@dataclass(frozen=True)
+class TopicMessage:
+    """A message and the topic it was, or is to be, published on."""
+
+    pubsub_topic: str
+    message: Message
+
+
+@dataclass(frozen=True)
+class StoredMessage:
+    """A message with what names it: what an archive holds."""
+
+    hash: bytes
+    pubsub_topic: str
+    message: Message
+
+
+@dataclass(frozen=True)
+class PutResult:
+    """What became of one message of a put; ``refusal`` says why, where it was refused."""
+
+    hash: bytes
+    outcome: PutOutcome
+    refusal: Optional[Failure] = None
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which messages, and how they are handed out.
+
+    All that is named must hold; what is empty or None does not restrict. The time range is
+    half-open: ``start`` is in it, ``end`` is not. ``hashes`` excludes the other filters.
+    ``cursor`` is a message hash to go on after (before, where ``direction`` is backward);
+    ``limit`` is the size of a page, 1 to 100; without ``include_data`` hashes alone come back.
+    """
+
+    content_topics: Sequence[str] = ()
+    pubsub_topic: Optional[str] = None
+    start: Optional[int] = None
+    end: Optional[int] = None
+    hashes: Sequence[bytes] = ()
+    cursor: Optional[bytes] = None
+    direction: Direction = Direction.FORWARD
+    limit: int = 20
+    include_data: bool = True
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a page; topic and message are None where hashes alone were asked for."""
+
+    hash: bytes
+    pubsub_topic: Optional[str]
+    message: Optional[Message]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of what matches a query, in forward order also where the walk goes backward.
+
+    ``cursor`` says where to go on, and is None where nothing more matches.
+    """
+
+    entries: Sequence[Entry]
+    cursor: Optional[bytes]
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Figures of an archive; ``oldest`` and ``newest`` are timestamps of messages."""
+
+    messages: int
+    oldest: Optional[int]
+    newest: Optional[int]
+    bytes_on_disk: int
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What came of a sync.
+
+    ``missing`` counts what the peer has and we lacked, ``surplus`` the reverse; ``received`` what
+    came and was new, ``sent`` what was written to the peer, ``dropped`` what came and was not
+    stored, ``unsendable`` what could not be sent, ``outstanding`` what was announced and did not
+    come. Two ``frames`` make a round trip. Bytes include length prefixes. Where the sync broke
+    down, ``failure`` says why; what came until then is stored.
+    """
+
+    peer_id: str
+    initiator: bool
+    window_start: int
+    window_end: int
+    duration: timedelta
+    missing: int
+    surplus: int
+    received: int
+    sent: int
+    dropped: int
+    unsendable: int
+    outstanding: int
+    frames: int
+    reconciliation_bytes_out: int
+    reconciliation_bytes_in: int
+    transfer_bytes_out: int
+    transfer_bytes_in: int
+    failure: Optional[Failure]
+
+
+@dataclass(frozen=True)
+class PeerConnected:
+    """A peer's first connection stands."""
+
+    peer_id: str
+
+
+@dataclass(frozen=True)
+class PeerDisconnected:
+    """A peer's last connection is gone."""
+
+    peer_id: str
+
+
+@dataclass(frozen=True)
+class MessageStored:
+    """A message was stored by the archive, whoever put it there."""
+
+    hash: bytes
+    timestamp: int
+    pubsub_topic: str
+    content_topic: str
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class SyncFinished:
+    """A sync has ended, begun by either side."""
+
+    report: SyncReport
+
+
+@dataclass(frozen=True)
+class Lagged:
+    """The reader was too slow: so many events were left out here."""
+
+    missed: int
+
+
+NodeEvent = Union[PeerConnected, PeerDisconnected, MessageStored, SyncFinished, Lagged]

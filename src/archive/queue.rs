@@ -1,0 +1,211 @@
+//! What waits for the archive's threads: puts for the writer, questions for the readers.
+//!
+//! Both are bounded. A caller is never blocked: what does not fit is answered at once. After
+//! [`Queue::close`] nothing is taken in, and the puts that were accepted are still handed out.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::PutOutcome;
+use super::pending::Reply;
+use super::worker::{Desk, quietly};
+use crate::error::{Error, ErrorKind, Result, bail};
+use crate::types::{Origin, StoredMessage};
+
+/// The most questions that wait for a reader.
+pub(super) const MAX_QUEUED_READS: usize = 1_024;
+/// A group of puts is closed once it holds so many messages, or so many bytes. A single put may be
+/// larger; it is then a group of its own.
+const MAX_GROUP_MESSAGES: usize = 4_096;
+const MAX_GROUP_BYTES: usize = 8 * 1024 * 1024;
+/// Questions that the writer answers between two groups, where it has to read too.
+const READS_BETWEEN_GROUPS: usize = 32;
+
+/// One put that waits for its commit.
+pub(super) struct Put {
+    /// What passed the rules.
+    pub(super) messages: Vec<(StoredMessage, Origin)>,
+    /// One for each message of the put; those that passed are to be filled in.
+    pub(super) outcomes: Vec<PutOutcome>,
+    /// What `messages` count for in the queue.
+    pub(super) bytes: usize,
+    pub(super) reply: Reply<Vec<PutOutcome>>,
+}
+
+/// A question: it asks the driver at the desk and answers.
+pub(super) type Read = Box<dyn FnOnce(&mut Desk) + Send>;
+
+/// What the writer does next.
+pub(super) struct Work {
+    /// To be committed together; may be empty.
+    pub(super) puts: Vec<Put>,
+    /// To be answered; empty unless the writer reads too.
+    pub(super) reads: Vec<Read>,
+}
+
+pub(super) struct Queue {
+    state: Mutex<State>,
+    for_writer: Condvar,
+    for_readers: Condvar,
+    max_bytes: usize,
+}
+
+#[derive(Default)]
+struct State {
+    puts: VecDeque<Put>,
+    reads: VecDeque<Read>,
+    /// Of the puts that wait and of the group that is being committed.
+    bytes: usize,
+    closed: bool,
+    /// Reader threads; without any the writer reads.
+    readers: usize,
+}
+
+impl Queue {
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Queue {
+            state: Mutex::default(),
+            for_writer: Condvar::new(),
+            for_readers: Condvar::new(),
+            max_bytes,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a put in. One that finds nothing waiting is taken whatever its size.
+    pub(super) fn push_put(&self, put: Put) -> Result<()> {
+        let mut state = self.lock();
+        state.check_open()?;
+        let bytes = state.bytes.saturating_add(put.bytes);
+        if state.bytes > 0 && bytes > self.max_bytes {
+            bail!(
+                Busy,
+                "{} bytes of messages wait to be committed, at most {} may: try again later",
+                state.bytes,
+                self.max_bytes
+            );
+        }
+        state.bytes = bytes;
+        state.puts.push_back(put);
+        drop(state);
+        self.for_writer.notify_all();
+        Ok(())
+    }
+
+    /// Takes a question in.
+    pub(super) fn push_read(&self, read: Read) -> Result<()> {
+        let mut state = self.lock();
+        state.check_open()?;
+        if state.reads.len() >= MAX_QUEUED_READS {
+            bail!(
+                Busy,
+                "{MAX_QUEUED_READS} questions wait for the archive already: try again later"
+            );
+        }
+        state.reads.push_back(read);
+        let wake = if state.readers > 0 { &self.for_readers } else { &self.for_writer };
+        drop(state);
+        wake.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn check_open(&self) -> Result<()> {
+        self.lock().check_open()
+    }
+
+    /// What the writer does next; blocks until there is something. `None` at the end.
+    pub(super) fn next_work(&self, reads_too: bool) -> Option<Work> {
+        let mut state = self.lock();
+        loop {
+            if !state.puts.is_empty() || (reads_too && !state.reads.is_empty()) {
+                let puts = state.take_group();
+                let count = if reads_too { READS_BETWEEN_GROUPS } else { 0 };
+                let count = count.min(state.reads.len());
+                let reads = state.reads.drain(..count).collect();
+                return Some(Work { puts, reads });
+            }
+            if state.closed {
+                return None;
+            }
+            state = self.for_writer.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The next question for a reader; blocks until there is one. `None` at the end.
+    pub(super) fn next_read(&self) -> Option<Read> {
+        let mut state = self.lock();
+        loop {
+            if let Some(read) = state.reads.pop_front() {
+                return Some(read);
+            }
+            if state.closed {
+                return None;
+            }
+            state = self.for_readers.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// So many bytes no longer wait to be committed.
+    pub(super) fn committed(&self, bytes: usize) {
+        let mut state = self.lock();
+        state.bytes = state.bytes.saturating_sub(bytes);
+    }
+
+    /// A reader thread begins.
+    pub(super) fn add_reader(&self) {
+        self.lock().readers += 1;
+    }
+
+    /// A reader thread is gone.
+    pub(super) fn remove_reader(&self) {
+        self.lock().readers -= 1;
+        self.for_writer.notify_all();
+    }
+
+    /// Blocks until no reader thread is left. After [`Queue::close`] they all go.
+    pub(super) fn wait_for_readers(&self) {
+        let mut state = self.lock();
+        while state.readers > 0 {
+            state = self.for_writer.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Takes nothing in any more. Puts that wait are still committed; questions are given up,
+    /// which answers them with [`ErrorKind::ArchiveClosed`].
+    pub(super) fn close(&self) {
+        let reads = {
+            let mut state = self.lock();
+            state.closed = true;
+            std::mem::take(&mut state.reads)
+        };
+        self.for_writer.notify_all();
+        self.for_readers.notify_all();
+        for read in reads {
+            quietly(|| drop(read));
+        }
+    }
+}
+
+impl State {
+    fn check_open(&self) -> Result<()> {
+        if self.closed {
+            return Err(Error::new(ErrorKind::ArchiveClosed, "the archive was closed"));
+        }
+        Ok(())
+    }
+
+    fn take_group(&mut self) -> Vec<Put> {
+        let (mut messages, mut bytes) = (0, 0);
+        let fits = |put: &&Put| {
+            messages += put.messages.len();
+            bytes += put.bytes;
+            messages <= MAX_GROUP_MESSAGES && bytes <= MAX_GROUP_BYTES
+        };
+        let count = self.puts.iter().take_while(fits).count();
+        let count = count.max(1).min(self.puts.len());
+        self.puts.drain(..count).collect()
+    }
+}

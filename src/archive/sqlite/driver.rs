@@ -1,0 +1,215 @@
+//! The driver on one connection.
+//!
+//! Every call is one transaction: a put is all or nothing, and a question sees one state however
+//! many statements it takes.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, params};
+
+use super::error::sql;
+use super::open::Place;
+use super::scan::{self, Span};
+use super::topics::Topics;
+use super::{page, scan::Key};
+use crate::archive::{Driver, IndexEntry, IndexQuery, Stats};
+use crate::error::Result;
+use crate::types::{Direction, MessageHash, Origin, Page, Query, StoredMessage, Timestamp};
+
+const WRITING: &str = "writing the archive";
+const READING: &str = "reading the archive";
+
+pub(super) struct Sqlite {
+    conn: Connection,
+    topics: Topics,
+    place: Place,
+}
+
+impl Sqlite {
+    pub(super) fn new(conn: Connection, place: Place) -> Self {
+        Sqlite { conn, topics: Topics::default(), place }
+    }
+
+    fn read<T>(&mut self, f: impl FnOnce(&Connection, &mut Topics) -> Result<T>) -> Result<T> {
+        let tx = Tx::begin(&self.conn, "BEGIN", READING)?;
+        let result = f(&self.conn, &mut self.topics)?;
+        tx.commit()?;
+        Ok(result)
+    }
+}
+
+/// A transaction that is rolled back unless it is committed. Its statements are prepared once, which
+/// rusqlite's own are not.
+struct Tx<'c> {
+    conn: &'c Connection,
+    what: &'static str,
+}
+
+impl<'c> Tx<'c> {
+    fn begin(conn: &'c Connection, how: &str, what: &'static str) -> Result<Self> {
+        conn.prepare_cached(how).and_then(|mut s| s.execute([])).map_err(sql(what))?;
+        Ok(Tx { conn, what })
+    }
+
+    fn commit(self) -> Result<()> {
+        self.conn
+            .prepare_cached("COMMIT")
+            .and_then(|mut s| s.execute([]))
+            .map(drop)
+            .map_err(sql(self.what))
+    }
+}
+
+impl Drop for Tx<'_> {
+    fn drop(&mut self) {
+        // After a commit there is nothing to roll back, and SQLite rolls some errors back itself.
+        if !self.conn.is_autocommit() {
+            let _ = self.conn.execute_batch("ROLLBACK");
+        }
+    }
+}
+
+impl Driver for Sqlite {
+    fn put(&mut self, batch: &[(StoredMessage, Origin)]) -> Result<Vec<bool>> {
+        let result = insert(&self.conn, &mut self.topics, batch);
+        if result.is_err() {
+            self.topics.forget();
+        }
+        result
+    }
+
+    fn query(&mut self, query: &Query) -> Result<Page> {
+        self.read(|conn, topics| page::page(conn, topics, query))
+    }
+
+    fn get(&mut self, hashes: &[MessageHash]) -> Result<Vec<StoredMessage>> {
+        self.read(|conn, topics| {
+            let mut seen = HashSet::with_capacity(hashes.len());
+            let mut found = Vec::new();
+            for hash in hashes.iter().filter(|&&hash| seen.insert(hash)) {
+                found.extend(page::get(conn, topics, hash)?);
+            }
+            Ok(found)
+        })
+    }
+
+    fn missing(&mut self, hashes: &[MessageHash]) -> Result<Vec<MessageHash>> {
+        // In the order of the index: neighbours are on the same page, which is then at hand.
+        let mut sorted: Vec<(MessageHash, usize)> = hashes.iter().copied().zip(0..).collect();
+        sorted.sort_unstable();
+        sorted.dedup_by_key(|(hash, _)| *hash);
+        let mut missing = Vec::new();
+        self.read(|conn, _| {
+            for (hash, place) in sorted {
+                if !page::holds(conn, &hash)? {
+                    missing.push((place, hash));
+                }
+            }
+            Ok(())
+        })?;
+        missing.sort_unstable();
+        Ok(missing.into_iter().map(|(_, hash)| hash).collect())
+    }
+
+    fn index(&mut self, query: &IndexQuery) -> Result<Vec<IndexEntry>> {
+        self.read(|conn, topics| {
+            let span = Span::new(&query.time, query.after, Direction::Forward);
+            let sources = page::index_sources(conn, query)?;
+            let keys = scan::keys(conn, &sources, span, query.limit)?;
+            let entry = |key: Key| {
+                let (pubsub_topic, content_topic) = topics.names(conn, key.channel)?;
+                Ok(IndexEntry { id: key.id, pubsub_topic, content_topic })
+            };
+            keys.into_iter().map(entry).collect()
+        })
+    }
+
+    fn stats(&mut self) -> Result<Stats> {
+        let bytes_on_disk = match &self.place {
+            Place::Memory => 0,
+            Place::File(path) => bytes_on_disk(path),
+        };
+        self.read(|conn, _| {
+            let get = |text: &str| {
+                let mut statement = conn.prepare_cached(text)?;
+                statement.query_row([], |row| row.get::<_, Option<i64>>(0))
+            };
+            let stats = || -> rusqlite::Result<Stats> {
+                let messages = get("SELECT messages FROM figures")?.unwrap_or(0);
+                Ok(Stats {
+                    messages: u64::try_from(messages).unwrap_or(0),
+                    oldest: get("SELECT min(timestamp) FROM message")?.map(Timestamp),
+                    newest: get("SELECT max(timestamp) FROM message")?.map(Timestamp),
+                    bytes_on_disk,
+                })
+            };
+            stats().map_err(sql(READING))
+        })
+    }
+
+    /// Carries the WAL over into the file. A failure loses nothing: the WAL stays and is read when
+    /// the archive is opened again.
+    fn close(&mut self) {
+        let _ = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    }
+}
+
+fn insert(
+    conn: &Connection,
+    topics: &mut Topics,
+    batch: &[(StoredMessage, Origin)],
+) -> Result<Vec<bool>> {
+    // Takes the lock for writing at once: a transaction that begins by reading could be refused
+    // it later, whatever it is ready to wait.
+    let tx = Tx::begin(conn, "BEGIN IMMEDIATE", WRITING)?;
+    let fail = sql(WRITING);
+    let mut new = Vec::with_capacity(batch.len());
+    {
+        let mut statement = conn
+            .prepare_cached(
+                "INSERT INTO message(timestamp, channel, pubsub, origin, hash, version, ephemeral,
+                                     meta, rate_limit_proof, payload)
+                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(hash) DO NOTHING",
+            )
+            .map_err(&fail)?;
+        for (stored, origin) in batch {
+            let m = &stored.message;
+            let channel = topics.intern(conn, &stored.pubsub_topic, &m.content_topic)?;
+            let rows = statement
+                .execute(params![
+                    stored.timestamp().nanos(),
+                    channel.id,
+                    channel.pubsub,
+                    *origin as u8,
+                    &stored.hash.as_bytes()[..],
+                    m.version,
+                    m.ephemeral,
+                    m.meta.as_deref(),
+                    m.rate_limit_proof.as_deref(),
+                    &m.payload[..],
+                ])
+                .map_err(&fail)?;
+            new.push(rows == 1);
+        }
+    }
+    let count = new.iter().filter(|new| **new).count();
+    if count > 0 {
+        conn.prepare_cached("UPDATE figures SET messages = messages + ?1")
+            .and_then(|mut s| s.execute([i64::try_from(count).unwrap_or(i64::MAX)]))
+            .map_err(&fail)?;
+    }
+    tx.commit()?;
+    Ok(new)
+}
+
+/// The file and its side files, as far as they are there.
+fn bytes_on_disk(path: &Path) -> u64 {
+    let side = |suffix: &str| {
+        let mut path = path.as_os_str().to_owned();
+        path.push(suffix);
+        PathBuf::from(path)
+    };
+    let files = [path.to_owned(), side("-wal"), side("-shm")];
+    files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|file| file.len()).sum()
+}

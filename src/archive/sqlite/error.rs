@@ -1,0 +1,48 @@
+//! What SQLite says, in the words of this crate.
+
+use rusqlite::ffi;
+use rusqlite::{Error as Sql, ErrorCode};
+
+use crate::error::{Error, ErrorKind};
+
+/// Translates an error that came up while doing `what` ("reading the archive").
+pub(super) fn sql(what: &'static str) -> impl Fn(Sql) -> Error {
+    move |e| Error::new(kind(&e), e.to_string()).context(what)
+}
+
+/// The archive's content is not what this library writes.
+pub(super) fn corrupt(what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::ArchiveCorrupt, what).context("the archive is damaged")
+}
+
+fn kind(e: &Sql) -> ErrorKind {
+    let Some(failure) = e.sqlite_error() else {
+        return match e {
+            // A value is not of the type that we wrote.
+            Sql::FromSqlConversionFailure(..)
+            | Sql::IntegralValueOutOfRange(..)
+            | Sql::Utf8Error(..)
+            | Sql::InvalidColumnType(..) => ErrorKind::ArchiveCorrupt,
+            Sql::NulError(_) | Sql::InvalidPath(_) => ErrorKind::ArchiveOpen,
+            _ => ErrorKind::ArchiveIo,
+        };
+    };
+    match failure.extended_code {
+        // The shared memory's file could not grow: SQLite has no other word for a full disk there.
+        ffi::SQLITE_IOERR_SHMSIZE => return ErrorKind::DiskFull,
+        ffi::SQLITE_IOERR_SHORT_READ | ffi::SQLITE_IOERR_CORRUPTFS => {
+            return ErrorKind::ArchiveCorrupt;
+        }
+        _ => {}
+    }
+    match failure.code {
+        ErrorCode::DiskFull => ErrorKind::DiskFull,
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => ErrorKind::ArchiveCorrupt,
+        ErrorCode::DatabaseBusy
+        | ErrorCode::DatabaseLocked
+        | ErrorCode::FileLockingProtocolFailed => ErrorKind::ArchiveLocked,
+        ErrorCode::ReadOnly => ErrorKind::ArchiveReadOnly,
+        ErrorCode::CannotOpen | ErrorCode::PermissionDenied => ErrorKind::ArchiveOpen,
+        _ => ErrorKind::ArchiveIo,
+    }
+}

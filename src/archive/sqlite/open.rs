@@ -1,0 +1,162 @@
+//! Opening: the path, the file, the connection and its settings.
+//!
+//! What must hold: a path is taken literally; the file is ours alone to read; and no descriptor of
+//! a database file that SQLite may have open in this process is ever closed by us, because that
+//! would drop SQLite's locks on it (POSIX locks belong to the process, not to the descriptor).
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::sql;
+use super::{Durability, schema};
+use crate::error::{Error, ErrorKind, Result, bail};
+
+/// How long a connection waits for another's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The page caches, in KiB: upper bounds, taken up as they are needed.
+const WRITER_CACHE_KIB: i64 = 32 * 1024;
+const READER_CACHE_KIB: i64 = 8 * 1024;
+/// The WAL is carried over into the file once it has so many pages. More make for fewer, longer
+/// stalls.
+const CHECKPOINT_PAGES: i64 = 4_000;
+/// What the WAL's file is cut to after that, in bytes.
+const WAL_LIMIT: i64 = 64 * 1024 * 1024;
+/// Prepared statements that are kept; all of ours.
+const STATEMENTS: usize = 64;
+
+/// Where an archive is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// In memory, on one connection.
+    Memory,
+    /// In the file at this absolute path.
+    File(PathBuf),
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Writer,
+    Reader,
+}
+
+impl Place {
+    /// `:memory:`, or a path made absolute: SQLite is built to take what begins with `file:` for
+    /// a URI whatever the flags say, and an absolute path never does.
+    pub(super) fn of(path: &Path) -> Result<Place> {
+        if path.as_os_str() == ":memory:" {
+            return Ok(Place::Memory);
+        }
+        let absolute = std::path::absolute(path).map_err(|e| {
+            Error::new(ErrorKind::ArchiveOpen, format!("{path:?} is no path for an archive: {e}"))
+        })?;
+        Ok(Place::File(absolute))
+    }
+}
+
+/// Opens the archive for the first time: creates what is not there, checks what is, and brings it
+/// up to date.
+pub(super) fn open(place: &Place, durability: Durability) -> Result<Connection> {
+    match place {
+        Place::Memory => prepare(place, durability),
+        Place::File(path) => {
+            // Between our creating the file (and closing it) and SQLite's opening it no other
+            // thread may have it open; see above.
+            static OPENING: Mutex<()> = Mutex::new(());
+            let _opening = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+            create_file(path)?;
+            prepare(place, durability).map_err(|e| e.context(path.display()))
+        }
+    }
+}
+
+/// Creates the file, empty and for its owner alone, where there is none. SQLite gives its side
+/// files the same mode.
+fn create_file(path: &Path) -> Result<()> {
+    let fail = |e: &dyn std::fmt::Display| {
+        Error::new(ErrorKind::ArchiveOpen, format!("cannot open {}: {e}", path.display()))
+    };
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+        // Some systems say this of an existing file too.
+        Err(_) if path.exists() => {}
+        Err(e) => return Err(fail(&e)),
+    }
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(fail(&"it is a directory")),
+        Ok(found) if !found.is_file() => Err(fail(&"it is not a file")),
+        Ok(_) => Ok(()),
+        Err(e) => Err(fail(&e)),
+    }
+}
+
+fn prepare(place: &Place, durability: Durability) -> Result<Connection> {
+    let mut conn = connect(place, durability, Role::Writer)?;
+    schema::check(&conn)?;
+    if *place != Place::Memory {
+        let mode: String = conn
+            .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+            .map_err(sql("turning to write-ahead logging"))?;
+        if mode != "wal" {
+            bail!(
+                ArchiveOpen,
+                "write-ahead logging is not possible here (journal mode {mode}): the file must be \
+                 on a local file system"
+            );
+        }
+    }
+    schema::migrate(&mut conn)?;
+    Ok(conn)
+}
+
+/// A connection with its settings. Nothing of the file is read yet.
+pub(super) fn connect(place: &Place, durability: Durability, role: Role) -> Result<Connection> {
+    // Each connection is used by one thread at a time.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = match place {
+        Place::Memory => Connection::open_in_memory_with_flags(flags),
+        Place::File(path) => Connection::open_with_flags(path, flags),
+    }
+    .map_err(sql("opening the archive"))?;
+    let fail = sql("setting up the archive's connection");
+    // SQLite falls back to reading where it may not write.
+    if conn.is_readonly("main").map_err(&fail)? {
+        bail!(ArchiveReadOnly, "the archive's file cannot be written");
+    }
+    conn.busy_timeout(BUSY_TIMEOUT).map_err(&fail)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    // The file may come from a stranger: nothing in its schema is to be run.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(&fail)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false).map_err(&fail)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).map_err(&fail)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false).map_err(&fail)?;
+    let cache = if role == Role::Writer { WRITER_CACHE_KIB } else { READER_CACHE_KIB };
+    let synchronous = if durability == Durability::Full { "FULL" } else { "NORMAL" };
+    // Without mmap: there an I/O error, or a file that is cut short under us, would be a signal
+    // that ends the host.
+    let settings: [(&str, &dyn rusqlite::ToSql); 7] = [
+        ("mmap_size", &0),
+        ("cell_size_check", &true),
+        ("cache_size", &-cache),
+        ("temp_store", &"MEMORY"),
+        ("synchronous", &synchronous),
+        ("wal_autocheckpoint", &CHECKPOINT_PAGES),
+        ("journal_size_limit", &WAL_LIMIT),
+    ];
+    for (name, value) in settings {
+        conn.pragma(None, name, value, |_| Ok(())).map_err(&fail)?;
+    }
+    conn.pragma_update(None, "query_only", role == Role::Reader).map_err(&fail)?;
+    Ok(conn)
+}

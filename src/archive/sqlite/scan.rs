@@ -1,0 +1,334 @@
+//! Walks over the indexes: keys between two bounds, in order, from one source or merged from many.
+//!
+//! Every index holds `(timestamp, hash)` behind what selects its source, so that a walk begins at
+//! its bound and never reads what lies before; merged walks read their sources in small steps.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet, VecDeque};
+
+use rusqlite::{Connection, Row};
+
+use super::error::{corrupt, sql};
+use crate::error::Result;
+use crate::types::{Direction, MessageHash, SyncId, TimeRange, Timestamp};
+
+/// More sources than this are not merged: the index by time is read and filtered.
+const MAX_SOURCES: usize = 512;
+/// Keys that are read in one step of a filtered walk.
+const FILTER_STEP: usize = 1_024;
+const READING: &str = "reading the archive";
+
+/// A place before, at or after ids. As a blob a longer hash sorts behind its prefix: no bytes are
+/// below every hash, and a 33rd byte is just above one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Bound {
+    time: i64,
+    bytes: [u8; 33],
+    len: usize,
+}
+
+impl Bound {
+    fn floor(time: Timestamp) -> Self {
+        Bound { time: time.nanos(), bytes: [0; 33], len: 0 }
+    }
+
+    fn at(id: SyncId) -> Self {
+        let mut bytes = [0; 33];
+        bytes[..32].copy_from_slice(id.hash.as_bytes());
+        Bound { time: id.timestamp.nanos(), bytes, len: 32 }
+    }
+
+    fn after(id: SyncId) -> Self {
+        Bound { len: 33, ..Bound::at(id) }
+    }
+
+    fn hash(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl Ord for Bound {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.time, self.hash()).cmp(&(other.time, other.hash()))
+    }
+}
+
+impl PartialOrd for Bound {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// What is walked over: from `lower`, which is in it, to `upper`, which is not.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    lower: Bound,
+    upper: Bound,
+    direction: Direction,
+}
+
+impl Span {
+    /// A time range, cut at a cursor, which is not in it itself.
+    pub(super) fn new(time: &TimeRange, cursor: Option<SyncId>, direction: Direction) -> Self {
+        let mut span =
+            Span { lower: Bound::floor(time.start()), upper: Bound::floor(time.end()), direction };
+        if let Some(cursor) = cursor {
+            span.go_on(cursor);
+        }
+        span
+    }
+
+    /// Leaves out what is walked over by the time that `id` is met, `id` included.
+    fn go_on(&mut self, id: SyncId) {
+        match self.direction {
+            Direction::Forward => self.lower = self.lower.max(Bound::after(id)),
+            Direction::Backward => self.upper = self.upper.min(Bound::at(id)),
+        }
+    }
+
+    /// Whether `id` lies in it.
+    pub(super) fn contains(&self, id: SyncId) -> bool {
+        (self.lower..self.upper).contains(&Bound::at(id))
+    }
+}
+
+/// One index, or one part of it, that is in order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Source {
+    /// All messages.
+    Time,
+    /// Those of a pubsub topic.
+    Pubsub(i64),
+    /// Those of a channel.
+    Channel(i64),
+}
+
+/// Which messages.
+pub(super) enum Sources {
+    /// Those of all of these together; no message is in two.
+    Of(Vec<Source>),
+    /// Those of any of these channels, which are many.
+    Filtered(HashSet<i64>),
+}
+
+impl Sources {
+    /// The messages of these channels.
+    pub(super) fn channels(ids: impl IntoIterator<Item = i64>) -> Self {
+        // A set, as a topic may be named twice.
+        let ids: HashSet<i64> = ids.into_iter().collect();
+        if ids.len() > MAX_SOURCES {
+            return Sources::Filtered(ids);
+        }
+        Sources::Of(ids.into_iter().map(Source::Channel).collect())
+    }
+}
+
+/// What every index knows of a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    pub(super) id: SyncId,
+    pub(super) channel: i64,
+    pub(super) row: i64,
+}
+
+impl Key {
+    /// From the columns `timestamp, hash, channel, id`.
+    pub(super) fn read(row: &Row<'_>) -> Result<Key> {
+        let fail = sql(READING);
+        Ok(Key {
+            id: sync_id(row)?,
+            channel: row.get(2).map_err(&fail)?,
+            row: row.get(3).map_err(&fail)?,
+        })
+    }
+}
+
+/// From the columns `timestamp, hash`, wherever they are the first two.
+pub(super) fn sync_id(row: &Row<'_>) -> Result<SyncId> {
+    let fail = sql(READING);
+    let time = row.get(0).map_err(&fail)?;
+    let hash = row.get_ref(1).map_err(&fail)?;
+    let hash = hash.as_blob().map_err(|e| corrupt(format!("a message hash: {e}")))?;
+    let hash = MessageHash::from_slice(hash).map_err(|e| corrupt(e.message()))?;
+    Ok(SyncId::new(Timestamp(time), hash))
+}
+
+macro_rules! scan_sql {
+    ($columns:literal, $source:expr, $direction:expr) => {
+        match ($source, $direction) {
+            (Source::Time, Direction::Forward) => scan_sql!(@ $columns, "time", "", ""),
+            (Source::Time, Direction::Backward) => scan_sql!(@ $columns, "time", "", " DESC"),
+            (Source::Pubsub(_), Direction::Forward) =>
+                scan_sql!(@ $columns, "pubsub", "pubsub = ?6 AND ", ""),
+            (Source::Pubsub(_), Direction::Backward) =>
+                scan_sql!(@ $columns, "pubsub", "pubsub = ?6 AND ", " DESC"),
+            (Source::Channel(_), Direction::Forward) =>
+                scan_sql!(@ $columns, "channel", "channel = ?6 AND ", ""),
+            (Source::Channel(_), Direction::Backward) =>
+                scan_sql!(@ $columns, "channel", "channel = ?6 AND ", " DESC"),
+        }
+    };
+    (@ $columns:literal, $index:literal, $of:literal, $order:literal) => {
+        concat!(
+            "SELECT timestamp, hash, channel, id", $columns, " FROM message INDEXED BY message_by_",
+            $index, " WHERE ", $of, "(timestamp, hash) >= (?1, ?2) AND (timestamp, hash) < (?3, ?4)",
+            " ORDER BY timestamp", $order, ", hash", $order, " LIMIT ?5"
+        )
+    };
+}
+
+/// Walks over one source and gives each row to `each`: the four columns of a [`Key`] and, with
+/// `whole`, those of [`super::page::message`] behind them.
+pub(super) fn walk(
+    conn: &Connection,
+    source: Source,
+    span: &Span,
+    limit: usize,
+    whole: bool,
+    mut each: impl FnMut(&Row<'_>) -> Result<()>,
+) -> Result<()> {
+    let text = if whole {
+        scan_sql!(", version, ephemeral, meta, rate_limit_proof, payload", source, span.direction)
+    } else {
+        scan_sql!("", source, span.direction)
+    };
+    let fail = sql(READING);
+    let mut statement = conn.prepare_cached(text).map_err(&fail)?;
+    let mut bind = || -> rusqlite::Result<()> {
+        statement.raw_bind_parameter(1, span.lower.time)?;
+        statement.raw_bind_parameter(2, span.lower.hash())?;
+        statement.raw_bind_parameter(3, span.upper.time)?;
+        statement.raw_bind_parameter(4, span.upper.hash())?;
+        statement.raw_bind_parameter(5, i64::try_from(limit).unwrap_or(i64::MAX))?;
+        match source {
+            Source::Time => Ok(()),
+            Source::Pubsub(id) | Source::Channel(id) => statement.raw_bind_parameter(6, id),
+        }
+    };
+    bind().map_err(&fail)?;
+    let mut rows = statement.raw_query();
+    while let Some(row) = rows.next().map_err(&fail)? {
+        each(row)?;
+    }
+    Ok(())
+}
+
+/// The first `limit` keys of these sources, in the order of the walk.
+pub(super) fn keys(
+    conn: &Connection,
+    sources: &Sources,
+    span: Span,
+    limit: usize,
+) -> Result<Vec<Key>> {
+    match sources {
+        Sources::Of(sources) => match (sources.as_slice(), span.direction) {
+            ([], _) => Ok(Vec::new()),
+            ([source], _) => step(conn, *source, &span, limit),
+            (sources, Direction::Forward) => merge(conn, sources, span, limit, Reverse),
+            (sources, Direction::Backward) => merge(conn, sources, span, limit, |id| id),
+        },
+        Sources::Filtered(channels) => filter(conn, channels, span, limit),
+    }
+}
+
+fn step(conn: &Connection, source: Source, span: &Span, limit: usize) -> Result<Vec<Key>> {
+    let mut keys = Vec::new();
+    walk(conn, source, span, limit, false, |row| {
+        keys.push(Key::read(row)?);
+        Ok(())
+    })?;
+    Ok(keys)
+}
+
+fn filter(
+    conn: &Connection,
+    channels: &HashSet<i64>,
+    mut span: Span,
+    limit: usize,
+) -> Result<Vec<Key>> {
+    let mut found = Vec::new();
+    loop {
+        let keys = step(conn, Source::Time, &span, FILTER_STEP)?;
+        let wanted = keys.iter().filter(|key| channels.contains(&key.channel));
+        found.extend(wanted.take(limit - found.len()));
+        match keys.last() {
+            Some(last) if keys.len() == FILTER_STEP && found.len() < limit => span.go_on(last.id),
+            _ => return Ok(found),
+        }
+    }
+}
+
+/// A source that is read a step at a time, each twice as long as the one before.
+struct Run {
+    source: Source,
+    span: Span,
+    ahead: VecDeque<Key>,
+    step: usize,
+    ended: bool,
+}
+
+impl Run {
+    fn next(&mut self, conn: &Connection, longest: usize) -> Result<Option<Key>> {
+        if self.ahead.is_empty() && !self.ended {
+            let keys = step(conn, self.source, &self.span, self.step)?;
+            self.ended = keys.len() < self.step;
+            if let Some(last) = keys.last() {
+                self.span.go_on(last.id);
+            }
+            self.ahead = keys.into();
+            self.step = (self.step * 2).min(longest);
+        }
+        Ok(self.ahead.pop_front())
+    }
+}
+
+/// Merges the sources; `rank` is greatest for the id that comes first.
+fn merge<R: Ord>(
+    conn: &Connection,
+    sources: &[Source],
+    span: Span,
+    limit: usize,
+    rank: impl Fn(SyncId) -> R,
+) -> Result<Vec<Key>> {
+    let longest = limit.clamp(1, FILTER_STEP);
+    // A fair share of what is wanted and a little more, as shares are seldom equal.
+    let first = (limit / sources.len() + 2).min(longest);
+    let run = |&source| Run { source, span, ahead: VecDeque::new(), step: first, ended: false };
+    let mut runs: Vec<Run> = sources.iter().map(run).collect();
+    let mut heads = BinaryHeap::with_capacity(runs.len());
+    for (i, run) in runs.iter_mut().enumerate() {
+        if let Some(key) = run.next(conn, longest)? {
+            heads.push((rank(key.id), i, Head(key)));
+        }
+    }
+    let mut found = Vec::new();
+    while found.len() < limit
+        && let Some((_, i, Head(key))) = heads.pop()
+    {
+        found.push(key);
+        if let Some(key) = runs[i].next(conn, longest)? {
+            heads.push((rank(key.id), i, Head(key)));
+        }
+    }
+    Ok(found)
+}
+
+/// A key that takes no part in the order of the heap: rank and run decide it.
+struct Head(Key);
+
+impl PartialEq for Head {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+impl Eq for Head {}
+impl PartialOrd for Head {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Head {
+    fn cmp(&self, _: &Self) -> std::cmp::Ordering {
+        std::cmp::Ordering::Equal
+    }
+}

@@ -1,0 +1,162 @@
+//! The archive's threads: one writer that commits puts in groups, and readers beside it.
+//!
+//! What must hold: every question and every put is answered, whatever the driver does; a panic in
+//! a driver ends with an error for those who waited on it and a fresh driver in its place; wakers,
+//! which are other people's code, cannot take a thread down.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::feed::{FeedItem, Feeds};
+use super::pending::Reply;
+use super::queue::{Put, Queue};
+use super::{Backend, Driver, PutOutcome};
+use crate::error::{Error, ErrorKind, Result, bail};
+
+thread_local! {
+    static ON_ARCHIVE_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread belongs to an archive. Waiting for an archive here could wait for itself.
+pub(super) fn on_archive_thread() -> bool {
+    ON_ARCHIVE_THREAD.get()
+}
+
+/// Runs other people's code; a panic in it ends here.
+pub(super) fn quietly(f: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(f));
+}
+
+/// Answers; whoever waits is woken on this thread.
+pub(super) fn answer<T>(reply: Reply<T>, result: Result<T>) {
+    quietly(|| drop(reply.send(result)));
+}
+
+/// What the archive's handles and threads share.
+pub(super) struct Shared {
+    pub(super) queue: Queue,
+    pub(super) feeds: Feeds,
+}
+
+/// A driver and what to do when it panics.
+pub(super) struct Desk {
+    /// An error once a driver that panicked could not be replaced.
+    driver: Result<Box<dyn Driver>>,
+    backend: Arc<dyn Backend>,
+    writes: bool,
+}
+
+impl Desk {
+    pub(super) fn new(driver: Box<dyn Driver>, backend: Arc<dyn Backend>, writes: bool) -> Self {
+        Desk { driver: Ok(driver), backend, writes }
+    }
+
+    /// Asks the driver.
+    ///
+    /// # Errors
+    /// The driver's; [`ErrorKind::Internal`] where it panicked, [`ErrorKind::Poisoned`] where one
+    /// did before and there is no other.
+    pub(super) fn run<T>(&mut self, f: impl FnOnce(&mut dyn Driver) -> Result<T>) -> Result<T> {
+        let driver = match &mut self.driver {
+            Ok(driver) => driver.as_mut(),
+            Err(e) => return Err(e.clone()),
+        };
+        catch_unwind(AssertUnwindSafe(|| f(driver))).unwrap_or_else(|_| {
+            self.replace();
+            bail!(Internal, "the archive's driver panicked")
+        })
+    }
+
+    /// The old driver goes first: it may hold locks that the new one needs.
+    fn replace(&mut self) {
+        let poisoned = Error::new(ErrorKind::Poisoned, "the archive's driver panicked earlier");
+        let old = std::mem::replace(&mut self.driver, Err(poisoned.clone()));
+        quietly(|| drop(old));
+        let open = || {
+            if self.writes { self.backend.writer().map(Some) } else { self.backend.reader() }
+        };
+        self.driver = match catch_unwind(AssertUnwindSafe(open)) {
+            Ok(Ok(Some(driver))) => Ok(driver),
+            Ok(Err(e)) => Err(Error::new(
+                ErrorKind::Poisoned,
+                format!("{poisoned}, and it cannot be opened again: {e}"),
+            )),
+            _ => Err(poisoned),
+        };
+    }
+
+    fn close(self) {
+        if let Ok(mut driver) = self.driver {
+            quietly(move || driver.close());
+        }
+    }
+}
+
+/// The body of the writer's thread.
+pub(super) fn write(shared: &Shared, mut desk: Desk, reads_too: bool) {
+    ON_ARCHIVE_THREAD.set(true);
+    while let Some(work) = shared.queue.next_work(reads_too) {
+        if !work.puts.is_empty() {
+            quietly(|| commit(shared, &mut desk, work.puts));
+        }
+        for read in work.reads {
+            quietly(|| read(&mut desk));
+        }
+    }
+    shared.feeds.end();
+    shared.queue.wait_for_readers();
+    desk.close();
+}
+
+/// The body of a reader's thread.
+pub(super) fn read(shared: &Shared, mut desk: Desk) {
+    ON_ARCHIVE_THREAD.set(true);
+    while let Some(read) = shared.queue.next_read() {
+        quietly(|| read(&mut desk));
+    }
+    desk.close();
+    shared.queue.remove_reader();
+}
+
+/// Commits puts together, tells the feeds, then those who wait.
+fn commit(shared: &Shared, desk: &mut Desk, mut puts: Vec<Put>) {
+    let mut batch = Vec::with_capacity(puts.iter().map(|put| put.messages.len()).sum());
+    for put in &mut puts {
+        batch.append(&mut put.messages);
+    }
+    let result = desk.run(|driver| {
+        let new = driver.put(&batch)?;
+        if new.len() != batch.len() {
+            bail!(Internal, "the driver told of {} messages, not {}", new.len(), batch.len());
+        }
+        Ok(new)
+    });
+    if let Ok(new) = &result {
+        shared.feeds.publish(|| {
+            let stored = batch.iter().zip(new).filter(|(_, new)| **new);
+            stored.map(|((message, origin), _)| FeedItem::new(message, *origin)).collect()
+        });
+    }
+    drop(batch);
+    shared.queue.committed(puts.iter().map(|put| put.bytes).sum());
+    match result {
+        Ok(new) => {
+            let mut new = new.into_iter();
+            for mut put in puts {
+                let passed = |o: &&mut PutOutcome| !matches!(o, PutOutcome::Refused(_));
+                for outcome in put.outcomes.iter_mut().filter(passed) {
+                    if new.next() != Some(true) {
+                        *outcome = PutOutcome::Duplicate;
+                    }
+                }
+                answer(put.reply, Ok(put.outcomes));
+            }
+        }
+        Err(e) => {
+            for put in puts {
+                answer(put.reply, Err(e.clone()));
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The archive, alone and without a network.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::call::{Guarded, call, call_blocking, enter};
+use super::error::Result;
+use super::message::{self, Message, Origin, PutResult, StoredMessage, TopicMessage};
+use super::query::{Page, Query};
+use super::stream::History;
+use crate::archive::{self, ArchiveConfig, Rules, SqliteBackend, SqliteConfig};
+use crate::runtime::{Registration, Runtime, Stage};
+use crate::types::{self, Timestamp};
+
+/// What a commit survives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, uniffi::Enum)]
+#[repr(u8)]
+pub enum Durability {
+    /// An acknowledged message survives a power loss.
+    Full = 0,
+    /// It survives a crash of the process; a power loss may take the last commits, never the file.
+    Normal = 1,
+}
+
+/// How an archive is run. What is absent is as the library has it.
+#[derive(Clone, PartialEq, Eq, Debug, uniffi::Record)]
+pub struct ArchiveOptions {
+    /// What a commit survives; a power loss where absent.
+    #[uniffi(default = None)]
+    pub durability: Option<Durability>,
+    /// How far a live message's timestamp may lie from our clock, both ways, and how far any
+    /// message's may lie ahead of it; 20 seconds where absent.
+    #[uniffi(default = None)]
+    pub clock_tolerance: Option<Duration>,
+    /// Whether the lower of these bounds holds. Off for a host that feeds old messages in as live.
+    #[uniffi(default = true)]
+    pub check_live_age: bool,
+    /// Threads that read beside the writer.
+    #[uniffi(default = None)]
+    pub readers: Option<u32>,
+    /// How many bytes of messages may wait to be committed before a put is answered with `Busy`.
+    #[uniffi(default = None)]
+    pub max_queued_bytes: Option<u64>,
+}
+
+/// Figures of an archive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, uniffi::Record)]
+pub struct Stats {
+    /// Messages held.
+    pub messages: u64,
+    /// Timestamp of the oldest in Unix nanoseconds, where there is one.
+    pub oldest: Option<i64>,
+    /// Timestamp of the newest in Unix nanoseconds, where there is one.
+    pub newest: Option<i64>,
+    /// Bytes on disk (0 for an archive in memory).
+    pub bytes_on_disk: u64,
+}
+
+/// An archive that a shutdown closes.
+pub(super) struct Open {
+    archive: archive::Archive,
+    _closer: Registration,
+}
+
+impl Open {
+    /// The archive under it.
+    pub(super) fn archive(&self) -> &archive::Archive {
+        &self.archive
+    }
+}
+
+/// An open archive: the stored messages of one file. May be used from any thread; no call blocks
+/// the caller's. Open it with `Archive.open`, and end it with `shutdown` when done.
+#[derive(uniffi::Object)]
+pub struct Archive(Guarded<Arc<Open>>);
+
+impl Archive {
+    /// What it holds, for a node over it.
+    pub(super) fn open_archive(&self) -> Result<Arc<Open>> {
+        Ok(Arc::clone(self.0.get()?))
+    }
+
+    /// Another handle to an archive that is open already.
+    pub(super) fn of(runtime: Arc<Runtime>, open: Arc<Open>) -> Self {
+        Archive(Guarded::new(runtime, open))
+    }
+}
+
+#[uniffi::export]
+impl Archive {
+    /// Opens the archive in this file, or creates it (mode 0600). The path is taken literally;
+    /// `:memory:` keeps everything in memory.
+    ///
+    /// Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`.
+    #[uniffi::constructor(default(options = None))]
+    pub async fn open(path: String, options: Option<ArchiveOptions>) -> Result<Arc<Self>> {
+        let (sqlite, config) = configs(path, options);
+        let runtime = enter()?;
+        call_blocking(move || {
+            let archive = archive::Archive::open(SqliteBackend::open(sqlite)?, config)?;
+            let closing = archive.clone();
+            let closer = runtime.on_shutdown(Stage::Storage, || async move { closing.close() })?;
+            Ok(Arc::new(Archive::of(runtime, Arc::new(Open { archive, _closer: closer }))))
+        })
+        .await
+    }
+
+    /// Stores one message and gives its hash. It is committed when this returns; a message that
+    /// the rules refuse is an error here. `origin` is live where absent.
+    ///
+    /// Fails with the kinds from `InvalidTopic` to `TimestampTooOld`, `Busy`, `DiskFull`,
+    /// `ArchiveIo`, `ArchiveClosed`.
+    #[uniffi::method(default(origin = None))]
+    pub async fn put(
+        &self,
+        pubsub_topic: String,
+        message: Message,
+        origin: Option<Origin>,
+    ) -> Result<PutResult> {
+        let open = self.0.get()?;
+        let message = types::StoredMessage::try_from(TopicMessage { pubsub_topic, message })?;
+        let hash = message.hash;
+        let outcomes = call(open.archive.put(vec![message], live(origin))).await?;
+        match outcomes.into_iter().next() {
+            Some(archive::PutOutcome::Refused(e)) => Err(e.into()),
+            Some(outcome) => Ok(PutResult::new(hash, outcome)),
+            None => Err(lost_outcome().into()),
+        }
+    }
+
+    /// Stores messages in one commit and tells for each, in order, what became of it. A message
+    /// that the rules refuse does not hinder the others. `origin` is live where absent.
+    ///
+    /// Fails as a whole, with nothing stored, with `InvalidTopic`, `Busy`, `DiskFull`,
+    /// `ArchiveIo`, `ArchiveClosed`.
+    #[uniffi::method(default(origin = None))]
+    pub async fn put_many(
+        &self,
+        messages: Vec<TopicMessage>,
+        origin: Option<Origin>,
+    ) -> Result<Vec<PutResult>> {
+        let open = self.open_archive()?;
+        // In the task: hashing a large batch takes a while.
+        call(async move {
+            let one = |(i, m): (usize, TopicMessage)| {
+                types::StoredMessage::try_from(m)
+                    .map_err(|e| e.context(format_args!("message {i} of the list")))
+            };
+            let messages = messages.into_iter().enumerate().map(one);
+            let messages: Vec<_> = messages.collect::<crate::Result<_>>()?;
+            let hashes: Vec<_> = messages.iter().map(|m| m.hash).collect();
+            let outcomes = open.archive.put(messages, live(origin)).await?;
+            if outcomes.len() != hashes.len() {
+                return Err(lost_outcome());
+            }
+            Ok(hashes.into_iter().zip(outcomes).map(|(h, o)| PutResult::new(h, o)).collect())
+        })
+        .await
+    }
+
+    /// One page.
+    ///
+    /// Fails with `InvalidArgument` (a limit of 0 or over 100, hashes beside other filters),
+    /// `InvalidTopic`, `InvalidHash`, `InvalidTimeRange`, `CursorNotFound`, `ArchiveIo`,
+    /// `ArchiveClosed`.
+    pub async fn query(&self, query: Query) -> Result<Page> {
+        let page = self.0.get()?.archive.query(query.checked()?);
+        call(async move { page.await.map(Page::from) }).await
+    }
+
+    /// A walk through all that matches, page by page; nothing is read until the first page is
+    /// asked for.
+    ///
+    /// Fails as `query`, without the errors of the archive.
+    pub fn history(&self, query: Query) -> Result<Arc<History>> {
+        let open = self.open_archive()?;
+        Ok(Arc::new(History::local(self.0.runtime(), open, query.checked()?)))
+    }
+
+    /// Those of the messages that are held, in the order asked for, each once.
+    ///
+    /// Fails with `InvalidHash`, `ArchiveIo`, `ArchiveClosed`.
+    pub async fn get(&self, hashes: Vec<Vec<u8>>) -> Result<Vec<StoredMessage>> {
+        let held = self.0.get()?.archive.get(message::hashes(&hashes)?);
+        let of_each = |held: Vec<_>| held.into_iter().map(StoredMessage::from).collect();
+        call(async move { held.await.map(of_each) }).await
+    }
+
+    /// Those of the hashes that are not held, in the order asked for. Any number of them.
+    ///
+    /// Fails with `InvalidHash`, `ArchiveIo`, `ArchiveClosed`.
+    pub async fn missing(&self, hashes: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
+        let missing = self.0.get()?.archive.missing(message::hashes(&hashes)?);
+        call(async move { missing.await.map(message::bytes_of) }).await
+    }
+
+    /// Figures.
+    ///
+    /// Fails with `ArchiveIo`, `ArchiveClosed`.
+    pub async fn stats(&self) -> Result<Stats> {
+        let stats = self.0.get()?.archive.stats();
+        call(async move { stats.await.map(Stats::from) }).await
+    }
+
+    /// Commits what was accepted and closes the file. Every other call then fails with
+    /// `ArchiveClosed`, those of a node over it too; a second `shutdown` is fine. (Letting go of
+    /// the object does the same, once no node uses the archive any more.)
+    pub async fn shutdown(&self) -> Result<()> {
+        let open = Arc::clone(self.0.get()?);
+        call_blocking(move || {
+            open.archive.close();
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Drop for Open {
+    /// The last to let go of an archive joins its threads: not on a worker of the runtime.
+    fn drop(&mut self) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let last = self.archive.clone();
+            drop(runtime.spawn_blocking(move || drop(last)));
+        }
+    }
+}
+
+fn configs(path: String, options: Option<ArchiveOptions>) -> (SqliteConfig, ArchiveConfig) {
+    let mut sqlite = SqliteConfig { path: PathBuf::from(path), durability: Default::default() };
+    let mut config = ArchiveConfig::new(clock);
+    if let Some(options) = options {
+        sqlite.durability = match options.durability {
+            None | Some(Durability::Full) => archive::Durability::Full,
+            Some(Durability::Normal) => archive::Durability::Normal,
+        };
+        let tolerance = options.clock_tolerance.unwrap_or(config.rules.clock_tolerance);
+        config.rules = Rules { clock_tolerance: tolerance, check_live_age: options.check_live_age };
+        if let Some(readers) = options.readers {
+            config.readers = usize::try_from(readers).unwrap_or(usize::MAX);
+        }
+        if let Some(bytes) = options.max_queued_bytes {
+            config.max_queued_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        }
+    }
+    (sqlite, config)
+}
+
+/// The system's clock.
+fn clock() -> Timestamp {
+    let epoch = Timestamp::default();
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => epoch.saturating_add(since),
+        Err(before) => epoch.saturating_sub(before.duration()),
+    }
+}
+
+fn live(origin: Option<Origin>) -> types::Origin {
+    origin.map_or(types::Origin::Live, types::Origin::from)
+}
+
+fn lost_outcome() -> crate::Error {
+    let reason = "the archive did not tell what became of a message";
+    crate::Error::new(crate::ErrorKind::Internal, reason)
+}
+
+impl From<archive::Stats> for Stats {
+    fn from(s: archive::Stats) -> Self {
+        Stats {
+            messages: s.messages,
+            oldest: s.oldest.map(Timestamp::nanos),
+            newest: s.newest.map(Timestamp::nanos),
+            bytes_on_disk: s.bytes_on_disk,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! How a call gets from a foreign executor to the library's runtime, and what an exported object
+//! holds.
+//!
+//! What must hold: no work runs on the caller's thread; an object of a runtime that was shut down
+//! answers `Shutdown`; in the child of a `fork` every object answers `Forked`, and letting go of
+//! it touches nothing, because the threads it would talk to are not there.
+
+use std::future::Future;
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::error::Result;
+use crate::error::bail;
+use crate::runtime::{self, Runtime};
+
+/// How long a shutdown waits for what has to end, where it is not told.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The process in which the library is in use; 0 while it is not.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
+
+/// The runtime of this process, started where none runs.
+///
+/// # Errors
+/// [`crate::ErrorKind::Forked`] in the child of a process that used the library,
+/// [`crate::ErrorKind::Shutdown`] while the process exits.
+pub(super) fn enter() -> crate::Result<Arc<Runtime>> {
+    let here = std::process::id();
+    match PROCESS.compare_exchange(0, here, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => runtime::silence(),
+        Err(there) if there == here => {}
+        Err(_) => bail!(Forked, "the library was in use before the fork, and this is the child"),
+    }
+    Runtime::current()
+}
+
+/// Runs `work` on the library's runtime and waits for it. Dropping the wait aborts the work.
+///
+/// # Errors
+/// Those of the work, and as [`enter`].
+pub(super) async fn call<T, F>(work: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = crate::Result<T>> + Send + 'static,
+{
+    enter()?;
+    Ok(runtime::run(work).await?)
+}
+
+/// [`call`] for what blocks. Work that has begun runs to its end.
+///
+/// # Errors
+/// Those of the work, and as [`enter`].
+pub(super) async fn call_blocking<T, F>(work: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> crate::Result<T> + Send + 'static,
+{
+    enter()?;
+    Ok(runtime::blocking(work).await?)
+}
+
+/// Stops all that runs.
+///
+/// # Errors
+/// [`crate::ErrorKind::WouldDeadlock`], [`crate::ErrorKind::TimedOut`].
+pub(super) fn shutdown(timeout: Option<Duration>) -> Result<()> {
+    let here = std::process::id();
+    if PROCESS.load(Ordering::Acquire) == here {
+        runtime::shutdown(timeout.unwrap_or(SHUTDOWN_TIMEOUT))?;
+        // Nothing runs: a child of a fork from here on may use the library.
+        let _ = PROCESS.compare_exchange(here, 0, Ordering::AcqRel, Ordering::Acquire);
+    }
+    Ok(())
+}
+
+/// Stops all that runs, and lets nothing start again.
+pub(super) fn shutdown_at_exit() {
+    if PROCESS.load(Ordering::Acquire) == std::process::id() {
+        runtime::shutdown_at_exit(SHUTDOWN_TIMEOUT);
+    }
+}
+
+/// What an exported object holds, bound to the process and the runtime that it was made in.
+pub(super) struct Guarded<T> {
+    value: ManuallyDrop<T>,
+    runtime: ManuallyDrop<Arc<Runtime>>,
+    process: u32,
+}
+
+impl<T> Guarded<T> {
+    /// An object of this runtime.
+    pub(super) fn new(runtime: Arc<Runtime>, value: T) -> Self {
+        Guarded {
+            value: ManuallyDrop::new(value),
+            runtime: ManuallyDrop::new(runtime),
+            process: std::process::id(),
+        }
+    }
+
+    /// What it holds.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Forked`], [`crate::ErrorKind::Shutdown`].
+    pub(super) fn get(&self) -> crate::Result<&T> {
+        if self.process != std::process::id() {
+            bail!(Forked, "the object was made before the fork, and this is the child");
+        }
+        self.runtime.check_open()?;
+        Ok(&self.value)
+    }
+
+    /// The runtime it belongs to, for what is made from it.
+    pub(super) fn runtime(&self) -> Arc<Runtime> {
+        Arc::clone(&self.runtime)
+    }
+}
+
+impl<T> Drop for Guarded<T> {
+    fn drop(&mut self) {
+        if self.process == std::process::id() {
+            // SAFETY: dropped here once, and not used after.
+            unsafe {
+                ManuallyDrop::drop(&mut self.value);
+                ManuallyDrop::drop(&mut self.runtime);
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What a node, and one sync, can be told: records in which what is absent is as the library has
+//! it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::error::Result;
+use super::message;
+use super::query::time_range;
+use crate::engine::{self, EngineConfig};
+use crate::error::bail;
+use crate::node::{Identity, NodeConfig};
+use crate::wire::reconciliation::Scope;
+
+/// How a node runs.
+#[derive(Clone, uniffi::Record)]
+pub struct NodeOptions {
+    /// Where it listens: `/ip4/…/tcp/…`, or `/ip4/…/tcp/…/ws`; port 0 takes a free one.
+    #[uniffi(default = [])]
+    pub listen: Vec<String>,
+    /// The cluster; peers of another are dropped.
+    #[uniffi(default = 0)]
+    pub cluster_id: u32,
+    /// The shards it tells its peers of.
+    #[uniffi(default = [])]
+    pub shards: Vec<u32>,
+    /// The file of its identity key, created (mode 0600) where there is none. Without a file or a
+    /// secret it is someone else at every start.
+    #[uniffi(default = None)]
+    pub key_file: Option<String>,
+    /// The 32 secret bytes of its identity key, instead of a file.
+    #[uniffi(default = None)]
+    pub secret_key: Option<Vec<u8>>,
+    /// Whether it answers Store requests.
+    #[uniffi(default = true)]
+    pub serve_store: bool,
+    /// Whether it answers and begins syncs.
+    #[uniffi(default = true)]
+    pub sync: bool,
+    /// The pubsub topics that it syncs; all where empty.
+    #[uniffi(default = [])]
+    pub sync_pubsub_topics: Vec<String>,
+    /// The content topics that it syncs; all where empty.
+    #[uniffi(default = [])]
+    pub sync_content_topics: Vec<String>,
+    /// How far back a sync goes; one hour where absent.
+    #[uniffi(default = None)]
+    pub sync_window: Option<Duration>,
+    /// How long before now a sync's window ends; 20 seconds where absent.
+    #[uniffi(default = None)]
+    pub sync_margin: Option<Duration>,
+    /// The time between two syncs with a peer chosen at random; 5 minutes where absent, and zero
+    /// for syncs on demand alone.
+    #[uniffi(default = None)]
+    pub sync_interval: Option<Duration>,
+    /// Syncs at once, in all.
+    #[uniffi(default = None)]
+    pub max_sync_sessions: Option<u32>,
+    /// How long a dial, or a store request, may take; 30 seconds where absent.
+    #[uniffi(default = None)]
+    pub request_timeout: Option<Duration>,
+    /// Connections at once, in all.
+    #[uniffi(default = None)]
+    pub max_connections: Option<u32>,
+    /// Connections at once, of one peer.
+    #[uniffi(default = None)]
+    pub max_connections_per_peer: Option<u32>,
+    /// Store requests being answered at once, in all; beyond it the answer is 429.
+    #[uniffi(default = None)]
+    pub max_store_requests: Option<u32>,
+}
+
+/// Which way messages go in a sync.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, uniffi::Enum)]
+#[repr(u8)]
+pub enum SyncDirection {
+    /// Both ways.
+    Both = 0,
+    /// Only to us.
+    Pull = 1,
+    /// Only to the peer.
+    Push = 2,
+}
+
+/// One sync on demand.
+#[derive(Clone, PartialEq, Eq, Debug, uniffi::Record)]
+pub struct SyncOptions {
+    /// Where the span to compare starts, in Unix nanoseconds. Without both bounds it is the last
+    /// window, ending the margin before now.
+    #[uniffi(default = None)]
+    pub start: Option<i64>,
+    /// Where it ends; this moment is not in it.
+    #[uniffi(default = None)]
+    pub end: Option<i64>,
+    /// Which way messages go; both where absent.
+    #[uniffi(default = None)]
+    pub direction: Option<SyncDirection>,
+}
+
+impl NodeOptions {
+    /// The node's configuration.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`], [`crate::ErrorKind::InvalidTopic`].
+    pub(super) fn checked(self) -> Result<NodeConfig> {
+        let default = NodeConfig::default();
+        let scope = Scope {
+            pubsub_topics: message::pubsub_topics(&self.sync_pubsub_topics)?,
+            content_topics: message::content_topics(&self.sync_content_topics)?,
+        };
+        let sessions = self.max_sync_sessions.map(as_usize);
+        let engine = EngineConfig {
+            scope,
+            window: self.sync_window.unwrap_or(default.engine.window),
+            margin: self.sync_margin.unwrap_or(default.engine.margin),
+            heartbeat: match self.sync_interval {
+                None => default.engine.heartbeat,
+                Some(interval) if interval.is_zero() => None,
+                Some(interval) => Some(interval),
+            },
+            max_sessions: sessions.unwrap_or(default.engine.max_sessions),
+            ..default.engine
+        };
+        // The index must reach back as far as a window does.
+        let horizon = engine.horizon.max(engine.window.saturating_add(engine.margin));
+        let requests = self.max_store_requests.map(as_usize);
+        Ok(NodeConfig {
+            identity: identity(self.key_file, self.secret_key)?,
+            listen: self.listen,
+            cluster_id: self.cluster_id,
+            shards: self.shards,
+            serve_store: self.serve_store,
+            sync: self.sync,
+            engine: EngineConfig { horizon, ..engine },
+            request_timeout: self.request_timeout.unwrap_or(default.request_timeout),
+            max_connections: self.max_connections.unwrap_or(default.max_connections),
+            max_connections_per_peer: self
+                .max_connections_per_peer
+                .unwrap_or(default.max_connections_per_peer),
+            max_store_requests: requests.unwrap_or(default.max_store_requests),
+        })
+    }
+}
+
+fn identity(file: Option<String>, secret: Option<Vec<u8>>) -> crate::Result<Identity> {
+    match (file, secret) {
+        (None, None) => Ok(Identity::Ephemeral),
+        (Some(file), None) => Ok(Identity::File(PathBuf::from(file))),
+        (None, Some(secret)) => match <[u8; 32]>::try_from(secret.as_slice()) {
+            Ok(secret) => Ok(Identity::Secret(secret)),
+            Err(_) => {
+                bail!(InvalidArgument, "secret_key is 32 bytes long, this one is {}", secret.len())
+            }
+        },
+        (Some(_), Some(_)) => bail!(InvalidArgument, "key_file and secret_key exclude each other"),
+    }
+}
+
+impl SyncOptions {
+    /// The engine's options.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidTimeRange`], [`crate::ErrorKind::InvalidArgument`] where only
+    /// one bound is set.
+    pub(super) fn checked(self) -> Result<engine::SyncOptions> {
+        let window = match (self.start, self.end) {
+            (None, None) => None,
+            (Some(_), Some(_)) => Some(time_range(self.start, self.end)?),
+            (Some(_), None) => return Err(half_a_window("end")),
+            (None, Some(_)) => return Err(half_a_window("start")),
+        };
+        let direction = match self.direction {
+            None | Some(SyncDirection::Both) => engine::SyncDirection::Both,
+            Some(SyncDirection::Pull) => engine::SyncDirection::Pull,
+            Some(SyncDirection::Push) => engine::SyncDirection::Push,
+        };
+        Ok(engine::SyncOptions { window, direction })
+    }
+}
+
+fn half_a_window(lacking: &str) -> super::error::WakuError {
+    let reason = format!("a sync's window has a start and an end; {lacking} is not set");
+    crate::Error::new(crate::ErrorKind::InvalidArgument, reason).into()
+}
+
+fn as_usize(n: u32) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
