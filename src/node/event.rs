@@ -1,13 +1,24 @@
 //! What a node tells while it runs.
+//!
+//! A bounded queue that all readers share: the node never waits for a reader, and one that is too
+//! slow is told how many events it missed.
+
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::NodeSyncReport;
-use crate::archive::FeedItem;
+use crate::archive::{Feed, FeedEvent, FeedItem};
+
+/// How many events a reader may be behind.
+const CAPACITY: usize = 8192;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeEvent {
-    /// A peer's first connection stands.
+    /// A peer's first connection stands, and it is not of another cluster.
     PeerConnected {
         /// Who.
         peer_id: String,
@@ -19,19 +30,120 @@ pub enum NodeEvent {
     },
     /// A message was stored by the archive (whoever put it there).
     MessageStored(FeedItem),
-    /// A sync has ended, begun by either side.
+    /// A sync has ended, begun by either side, well or not.
     SyncFinished(NodeSyncReport),
     /// The reader was too slow: so many events were left out here.
     Lagged(u64),
 }
 
 /// A subscription to a node's events.
-pub struct Events {}
+pub struct Events {
+    queue: broadcast::Receiver<NodeEvent>,
+}
 
 impl Events {
     /// The next event; `None` once the node has stopped and the queue is empty. Dropping the
     /// future loses no event.
     pub async fn next(&mut self) -> Option<NodeEvent> {
-        todo!()
+        match self.queue.recv().await {
+            Ok(event) => Some(event),
+            Err(RecvError::Lagged(missed)) => Some(NodeEvent::Lagged(missed)),
+            Err(RecvError::Closed) => None,
+        }
+    }
+
+    /// The next event if there is one now.
+    pub fn try_next(&mut self) -> Option<NodeEvent> {
+        match self.queue.try_recv() {
+            Ok(event) => Some(event),
+            Err(TryRecvError::Lagged(missed)) => Some(NodeEvent::Lagged(missed)),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+        }
+    }
+}
+
+/// The writing end.
+pub(super) struct Hub(Mutex<Option<broadcast::Sender<NodeEvent>>>);
+
+impl Hub {
+    pub(super) fn new() -> Self {
+        Hub(Mutex::new(Some(broadcast::Sender::new(CAPACITY))))
+    }
+
+    /// A reader of what happens from now on; after [`Hub::close`], of nothing.
+    pub(super) fn subscribe(&self) -> Events {
+        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = match sender.as_ref() {
+            Some(sender) => sender.subscribe(),
+            None => broadcast::Sender::new(1).subscribe(),
+        };
+        Events { queue }
+    }
+
+    pub(super) fn send(&self, event: NodeEvent) {
+        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = sender.as_ref() {
+            // It fails where nobody reads, which is fine.
+            let _ = sender.send(event);
+        }
+    }
+
+    fn has_readers(&self) -> bool {
+        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sender.as_ref().is_some_and(|s| s.receiver_count() > 0)
+    }
+
+    /// No more events: readers come to their end.
+    pub(super) fn close(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// Tells what the archive stores, until it is closed.
+pub(super) async fn forward(mut feed: Feed, hub: std::sync::Arc<Hub>) {
+    while let Some(event) = feed.next().await {
+        if !hub.has_readers() {
+            continue;
+        }
+        match event {
+            FeedEvent::Stored(items) => {
+                for items in items.chunks(CAPACITY / 8) {
+                    for item in items {
+                        hub.send(NodeEvent::MessageStored(item.clone()));
+                    }
+                    // Readers get their turn within a large commit.
+                    tokio::task::yield_now().await;
+                }
+            }
+            FeedEvent::Lagged(missed) => hub.send(NodeEvent::Lagged(missed)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn connected(n: usize) -> NodeEvent {
+        NodeEvent::PeerConnected { peer_id: n.to_string() }
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_is_told_what_it_missed() {
+        let hub = Hub::new();
+        let mut events = hub.subscribe();
+        for n in 0..CAPACITY + 5 {
+            hub.send(connected(n));
+        }
+        hub.close();
+        assert_eq!(events.next().await, Some(NodeEvent::Lagged(5)));
+        assert_eq!(events.next().await, Some(connected(5)));
+        let mut rest = 0;
+        while events.next().await.is_some() {
+            rest += 1;
+        }
+        assert_eq!(rest, CAPACITY - 1);
+        assert_eq!(hub.subscribe().next().await, None);
     }
 }

@@ -2,24 +2,69 @@
 //!
 //! Everything here runs on the tokio runtime that calls [`Node::start`]. Addresses are
 //! multiaddresses as text; peers are named by a peer id (`12D3…`) that is connected or was dialled
-//! before, or by an address that ends in `/p2p/{peer id}`.
+//! before, or by an address, which is dialled where need be.
+//!
+//! One task owns the swarm (`swarm`), one the engine (`sync_host`); every stream that is served runs
+//! in a task of its own. Handles send commands. All tasks are of one set (`tasks`), which a stop
+//! joins.
 
+mod address;
+mod behaviour;
 mod config;
+mod dials;
 mod event;
+mod frame;
 mod history;
+mod identity;
+mod metadata;
+mod peers;
+mod shared;
+mod start;
+mod store_client;
+mod store_service;
+mod stream;
+mod streams;
+mod swarm;
+mod sync_host;
+mod sync_streams;
+mod tasks;
+mod transport;
 
 pub use config::{Identity, NodeConfig};
 pub use event::{Events, NodeEvent};
 pub use history::History;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+
+use libp2p::multiaddr::Protocol;
+use tokio::sync::oneshot;
+
+use self::address::{PeerName, parse, parse_peer};
+use self::shared::{Shared, stopped};
+use self::sync_host::Input;
 use crate::archive::Archive;
 use crate::engine::{SyncOptions, SyncReport};
-use crate::error::Result;
+use crate::error::{Result, bail};
 use crate::types::{Page, Query};
 
-/// A running node. Clones are handles to the same one.
+/// A running node. Clones are handles to the same one. When the last is dropped the node stops by
+/// itself, in the background; [`Node::stop`] waits for it.
 #[derive(Clone)]
-pub struct Node {}
+pub struct Node(Arc<Handle>);
+
+/// What all clones share, and no task of the node holds.
+struct Handle {
+    shared: Arc<Shared>,
+    syncs: bool,
+    tickets: AtomicU64,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.tasks.cancel();
+    }
+}
 
 /// A sync's report, with the peer as the node's users know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,55 +79,138 @@ impl Node {
     /// Starts a node over this archive and listens.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::KeyFile`], [`crate::ErrorKind::Address`], [`crate::ErrorKind::Listen`].
-    pub async fn start(_config: NodeConfig, _archive: Archive) -> Result<Node> {
-        todo!()
+    /// [`crate::ErrorKind::KeyFile`], [`crate::ErrorKind::Address`], [`crate::ErrorKind::Listen`];
+    /// [`crate::ErrorKind::InvalidArgument`] for a configuration with which no node can run.
+    pub async fn start(config: NodeConfig, archive: Archive) -> Result<Node> {
+        let syncs = config.sync;
+        let shared = start::start(config, archive).await?;
+        Ok(Node(Arc::new(Handle { shared, syncs, tickets: AtomicU64::new(0) })))
     }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
     /// The peer id, `12D3…`.
     pub fn peer_id(&self) -> String {
-        todo!()
+        self.shared().peer_id.to_string()
     }
+
     /// The archive under it.
     pub fn archive(&self) -> &Archive {
-        todo!()
+        &self.shared().archive
     }
-    /// Where it listens now, each address ending in `/p2p/{peer id}`.
+
+    /// Where it listens now, each address ending in `/p2p/{peer id}`. None once it has stopped.
     pub fn addresses(&self) -> Vec<String> {
-        todo!()
+        let own = Protocol::P2p(self.shared().peer_id);
+        let all = self.shared().addresses.read().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|at| at.clone().with(own.clone()).to_string()).collect()
     }
+
     /// Connects to an address that ends in `/p2p/{peer id}` (or, without it, to whoever answers)
-    /// and gives the peer id. Fine where it is connected already.
-    pub async fn dial(&self, _address: &str) -> Result<String> {
-        todo!()
+    /// and gives the peer id. Fine where it is connected already. Waits until metadata has told
+    /// which cluster the peer belongs to; one that does not speak metadata is fine.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Address`] for what is no address or none that this node can dial,
+    /// [`crate::ErrorKind::Dial`], [`crate::ErrorKind::TimedOut`],
+    /// [`crate::ErrorKind::OtherCluster`], [`crate::ErrorKind::Shutdown`].
+    pub async fn dial(&self, address: &str) -> Result<String> {
+        let address = parse(address)?;
+        let shared = self.shared();
+        let peer = shared.in_time("the dial", shared.dial(address)).await?;
+        Ok(peer.to_string())
     }
-    /// Ends all connections to a peer.
-    pub async fn disconnect(&self, _peer: &str) -> Result<()> {
-        todo!()
+
+    /// Ends all connections to a peer. Fine where there are none.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Address`] for what names no peer, [`crate::ErrorKind::TimedOut`],
+    /// [`crate::ErrorKind::Shutdown`].
+    pub async fn disconnect(&self, peer: &str) -> Result<()> {
+        let peer = match parse_peer(peer)? {
+            PeerName::Id(peer) => peer,
+            PeerName::At(address) => match address.peer {
+                Some(peer) => peer,
+                None => bail!(Address, "{peer:?} does not end in /p2p/ and a peer id"),
+            },
+        };
+        let shared = self.shared();
+        shared.in_time("the disconnection", shared.disconnect(peer)).await
     }
-    /// The peers that are connected now.
+
+    /// The peers that are connected now, in no particular order, without those of which metadata
+    /// has not spoken yet.
     pub fn peers(&self) -> Vec<String> {
-        todo!()
+        self.shared().peer_names()
     }
+
     /// One page from a store peer.
-    pub async fn store_query(&self, _peer: &str, _query: Query) -> Result<Page> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::PeerUnknown`] and those of [`Node::dial`];
+    /// [`crate::ErrorKind::ProtocolUnsupported`], [`crate::ErrorKind::StreamClosed`]; those of
+    /// [`crate::store::client::decode`].
+    pub async fn store_query(&self, peer: &str, query: Query) -> Result<Page> {
+        store_client::query(self.shared(), parse_peer(peer)?, query).await
     }
+
     /// A walk through a store peer's history; nothing is asked until the first page is.
-    pub fn history(&self, _peer: &str, _query: Query) -> Result<History> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Address`] for what names no peer; where the query cannot be asked.
+    pub fn history(&self, peer: &str, query: Query) -> Result<History> {
+        History::new(self.shared().clone(), peer, query)
     }
+
     /// Syncs with a peer now and waits for the end. Dropping the future cancels the sync. A
     /// session that broke down is an error here; what it brought until then is stored.
-    pub async fn sync(&self, _peer: &str, _options: SyncOptions) -> Result<NodeSyncReport> {
-        todo!()
+    ///
+    /// # Errors
+    /// Those of [`Node::store_query`] on the way to the peer; [`crate::ErrorKind::Unsupported`]
+    /// where this node does not sync, [`crate::ErrorKind::SyncBusy`], and whatever ended the
+    /// session.
+    pub async fn sync(&self, peer: &str, options: SyncOptions) -> Result<NodeSyncReport> {
+        let name = parse_peer(peer)?;
+        if !self.0.syncs {
+            bail!(Unsupported, "this node was started without sync");
+        }
+        let shared = self.shared();
+        let peer = shared.in_time("the dial", shared.reach(name)).await?;
+        let ticket = self.0.tickets.fetch_add(1, Ordering::Relaxed);
+        let (report, reported) = oneshot::channel();
+        let input = Input::Sync { peer, options, ticket, report };
+        shared.sync.send(input).map_err(|_| stopped())?;
+        let _cancel = CancelSync { shared, ticket };
+        tokio::select! {
+            biased;
+            reported = reported => reported.map_err(|_| stopped())?,
+            () = shared.tasks.cancelled() => Err(stopped()),
+        }
     }
+
     /// From now on, what happens. A bounded queue; a slow reader is told that it lagged.
     pub fn events(&self) -> Events {
-        todo!()
+        self.shared().hub.subscribe()
     }
+
     /// Ends all sessions and connections and waits for the tasks to end. Fine a second time. The
     /// archive stays open.
     pub async fn stop(&self) {
-        todo!()
+        self.shared().tasks.join().await;
+        self.shared().hub.close();
+    }
+}
+
+/// Gives a sync up when its caller does; where it has ended, nothing happens.
+struct CancelSync<'a> {
+    shared: &'a Shared,
+    ticket: u64,
+}
+
+impl Drop for CancelSync<'_> {
+    fn drop(&mut self) {
+        let _ = self.shared.sync.send(Input::Cancel { ticket: self.ticket });
     }
 }

@@ -1,0 +1,120 @@
+//! What the node's handles and tasks share: the way to the swarm, to sync, and to the events.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use libp2p::swarm::StreamProtocol;
+use libp2p::{Multiaddr, PeerId};
+use tokio::sync::{mpsc, oneshot};
+
+use super::address::{Address, PeerName};
+use super::event::Hub;
+use super::metadata::Answer;
+use super::peers::Waiter;
+use super::stream::Stream;
+use super::streams::Opened;
+use super::sync_host::Input;
+use super::tasks::Tasks;
+use crate::archive::Archive;
+use crate::error::{Error, ErrorKind, Result, bail};
+
+/// What the swarm's task is asked to do.
+pub(super) enum Command {
+    /// Connect to this address.
+    Dial { address: Address, waiter: Waiter },
+    /// Be connected to this peer: it is already, or an address of it is known.
+    Reach { peer: PeerId, waiter: Waiter },
+    /// Open a stream to a connected peer.
+    Open { peer: PeerId, protocol: StreamProtocol, opened: Opened },
+    /// End all connections to a peer.
+    Disconnect { peer: PeerId, done: oneshot::Sender<()> },
+    /// What metadata said of a peer, whoever asked whom.
+    Metadata { peer: PeerId, answer: Answer },
+}
+
+/// What handles and tasks share. Keeps nothing running by itself.
+pub(super) struct Shared {
+    pub(super) peer_id: PeerId,
+    pub(super) archive: Archive,
+    pub(super) tasks: Arc<Tasks>,
+    pub(super) hub: Arc<Hub>,
+    pub(super) commands: mpsc::Sender<Command>,
+    /// The way to the sync task; closed where the node does not sync.
+    pub(super) sync: mpsc::UnboundedSender<Input>,
+    pub(super) request_timeout: Duration,
+    pub(super) addresses: RwLock<Vec<Multiaddr>>,
+    /// The peers that were taken in, and their names.
+    pub(super) peers: RwLock<BTreeMap<PeerId, String>>,
+}
+
+/// The node is no more.
+pub(super) fn stopped() -> Error {
+    Error::new(ErrorKind::Shutdown, "the node was stopped")
+}
+
+impl Shared {
+    /// Runs something to its end, to the node's end, or to the end of the time allowed.
+    pub(super) async fn in_time<T>(
+        &self,
+        what: &str,
+        doing: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.tasks.cancelled() => Err(stopped()),
+            done = tokio::time::timeout(self.request_timeout, doing) => match done {
+                // What breaks because the node stops says so.
+                Ok(Err(_)) if self.tasks.is_cancelled() => Err(stopped()),
+                Ok(done) => done,
+                Err(_) => {
+                    let limit = self.request_timeout;
+                    bail!(TimedOut, "{what} took longer than the {limit:?} allowed")
+                }
+            },
+        }
+    }
+
+    async fn ask<T>(&self, command: Command, answer: oneshot::Receiver<T>) -> Result<T> {
+        self.commands.send(command).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| match self.tasks.is_cancelled() {
+            true => stopped(),
+            false => Error::new(ErrorKind::StreamClosed, "the connection went away"),
+        })
+    }
+
+    /// Connects to an address.
+    pub(super) async fn dial(&self, address: Address) -> Result<PeerId> {
+        let (waiter, answer) = oneshot::channel();
+        self.ask(Command::Dial { address, waiter }, answer).await?
+    }
+
+    /// Connects to a peer, where it is not connected.
+    pub(super) async fn reach(&self, peer: PeerName) -> Result<PeerId> {
+        match peer {
+            PeerName::At(address) => self.dial(address).await,
+            PeerName::Id(peer) => {
+                let (waiter, answer) = oneshot::channel();
+                self.ask(Command::Reach { peer, waiter }, answer).await?
+            }
+        }
+    }
+
+    /// Opens a stream to a connected peer.
+    pub(super) async fn open(&self, peer: PeerId, protocol: &'static str) -> Result<Stream> {
+        let (opened, answer) = oneshot::channel();
+        let protocol = StreamProtocol::new(protocol);
+        self.ask(Command::Open { peer, protocol, opened }, answer).await?
+    }
+
+    /// Ends all connections to a peer and waits until they are gone.
+    pub(super) async fn disconnect(&self, peer: PeerId) -> Result<()> {
+        let (done, answer) = oneshot::channel();
+        self.ask(Command::Disconnect { peer, done }, answer).await
+    }
+
+    /// The names of the peers that were taken in.
+    pub(super) fn peer_names(&self) -> Vec<String> {
+        self.peers.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}

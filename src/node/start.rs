@@ -1,0 +1,148 @@
+//! How a node comes to life: key, transport, listeners, then the tasks.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use libp2p::identity::Keypair;
+use libp2p::swarm::{Config, StreamProtocol};
+use libp2p::{Multiaddr, Swarm};
+use tokio::sync::mpsc;
+
+use super::behaviour::Behaviour;
+use super::event::{self, Hub};
+use super::shared::Shared;
+use super::store_service::StoreService;
+use super::streams::Streams;
+use super::swarm::{self, State, SwarmTask};
+use super::sync_host::SyncHost;
+use super::tasks::Tasks;
+use super::{NodeConfig, address, identity, transport};
+use crate::archive::Archive;
+use crate::error::{Error, ErrorKind, Result, bail};
+use crate::wire;
+use crate::wire::metadata::Metadata;
+
+/// How long a connection that a peer opened stays without a stream. What we dialled stays for as
+/// long as the peer answers pings.
+const IDLE_CONNECTION: Duration = Duration::from_secs(1800);
+/// Streams of one connection that may be agreeing on a protocol at once.
+const MAX_NEGOTIATING: usize = 64;
+/// How long it may take until all listeners stand.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Commands on their way to the swarm; more of them wait with those who send them.
+const COMMANDS: usize = 256;
+/// Messages that the engine may be behind the archive before it loads its index anew.
+const ENGINE_FEED: usize = 64 * 1024;
+/// Messages that the events may be behind the archive before some are left out.
+const EVENT_FEED: usize = 16 * 1024;
+
+/// Starts a node. On an error nothing of it is left.
+pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Shared>> {
+    check(&config)?;
+    let listen = listen_addresses(&config)?;
+    let identity = config.identity.clone();
+    let key = tokio::task::spawn_blocking(move || identity::load(&identity))
+        .await
+        .map_err(|e| Error::new(ErrorKind::Internal, format!("loading the key: {e}")))??;
+    let seed = u64::from_le_bytes(identity::random()?);
+
+    let tasks = Arc::new(Tasks::new());
+    let mut swarm = build_swarm(&config, &key, &tasks)?;
+    let addresses = match listen_all(&mut swarm, &listen).await {
+        Ok(addresses) => addresses,
+        Err(e) => {
+            drop(swarm);
+            tasks.kill();
+            tasks.join().await;
+            return Err(e);
+        }
+    };
+    let (commands, to_swarm) = mpsc::channel(COMMANDS);
+    let (sync, to_sync) = mpsc::unbounded_channel();
+    let shared = Arc::new(Shared {
+        peer_id: key.public().to_peer_id(),
+        archive: archive.clone(),
+        tasks: tasks.clone(),
+        hub: Arc::new(Hub::new()),
+        commands,
+        sync,
+        request_timeout: config.request_timeout,
+        addresses: RwLock::new(addresses),
+        peers: RwLock::new(BTreeMap::new()),
+    });
+
+    let metadata = Metadata { cluster_id: Some(config.cluster_id), shards: config.shards };
+    let metadata = Bytes::from(metadata.encode());
+    let store =
+        config.serve_store.then(|| StoreService::new(archive.clone(), config.max_store_requests));
+    let state = State::new(config.cluster_id, metadata, store);
+    tasks.spawn(event::forward(archive.subscribe(EVENT_FEED), shared.hub.clone()));
+    if config.sync {
+        // Subscribed before the engine loads, so that nothing falls between.
+        let feed = archive.subscribe(ENGINE_FEED);
+        let host = SyncHost::new(config.engine, seed, shared.clone());
+        tasks.spawn(host.run(to_sync, feed));
+    }
+    let task = SwarmTask { swarm, commands: to_swarm, shared: shared.clone(), state };
+    tasks.spawn_until_killed(task.run());
+    Ok(shared)
+}
+
+fn check(config: &NodeConfig) -> Result<()> {
+    if config.max_connections == 0 || config.max_connections_per_peer == 0 {
+        bail!(InvalidArgument, "a node needs at least one connection, in all and of each peer");
+    }
+    if config.max_store_requests == 0 {
+        bail!(InvalidArgument, "max_store_requests is 0; set serve_store to false instead");
+    }
+    if config.request_timeout.is_zero() {
+        bail!(InvalidArgument, "the request timeout is 0: nothing could be asked within it");
+    }
+    let shards = Metadata { cluster_id: Some(config.cluster_id), shards: config.shards.clone() };
+    if shards.encode().len() > wire::metadata::MAX_FRAME {
+        bail!(InvalidArgument, "{} shards do not fit a metadata frame", config.shards.len());
+    }
+    Ok(())
+}
+
+fn listen_addresses(config: &NodeConfig) -> Result<Vec<Multiaddr>> {
+    let parse = |text: &String| {
+        let address = address::parse(text)?;
+        if address.peer.is_some() {
+            bail!(Address, "the address to listen at, {text:?}, names a peer");
+        }
+        Ok(address.at)
+    };
+    config.listen.iter().map(parse).collect()
+}
+
+fn build_swarm(config: &NodeConfig, key: &Keypair, tasks: &Arc<Tasks>) -> Result<Swarm<Behaviour>> {
+    let mut accepted = vec![wire::metadata::PROTOCOL];
+    if config.serve_store {
+        accepted.push(wire::store::PROTOCOL);
+    }
+    if config.sync {
+        accepted.extend([wire::reconciliation::PROTOCOL, wire::transfer::PROTOCOL]);
+    }
+    let accepted = accepted.into_iter().map(StreamProtocol::new).collect();
+    let behaviour = Behaviour::new(config, key, Streams::new(accepted, tasks.clone()));
+    let transport = transport::build(key, config.request_timeout)?;
+    // Connections run in the node's own set of tasks, so that a stop joins them too.
+    let executor = {
+        let tasks = tasks.clone();
+        move |connection| tasks.spawn_until_killed(connection)
+    };
+    let swarm_config = Config::with_executor(executor)
+        .with_idle_connection_timeout(IDLE_CONNECTION)
+        .with_max_negotiating_inbound_streams(MAX_NEGOTIATING);
+    Ok(Swarm::new(transport, behaviour, key.public().to_peer_id(), swarm_config))
+}
+
+async fn listen_all(swarm: &mut Swarm<Behaviour>, on: &[Multiaddr]) -> Result<Vec<Multiaddr>> {
+    match tokio::time::timeout(LISTEN_TIMEOUT, swarm::listen(swarm, on)).await {
+        Ok(addresses) => addresses,
+        Err(_) => bail!(Listen, "the node did not come to listen within {LISTEN_TIMEOUT:?}"),
+    }
+}

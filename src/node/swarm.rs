@@ -1,0 +1,412 @@
+//! The task that owns the swarm: connections, dials, and the streams that peers open.
+//!
+//! It never waits for anything but the swarm and its commands: whatever takes time runs in a task
+//! of its own. Streams that come are bounded for each peer and in all.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, Swarm, identify, ping};
+use tokio::sync::{Semaphore, mpsc};
+
+use super::address::Address;
+use super::behaviour::{Behaviour, BehaviourEvent};
+use super::dials::{self, Dials};
+use super::event::NodeEvent;
+use super::metadata::{self, Answer};
+use super::peers::{KnownAddresses, Peer, Verdict, Waiter};
+use super::shared::{Command, Shared};
+use super::store_service::StoreService;
+use super::streams::Incoming;
+use super::sync_host::Input;
+use super::sync_streams;
+use super::tasks::KillOnDrop;
+use crate::error::{Error, ErrorKind, Result};
+use crate::wire;
+
+/// Streams that peers may have open to us at once, in all.
+const MAX_STREAMS: usize = 1024;
+/// Pings in a row without an answer, after which a connection is given up.
+const MAX_MISSED_PINGS: u8 = 3;
+/// How long a peer of another cluster is kept, so that it can hear why it must go.
+const FOREIGN_GRACE: Duration = Duration::from_millis(500);
+/// How long connections may take to say goodbye when the node stops.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// The swarm's task.
+pub(super) struct SwarmTask {
+    pub(super) swarm: Swarm<Behaviour>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) state: State,
+}
+
+/// What it keeps in mind.
+pub(super) struct State {
+    cluster_id: u32,
+    /// What metadata tells of us.
+    metadata: Bytes,
+    store: Option<StoreService>,
+    streams: Arc<Semaphore>,
+    peers: HashMap<PeerId, Peer>,
+    known: KnownAddresses,
+    dials: Dials,
+    missed_pings: HashMap<ConnectionId, u8>,
+}
+
+impl State {
+    pub(super) fn new(cluster_id: u32, metadata: Bytes, store: Option<StoreService>) -> Self {
+        State {
+            cluster_id,
+            metadata,
+            store,
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            peers: HashMap::new(),
+            known: KnownAddresses::default(),
+            dials: Dials::default(),
+            missed_pings: HashMap::new(),
+        }
+    }
+}
+
+impl SwarmTask {
+    /// Runs until the node stops, then says goodbye to all.
+    pub(super) async fn run(mut self) {
+        // Whatever ends this task ends the node.
+        let ending = KillOnDrop(self.shared.tasks.clone());
+        let cancelled = self.shared.tasks.cancelled();
+        tokio::pin!(cancelled);
+        loop {
+            tokio::select! {
+                () = &mut cancelled => break,
+                event = self.swarm.select_next_some() => self.on_event(event),
+                command = self.commands.recv() => match command {
+                    Some(command) => self.on_command(command),
+                    None => break,
+                },
+            }
+        }
+        self.commands.close();
+        let _ = tokio::time::timeout(GOODBYE, self.say_goodbye()).await;
+        // The sockets are free once the swarm is gone, which is before the node is joined.
+        let SwarmTask { swarm, shared, .. } = self;
+        drop(swarm);
+        shared.peers.write().unwrap_or_else(PoisonError::into_inner).clear();
+        shared.addresses.write().unwrap_or_else(PoisonError::into_inner).clear();
+        drop(ending);
+    }
+
+    async fn say_goodbye(&mut self) {
+        for peer in self.swarm.connected_peers().copied().collect::<Vec<_>>() {
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+        while self.swarm.connected_peers().next().is_some() {
+            let event = self.swarm.select_next_some().await;
+            self.on_event(event);
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Dial { address, waiter } => self.dial(address, waiter),
+            Command::Reach { peer, waiter } => self.reach(peer, waiter),
+            Command::Open { peer, protocol, opened } => {
+                // Not connected: `opened` is dropped, which says so.
+                if self.swarm.is_connected(&peer) {
+                    self.swarm.behaviour_mut().streams.open(peer, protocol, opened);
+                }
+            }
+            Command::Disconnect { peer, done } => {
+                if let Some(state) = self.state.peers.get_mut(&peer) {
+                    state.leaving.push(done);
+                    let _ = self.swarm.disconnect_peer_id(peer);
+                } else {
+                    let _ = done.send(());
+                }
+            }
+            Command::Metadata { peer, answer } => self.on_metadata(peer, &answer),
+        }
+    }
+
+    fn reach(&mut self, peer: PeerId, waiter: Waiter) {
+        if let Some(state) = self.state.peers.get_mut(&peer) {
+            return state.wait(peer, waiter);
+        }
+        match self.state.known.get(&peer).cloned() {
+            Some(at) => self.dial(Address { at, peer: Some(peer) }, waiter),
+            None => {
+                let error = format!("no connection to {peer}, and no address of it is known");
+                let _ = waiter.send(Err(Error::new(ErrorKind::PeerUnknown, error)));
+            }
+        }
+    }
+
+    fn dial(&mut self, address: Address, waiter: Waiter) {
+        let connected = address.peer.or_else(|| self.connected_at(&address.at));
+        if let Some(peer) = connected
+            && let Some(state) = self.state.peers.get_mut(&peer)
+        {
+            return state.wait(peer, waiter);
+        }
+        let Some(waiter) = self.state.dials.join(&address, waiter) else { return };
+        let at = address.at.clone();
+        let options = match address.peer {
+            // The swarm's own condition would refuse a second address of the same peer.
+            Some(peer) => DialOpts::peer_id(peer)
+                .addresses(vec![at])
+                .condition(PeerCondition::Always)
+                .build(),
+            None => DialOpts::unknown_peer_id().address(at).build(),
+        };
+        let id = options.connection_id();
+        match self.swarm.dial(options) {
+            Ok(()) => self.state.dials.begin(id, address, waiter),
+            Err(e) => {
+                let _ = waiter.send(Err(dials::explain(&e, address.peer)));
+            }
+        }
+    }
+
+    /// The connected peer that was dialled at this address.
+    fn connected_at(&self, at: &Multiaddr) -> Option<PeerId> {
+        self.state.peers.keys().find(|peer| self.state.known.get(peer) == Some(at)).copied()
+    }
+
+    fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Streams(incoming)) => self.on_stream(incoming),
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
+                peer_id,
+                info,
+                ..
+            })) => self.on_identified(peer_id, &info),
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(event),
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                num_established,
+                ..
+            } => {
+                tracing::debug!(peer = %peer_id, dialled = endpoint.is_dialer(), "connected");
+                let first = num_established.get() == 1;
+                self.on_connected(peer_id, connection_id, first);
+            }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
+                self.state.missed_pings.remove(&connection_id);
+                tracing::debug!(peer = %peer_id, ?cause, left = num_established, "disconnected");
+                if num_established == 0 {
+                    self.on_disconnected(peer_id);
+                }
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
+                let Some((at, waiters)) = self.state.dials.end(connection_id) else { return };
+                let error = dials::explain(&error, peer_id);
+                tracing::debug!(%at, "the dial failed: {error}");
+                for waiter in waiters {
+                    let _ = waiter.send(Err(error.clone()));
+                }
+            }
+            SwarmEvent::IncomingConnectionError { error, .. } => {
+                tracing::debug!("an incoming connection failed: {error}");
+            }
+            SwarmEvent::NewListenAddr { address, .. } => {
+                tracing::info!(%address, "listening");
+                let mut all = self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner);
+                if !all.contains(&address) {
+                    all.push(address);
+                }
+            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                let mut all = self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner);
+                all.retain(|a| *a != address);
+            }
+            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+                if let Err(e) = reason {
+                    tracing::warn!("a listener ended: {e}");
+                }
+                let mut all = self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner);
+                all.retain(|a| !addresses.contains(a));
+            }
+            SwarmEvent::ListenerError { error, .. } => tracing::warn!("a listener failed: {error}"),
+            _ => {}
+        }
+    }
+
+    fn on_connected(&mut self, peer: PeerId, connection: ConnectionId, first: bool) {
+        let state = self.state.peers.entry(peer).or_insert_with(Peer::new);
+        if let Some((at, waiters)) = self.state.dials.end(connection) {
+            self.state.known.insert(peer, at);
+            for waiter in waiters {
+                state.wait(peer, waiter);
+            }
+        }
+        if first {
+            let ask = metadata::ask(self.shared.clone(), peer, self.state.metadata.clone());
+            self.shared.tasks.spawn(ask);
+        }
+    }
+
+    fn on_disconnected(&mut self, peer: PeerId) {
+        let Some(mut state) = self.state.peers.remove(&peer) else { return };
+        if let Verdict::Pending(_) = state.verdict {
+            let error = format!("{peer} closed the connection before it was of use");
+            state.judge(peer, Err(Error::new(ErrorKind::Dial, error)));
+        }
+        for waiter in state.leaving {
+            let _ = waiter.send(());
+        }
+        let _ = self.shared.sync.send(Input::Disconnected { peer });
+        let name = self.shared.peers.write().unwrap_or_else(PoisonError::into_inner).remove(&peer);
+        if let Some(peer_id) = name {
+            self.shared.hub.send(NodeEvent::PeerDisconnected { peer_id });
+        }
+    }
+
+    fn on_metadata(&mut self, peer: PeerId, answer: &Answer) {
+        let Some(state) = self.state.peers.get_mut(&peer) else { return };
+        let verdict = metadata::judge(self.state.cluster_id, answer);
+        if !state.judge(peer, verdict.clone()) {
+            return;
+        }
+        match verdict {
+            Ok(()) => {
+                let reconciles = state.reconciles.unwrap_or(false);
+                let _ = self.shared.sync.send(Input::Connected { peer, reconciles });
+                let name = peer.to_string();
+                let mut all = self.shared.peers.write().unwrap_or_else(PoisonError::into_inner);
+                all.insert(peer, name.clone());
+                drop(all);
+                self.shared.hub.send(NodeEvent::PeerConnected { peer_id: name });
+            }
+            Err(why) => {
+                tracing::info!(%peer, "sent away: {why}");
+                let shared = self.shared.clone();
+                self.shared.tasks.spawn(async move {
+                    tokio::time::sleep(FOREIGN_GRACE).await;
+                    let _ = shared.disconnect(peer).await;
+                });
+            }
+        }
+    }
+
+    fn on_identified(&mut self, peer: PeerId, info: &identify::Info) {
+        let Some(state) = self.state.peers.get_mut(&peer) else { return };
+        let reconciles =
+            info.protocols.iter().any(|p| p.as_ref() == wire::reconciliation::PROTOCOL);
+        tracing::debug!(%peer, agent = %info.agent_version.escape_debug(), reconciles, "identified");
+        let news = state.reconciles.replace(reconciles) != Some(reconciles);
+        if news && state.is_ours() {
+            let _ = self.shared.sync.send(Input::Connected { peer, reconciles });
+        }
+    }
+
+    fn on_ping(&mut self, event: ping::Event) {
+        let ping::Event { peer, connection, result } = event;
+        match result {
+            Ok(_) | Err(ping::Failure::Unsupported) => {
+                self.state.missed_pings.remove(&connection);
+            }
+            Err(e) => {
+                let missed = self.state.missed_pings.entry(connection).or_default();
+                *missed += 1;
+                if *missed >= MAX_MISSED_PINGS {
+                    tracing::debug!(%peer, "no answer to pings: {e}");
+                    self.swarm.close_connection(connection);
+                }
+            }
+        }
+    }
+
+    fn on_stream(&mut self, Incoming { peer, protocol, stream }: Incoming) {
+        let Some(state) = self.state.peers.get_mut(&peer) else { return };
+        if let Verdict::Foreign(_) = state.verdict
+            && protocol.as_ref() != wire::metadata::PROTOCOL
+        {
+            return;
+        }
+        let all = self.state.streams.clone();
+        let permit = (state.streams.clone().try_acquire_owned())
+            .and_then(|own| Ok((own, all.try_acquire_owned()?)));
+        let tasks = &self.shared.tasks;
+        let permit = match (permit, &self.state.store) {
+            (Ok(permit), _) => permit,
+            (Err(_), Some(store)) if protocol.as_ref() == wire::store::PROTOCOL => {
+                return tasks.spawn(store.clone().refuse(stream));
+            }
+            // The guard in the stream closes it.
+            (Err(_), _) => return tracing::debug!(%peer, %protocol, "too many streams"),
+        };
+        match protocol.as_ref() {
+            wire::store::PROTOCOL => {
+                if let Some(store) = &self.state.store {
+                    tasks.spawn(store.clone().serve(peer, stream, permit));
+                }
+            }
+            wire::metadata::PROTOCOL => {
+                let ours = self.state.metadata.clone();
+                let shared = self.shared.clone();
+                tasks.spawn(metadata::serve(shared, peer, stream, ours, permit));
+            }
+            wire::reconciliation::PROTOCOL => {
+                let _ = self.shared.sync.send(Input::Reconcile { peer, stream, permit });
+            }
+            wire::transfer::PROTOCOL => {
+                let inputs = self.shared.sync.clone();
+                tasks.spawn(sync_streams::receive(peer, stream, inputs, permit));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Begins to listen at all of these and waits until each listens.
+///
+/// # Errors
+/// [`ErrorKind::Address`] for one that is not usable, [`ErrorKind::Listen`] where it fails.
+pub(super) async fn listen(swarm: &mut Swarm<Behaviour>, on: &[Multiaddr]) -> Result<Vec<Multiaddr>> {
+    let mut waiting = HashMap::new();
+    for address in on {
+        let failed = |why: &str| {
+            let kind = ErrorKind::Listen;
+            Error::new(kind, format!("cannot listen at {address}: {why}"))
+        };
+        match swarm.listen_on(address.clone()) {
+            Ok(id) => {
+                waiting.insert(id, address.clone());
+            }
+            Err(libp2p::TransportError::MultiaddrNotSupported(_)) => {
+                return Err(Error::new(
+                    ErrorKind::Address,
+                    format!("this node listens at /ip4 and /ip6 with /tcp, and /ws on top, not at {address}"),
+                ));
+            }
+            Err(libp2p::TransportError::Other(e)) => return Err(failed(&dials::innermost(&e))),
+        }
+    }
+    let mut addresses = Vec::new();
+    while !waiting.is_empty() {
+        match swarm.select_next_some().await {
+            SwarmEvent::NewListenAddr { listener_id, address } => {
+                waiting.remove(&listener_id);
+                addresses.push(address);
+            }
+            SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
+                if let Some(address) = waiting.remove(&listener_id) {
+                    let why = reason.err().map_or("it closed".to_owned(), |e| dials::innermost(&e));
+                    return Err(Error::new(
+                        ErrorKind::Listen,
+                        format!("cannot listen at {address}: {why}"),
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(addresses)
+}
