@@ -22,10 +22,27 @@ pub struct EngineConfig {
     pub heartbeat: Option<Duration>,
     /// How the ranges are split.
     pub tuning: Tuning,
-    /// Sessions at once, in all. One a peer at the most, by either side.
+    /// Sessions at once, in all; inbound ones take at most three quarters of them (but always one
+    /// may), so that peers cannot keep this node from syncing. With one peer at most one runs that
+    /// we began and one that it began: both may begin at once, and both then come to their end.
     pub max_sessions: usize,
     /// The longest that a session may wait for the peer.
     pub idle_timeout: Duration,
+    /// The longest that a session may take, from first to last.
+    pub max_duration: Duration,
+    /// The most reconciliation frames that a peer may send in one session. Deployed nodes need
+    /// about four.
+    pub max_rounds: u32,
+    /// The largest reconciliation frame that is taken, in bytes without its length prefix. The
+    /// host bounds its reads by it. Deployed nodes list up to a hundred ids for each difference,
+    /// so a window of a million messages that differs widely makes frames of some 20 MiB.
+    pub max_frame: usize,
+    /// The most ids that the index holds, some 60 bytes of memory each. Beyond it the oldest go,
+    /// and a sync that reaches below what is left loads its span.
+    pub max_index: usize,
+    /// The most ids that sessions hold, all together, which load a span for themselves (older than
+    /// the horizon, or by content topics).
+    pub max_loaded: usize,
     /// How long after the end of reconciliation an announced message may still come, counted from
     /// the last one that came.
     pub grace: Duration,
@@ -69,6 +86,11 @@ impl Default for EngineConfig {
             tuning: Tuning { fan_out: 16, max_item_set: 64, max_answer: 1024 * 1024 },
             max_sessions: 16,
             idle_timeout: Duration::from_secs(30),
+            max_duration: Duration::from_secs(1800),
+            max_rounds: 64,
+            max_frame: 32 * 1024 * 1024,
+            max_index: 4_000_000,
+            max_loaded: 1_000_000,
             grace: Duration::from_secs(10),
             max_messages: 1_000_000,
             max_bytes: 4 * 1024 * 1024 * 1024,

@@ -4,22 +4,38 @@
 //! happened and the time, then drains [`Engine::poll_output`] and carries each [`Output`] out,
 //! and calls [`Engine::tick`] no later than [`Engine::next_deadline`]. The host does the I/O, the
 //! engine decides. Frames are without their length prefix.
+//!
+//! What must hold: every session ends with exactly one [`Output::Finished`], whatever peers and
+//! archive do; and everything that a peer can make grow has a bound.
 
 mod config;
+mod horizon;
+mod lifecycle;
 mod output;
+mod peer;
+mod receiving;
+mod reconciling;
 mod report;
+mod rng;
+mod sending;
 mod session;
+mod walk;
 
 pub use config::{EngineConfig, SyncDirection, SyncOptions};
 pub use output::{FetchId, LoadId, Misbehaviour, Output, PeerKey, SessionId, StoreId};
-pub use report::{SyncProgress, SyncReport};
+pub use report::{EngineUsage, SyncProgress, SyncReport};
 
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::horizon::Horizon;
+use self::peer::{Batch, Peer};
+use self::rng::Rng;
+use self::session::{Session, Source};
 use crate::archive::{FeedEvent, IndexEntry, PutOutcome};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::types::{StoredMessage, Timestamp};
 
 /// The time, as the host's clocks tell it.
@@ -32,106 +48,293 @@ pub struct Now {
 }
 
 /// The engine of one node.
-pub struct Engine {}
+#[derive(Debug)]
+pub struct Engine {
+    config: EngineConfig,
+    rng: Rng,
+    now: Now,
+    /// The last number given to a session, or to a question to the archive.
+    last_id: u64,
+    outputs: VecDeque<Output>,
+    horizon: Horizon,
+    sessions: BTreeMap<SessionId, Session>,
+    peers: BTreeMap<PeerKey, Peer>,
+    fetches: BTreeMap<FetchId, SessionId>,
+    stores: BTreeMap<StoreId, (PeerKey, Batch)>,
+    heartbeat_at: Option<Duration>,
+}
 
 impl Engine {
     /// An engine without an index: it asks for one with [`Output::Load`] at once. `seed` feeds its
     /// choices (which peer, how much jitter).
-    pub fn new(_config: EngineConfig, _seed: u64, _now: Now) -> Self {
-        todo!()
+    pub fn new(config: EngineConfig, seed: u64, now: Now) -> Self {
+        let mut rng = Rng::new(seed);
+        let heartbeat_at = config.heartbeat.map(|d| now.elapsed + rng.jitter(d));
+        let mut engine = Engine {
+            horizon: Horizon::new(&config, now),
+            config,
+            rng,
+            now,
+            last_id: 0,
+            outputs: VecDeque::new(),
+            sessions: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            fetches: BTreeMap::new(),
+            stores: BTreeMap::new(),
+            heartbeat_at,
+        };
+        engine.pump();
+        engine
     }
 
     // --- what the archive says ---
 
     /// Answers [`Output::Load`]: one step of the walk; fewer entries than the limit end it.
-    pub fn loaded(&mut self, _now: Now, _load: LoadId, _entries: Result<Vec<IndexEntry>>) {
-        todo!()
+    pub fn loaded(&mut self, now: Now, load: LoadId, entries: Result<Vec<IndexEntry>>) {
+        self.at(now);
+        if self.horizon.walk.as_ref().is_some_and(|w| w.awaits(load)) {
+            // Whatever is wrong with the archive, the walk is tried again later: without an index
+            // there is no sync, and syncs that wait time out by themselves.
+            let done = entries.and_then(|entries| self.horizon.loaded(&entries));
+            if let (Err(_), Some(walk)) = (done, self.horizon.walk.as_mut()) {
+                walk.failed(now.elapsed);
+            }
+        } else {
+            self.session_loaded(load, entries);
+        }
+        self.pump();
     }
+
     /// What the archive committed, from its feed. (Subscribe first, then start the engine: what
     /// is both loaded and fed counts once. A lag makes the engine load again.)
-    pub fn fed(&mut self, _now: Now, _event: FeedEvent) {
-        todo!()
+    pub fn fed(&mut self, now: Now, event: FeedEvent) {
+        self.at(now);
+        match event {
+            FeedEvent::Lagged(_) => self.horizon.reload(),
+            FeedEvent::Stored(items) => {
+                for item in items.iter() {
+                    self.horizon.insert(&item.pubsub_topic, &item.content_topic, item.id);
+                    for session in self.sessions.values_mut() {
+                        if let Source::Own(index) = &mut session.source
+                            && session.window.contains(item.id.timestamp)
+                            && horizon::admits(
+                                &session.scope,
+                                &item.pubsub_topic,
+                                &item.content_topic,
+                            )
+                        {
+                            index.insert(item.id);
+                        }
+                        if let Some(grants) = &mut session.grants {
+                            grants.forget(&item.id);
+                        }
+                    }
+                }
+            }
+        }
+        self.pump();
     }
+
     /// Answers [`Output::Fetch`].
-    pub fn fetched(&mut self, _now: Now, _fetch: FetchId, _messages: Result<Vec<StoredMessage>>) {
-        todo!()
+    pub fn fetched(&mut self, now: Now, fetch: FetchId, messages: Result<Vec<StoredMessage>>) {
+        self.at(now);
+        self.session_fetched(fetch, messages);
+        self.pump();
     }
+
     /// Answers [`Output::Store`].
-    pub fn stored(&mut self, _now: Now, _store: StoreId, _outcomes: Result<Vec<PutOutcome>>) {
-        todo!()
+    pub fn stored(&mut self, now: Now, store: StoreId, outcomes: Result<Vec<PutOutcome>>) {
+        self.at(now);
+        self.batch_stored(store, outcomes);
+        self.pump();
     }
 
     // --- what the peers do ---
 
-    /// A peer is there; `reconciles` tells whether it speaks the reconciliation protocol.
-    pub fn peer_connected(&mut self, _now: Now, _peer: PeerKey, _reconciles: bool) {
-        todo!()
+    /// A peer is there; `reconciles` tells whether it speaks the reconciliation protocol. Call it
+    /// again where that becomes known later.
+    pub fn peer_connected(&mut self, now: Now, peer: PeerKey, reconciles: bool) {
+        self.at(now);
+        let entry = self.peers.entry(peer).or_default();
+        (entry.connected, entry.reconciles) = (true, reconciles);
+        self.pump();
     }
+
     /// It is gone; its sessions end.
-    pub fn peer_disconnected(&mut self, _now: Now, _peer: PeerKey) {
-        todo!()
+    pub fn peer_disconnected(&mut self, now: Now, peer: PeerKey) {
+        self.at(now);
+        self.peer_gone(peer);
+        self.pump();
     }
+
     /// A sync on demand. The session's end comes as [`Output::Finished`].
     ///
     /// # Errors
-    /// [`crate::ErrorKind::SyncBusy`] where one with this peer runs, or too many do;
-    /// [`crate::ErrorKind::InvalidArgument`] for a window that lies in the future.
-    pub fn sync(&mut self, _n: Now, _peer: PeerKey, _options: SyncOptions) -> Result<SessionId> {
-        todo!()
+    /// [`crate::ErrorKind::SyncBusy`] where one with this peer runs that we began, or too many do;
+    /// [`crate::ErrorKind::InvalidArgument`] for a window that lies in the future or is empty.
+    pub fn sync(&mut self, now: Now, peer: PeerKey, options: SyncOptions) -> Result<SessionId> {
+        self.at(now);
+        let session = self.begin_outbound(peer, options)?;
+        self.pump();
+        Ok(session)
     }
-    /// Gives a session up; [`Output::Finished`] with a cancelled report follows.
-    pub fn cancel(&mut self, _now: Now, _session: SessionId) {
-        todo!()
+
+    /// Gives a session up; [`Output::Finished`] with a cancelled report follows, once the archive
+    /// has answered for what it was already given. Nothing happens where it has ended.
+    pub fn cancel(&mut self, now: Now, session: SessionId) {
+        self.at(now);
+        self.fail(session, Error::new(ErrorKind::Cancelled, "the sync was cancelled"));
+        self.pump();
     }
+
     /// A peer opened a reconciliation stream. On an error the host resets the stream.
-    pub fn reconciliation_accepted(&mut self, _now: Now, _peer: PeerKey) -> Result<SessionId> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::SyncBusy`] where the peer already reconciles with us on another stream,
+    /// or too many sessions run.
+    pub fn reconciliation_accepted(&mut self, now: Now, peer: PeerKey) -> Result<SessionId> {
+        self.at(now);
+        let session = self.begin_inbound(peer);
+        self.pump();
+        session
     }
+
     /// [`Output::OpenReconciliation`] could not be carried out.
-    pub fn reconciliation_failed(&mut self, _now: Now, _session: SessionId, _error: Error) {
-        todo!()
+    pub fn reconciliation_failed(&mut self, now: Now, session: SessionId, error: Error) {
+        self.at(now);
+        self.stream_ended(session, Some(error));
+        self.pump();
     }
+
     /// A frame came on the session's stream.
-    pub fn reconciliation_frame(&mut self, _now: Now, _session: SessionId, _frame: Bytes) {
-        todo!()
+    pub fn reconciliation_frame(&mut self, now: Now, session: SessionId, frame: Bytes) {
+        self.at(now);
+        self.frame_came(session, &frame);
+        self.pump();
     }
+
     /// The peer closed the session's stream (`None`) or it broke.
-    pub fn reconciliation_closed(&mut self, _n: Now, _session: SessionId, _error: Option<Error>) {
-        todo!()
+    pub fn reconciliation_closed(&mut self, now: Now, session: SessionId, error: Option<Error>) {
+        self.at(now);
+        self.stream_ended(session, error);
+        self.pump();
     }
+
+    /// Whether the host should go on reading the peer's transfer streams. False while too much of
+    /// what came waits for the archive or to be announced; ask again after any other call.
+    pub fn transfer_ready(&self, peer: PeerKey) -> bool {
+        self.has_room(peer)
+    }
+
     /// A frame came on one of the peer's transfer streams.
-    pub fn transfer_frame(&mut self, _now: Now, _peer: PeerKey, _frame: Bytes) {
-        todo!()
+    pub fn transfer_frame(&mut self, now: Now, peer: PeerKey, frame: Bytes) {
+        self.at(now);
+        self.message_came(peer, &frame);
+        self.pump();
     }
+
     /// The peer ended one of its transfer streams.
-    pub fn transfer_closed(&mut self, _now: Now, _peer: PeerKey) {
-        todo!()
+    pub fn transfer_closed(&mut self, now: Now, peer: PeerKey) {
+        self.at(now);
+        for id in self.sessions_of(peer) {
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.peer_closed_transfer = true;
+            }
+        }
+        self.pump();
     }
+
     /// So many frames of [`Output::SendTransfer`] have been written to the socket.
-    pub fn transfer_sent(&mut self, _now: Now, _session: SessionId, _frames: usize) {
-        todo!()
+    pub fn transfer_sent(&mut self, now: Now, session: SessionId, frames: usize) {
+        self.at(now);
+        if let Some(s) = self.sessions.get_mut(&session) {
+            for size in s.sending.sent(now.elapsed, frames) {
+                s.figures.sent += 1;
+                s.figures.transfer_bytes_out += framed(size);
+            }
+        }
+        self.pump();
     }
-    /// The session's outgoing transfer stream could not be opened, or broke.
-    pub fn transfer_failed(&mut self, _now: Now, _session: SessionId, _error: Error) {
-        todo!()
+
+    /// The session's outgoing transfer stream could not be opened, or broke. What the peer sends
+    /// is still taken; the report then names this error.
+    pub fn transfer_failed(&mut self, now: Now, session: SessionId, error: Error) {
+        self.at(now);
+        if let Some(s) = self.sessions.get_mut(&session) {
+            s.sending.broke();
+            s.error.get_or_insert(error.context("sending messages"));
+        }
+        self.pump();
     }
 
     // --- what the host drains ---
 
     /// Lets deadlines pass.
-    pub fn tick(&mut self, _now: Now) {
-        todo!()
+    pub fn tick(&mut self, now: Now) {
+        self.at(now);
+        self.pass_deadlines();
+        self.pump();
     }
+
     /// When [`Engine::tick`] is due at the latest, in [`Now::elapsed`].
     pub fn next_deadline(&self) -> Option<Duration> {
-        todo!()
+        self.earliest_deadline()
     }
+
     /// What to do next.
     pub fn poll_output(&mut self) -> Option<Output> {
-        todo!()
+        self.outputs.pop_front()
     }
+
     /// Whether the index stands. Until then syncs wait.
     pub fn is_ready(&self) -> bool {
-        todo!()
+        self.horizon.is_ready()
+    }
+
+    /// How much it holds right now.
+    pub fn usage(&self) -> EngineUsage {
+        EngineUsage {
+            sessions: self.sessions.len(),
+            peers: self.peers.len(),
+            fetches: self.fetches.len(),
+            stores: self.stores.len(),
+            ended: self.peers.values().map(|p| p.ended.len()).sum(),
+            early_bytes: self.peers.values().map(|p| p.early_bytes).sum(),
+            waiting_bytes: self.peers.values().map(Peer::waiting_bytes).sum(),
+            index_ids: self.horizon.len(),
+            loaded_ids: self.sessions.values().map(Session::loaded_ids).sum(),
+        }
+    }
+
+    // --- shared by the parts ---
+
+    fn at(&mut self, now: Now) {
+        self.now = Now { elapsed: now.elapsed.max(self.now.elapsed), wall: now.wall };
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    fn sessions_of(&self, peer: PeerKey) -> Vec<SessionId> {
+        self.peers.get(&peer).map(|p| p.sessions.clone()).unwrap_or_default()
+    }
+}
+
+/// The size of a frame with its length prefix.
+fn framed(len: usize) -> u64 {
+    let bits = usize::BITS - len.leading_zeros();
+    len as u64 + u64::from(bits.div_ceil(7).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_prefix_is_a_byte_for_each_seven_bits() {
+        let sizes = [(0, 1), (1, 2), (127, 128), (128, 130), (16_383, 16_385), (16_384, 16_387)];
+        assert!(sizes.iter().all(|(len, size)| framed(*len) == *size));
     }
 }

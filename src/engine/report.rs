@@ -52,3 +52,26 @@ pub struct SyncReport {
     /// Announced by the peer and not here at the end.
     pub outstanding: u64,
 }
+
+/// How much an engine holds: figures for watching it, and for tests that nothing is left behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct EngineUsage {
+    /// Sessions that have not ended.
+    pub sessions: usize,
+    /// Peers that are connected, or of which something is left.
+    pub peers: usize,
+    /// Questions for messages that the archive has not answered.
+    pub fetches: usize,
+    /// Batches that the archive has not stored.
+    pub stores: usize,
+    /// Sessions that have ended and may still bring something.
+    pub ended: usize,
+    /// Bytes of messages that came before they were announced.
+    pub early_bytes: usize,
+    /// Bytes of messages that wait for the archive.
+    pub waiting_bytes: usize,
+    /// Ids in the index.
+    pub index_ids: usize,
+    /// Ids that sessions loaded for themselves.
+    pub loaded_ids: usize,
+}

@@ -1,1 +1,224 @@
-//! The coordinator of one session: reconciliation and transfer in one hand.
+//! One session: reconciliation and transfer in one hand.
+//!
+//! What must hold: a session is in exactly one [`State`]; whatever it waits for has a deadline, so
+//! that it always ends; and it ends once.
+
+use std::time::Duration;
+
+use super::sending::Sending;
+use super::walk::Walk;
+use super::{EngineConfig, Now, PeerKey, SyncDirection, SyncProgress};
+use crate::error::{Error, ErrorKind};
+use crate::sync::grants::Grants;
+use crate::sync::index::Index;
+use crate::types::TimeRange;
+use crate::wire::reconciliation::{Payload, Scope};
+
+/// The least time between two tellings of progress.
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+
+/// Where a session is.
+#[derive(Debug)]
+pub(super) enum State {
+    /// The engine's index does not stand yet. A responder may hold its first frame.
+    WaitsForIndex(Option<Payload>),
+    /// Loads ids of its own. `None` for an initiator that has not begun.
+    Loads(Box<Walk>, Option<Payload>),
+    /// It is the peer's turn.
+    Awaits,
+    /// Reconciliation is over; transfer goes on.
+    Settled,
+    /// It has ended but for what is with the archive.
+    Ends,
+}
+
+/// Which ids are compared.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// Those of the engine's index.
+    Horizon,
+    /// Those loaded for this session.
+    Own(Index),
+}
+
+/// See the head of the file.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) peer: PeerKey,
+    pub(super) initiator: bool,
+    pub(super) direction: SyncDirection,
+    pub(super) window: TimeRange,
+    /// What both sides compare, once that is known; until then our own scope.
+    pub(super) scope: Scope,
+    /// The scope as the peer told it.
+    pub(super) told: Option<Scope>,
+    pub(super) source: Source,
+    pub(super) state: State,
+    /// What it may bring, once the scope is known.
+    pub(super) grants: Option<Grants>,
+    /// Spans were granted, of which nobody can tell how much will come.
+    pub(super) spans_granted: bool,
+    /// The peer closed a transfer stream: nothing more comes of the granted spans.
+    pub(super) peer_closed_transfer: bool,
+    /// The peer was penalised for going beyond its quota.
+    pub(super) beyond_quota: bool,
+    pub(super) sending: Sending,
+    /// Messages that wait for the archive.
+    pub(super) pending_store: usize,
+    /// Messages that were announced and came, but were not stored.
+    pub(super) unstored: u64,
+    /// Messages that were announced and had not come when it ended.
+    pub(super) left: u64,
+    pub(super) rounds: u32,
+    /// The host holds a reconciliation stream for it.
+    pub(super) stream_open: bool,
+    pub(super) started: Duration,
+    /// When the state last changed, or the archive's or the peer's part in it went on.
+    pub(super) moved: Duration,
+    /// When something last came by transfer, or was stored.
+    pub(super) last_arrival: Duration,
+    pub(super) figures: SyncProgress,
+    told_figures: SyncProgress,
+    told_at: Duration,
+    /// What went wrong; the first thing that did.
+    pub(super) error: Option<Error>,
+}
+
+impl Session {
+    pub(super) fn new(
+        peer: PeerKey,
+        initiator: bool,
+        direction: SyncDirection,
+        window: TimeRange,
+        config: &EngineConfig,
+        now: Now,
+    ) -> Self {
+        Session {
+            peer,
+            initiator,
+            direction,
+            window,
+            scope: config.scope.clone(),
+            told: None,
+            source: Source::Horizon,
+            state: State::WaitsForIndex(None),
+            grants: None,
+            spans_granted: false,
+            peer_closed_transfer: false,
+            beyond_quota: false,
+            sending: Sending::new(config.max_in_flight, now.elapsed),
+            pending_store: 0,
+            unstored: 0,
+            left: 0,
+            rounds: 0,
+            stream_open: false,
+            started: now.elapsed,
+            moved: now.elapsed,
+            last_arrival: now.elapsed,
+            figures: SyncProgress::default(),
+            told_figures: SyncProgress::default(),
+            told_at: now.elapsed,
+            error: None,
+        }
+    }
+
+    /// Whether messages are taken.
+    pub(super) fn takes(&self) -> bool {
+        self.direction != SyncDirection::Push
+    }
+
+    /// Whether messages are sent.
+    pub(super) fn sends(&self) -> bool {
+        self.direction != SyncDirection::Pull
+    }
+
+    /// Whether it is over but for what is with the archive.
+    pub(super) fn ends(&self) -> bool {
+        matches!(self.state, State::Ends)
+    }
+
+    /// Whether reconciliation may still announce something.
+    pub(super) fn reconciles(&self) -> bool {
+        !matches!(self.state, State::Settled | State::Ends)
+    }
+
+    /// How many ids it loaded for itself.
+    pub(super) fn loaded_ids(&self) -> usize {
+        match &self.source {
+            Source::Own(index) => index.len(),
+            Source::Horizon => 0,
+        }
+    }
+
+    /// Announced, and neither here nor taken another way.
+    pub(super) fn outstanding(&self) -> u64 {
+        self.grants.as_ref().map_or(0, |g| g.outstanding() as u64)
+    }
+
+    /// Whether the peer may still send something.
+    pub(super) fn awaits_messages(&self) -> bool {
+        self.takes()
+            && (self.outstanding() > 0 || (self.spans_granted && !self.peer_closed_transfer))
+    }
+
+    /// When it is to be looked after at the latest.
+    pub(super) fn deadline(&self, config: &EngineConfig) -> Option<Duration> {
+        if self.ends() {
+            return None;
+        }
+        let mut at = self.started + config.max_duration;
+        let mut by = |d: Option<Duration>| at = at.min(d.unwrap_or(at));
+        by(self.sending.backoff.deadline());
+        by(self.sending.stalled_since().map(|d| d + config.idle_timeout));
+        match &self.state {
+            State::Loads(walk, _) => {
+                by(walk.backoff.deadline());
+                by(Some(self.moved + config.idle_timeout));
+            }
+            State::WaitsForIndex(_) | State::Awaits => by(Some(self.moved + config.idle_timeout)),
+            State::Settled if self.pending_store == 0 && self.sending.is_done() => {
+                by(Some(self.grace_ends(config)));
+            }
+            State::Settled | State::Ends => {}
+        }
+        Some(at)
+    }
+
+    /// Until when announced messages are waited for.
+    pub(super) fn grace_ends(&self, config: &EngineConfig) -> Duration {
+        self.moved.max(self.last_arrival) + config.grace
+    }
+
+    /// What has taken too long, if anything has.
+    pub(super) fn timed_out(&self, now: Duration, config: &EngineConfig) -> Option<Error> {
+        let idle = config.idle_timeout;
+        let late = |what: &str, d: Duration| {
+            Some(Error::new(ErrorKind::TimedOut, format!("{what} within {} s", d.as_secs_f32())))
+        };
+        if self.ends() {
+            return None;
+        }
+        if now >= self.started + config.max_duration {
+            return late("the sync did not come to its end", config.max_duration);
+        }
+        if self.sending.stalled_since().is_some_and(|d| now >= d + idle) {
+            return late("the peer took no message", idle);
+        }
+        let moved = now < self.moved + idle;
+        match &self.state {
+            State::WaitsForIndex(_) if !moved => late("the index was not loaded", idle),
+            State::Loads(..) if !moved => late("the archive gave no ids", idle),
+            State::Awaits if !moved => late("the peer did not answer a reconciliation frame", idle),
+            _ => None,
+        }
+    }
+
+    /// The figures, where they changed and were not told just now.
+    pub(super) fn progress(&mut self, now: Duration) -> Option<SyncProgress> {
+        if self.figures == self.told_figures || now < self.told_at + PROGRESS_EVERY {
+            return None;
+        }
+        (self.told_figures, self.told_at) = (self.figures, now);
+        Some(self.figures)
+    }
+}

@@ -43,6 +43,10 @@ impl Grants {
     pub fn judge(&mut self, _message: &StoredMessage, _size: usize) -> Verdict {
         todo!()
     }
+    /// This id came another way: it is no longer outstanding. False where it was not.
+    pub fn forget(&mut self, _id: &SyncId) -> bool {
+        todo!()
+    }
     /// Announced and not yet here.
     pub fn outstanding(&self) -> usize {
         todo!()

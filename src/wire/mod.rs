@@ -5,6 +5,7 @@
 
 pub mod message;
 pub mod metadata;
+mod proto;
 pub mod reconciliation;
 pub mod store;
 pub mod transfer;

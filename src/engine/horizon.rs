@@ -1,0 +1,235 @@
+//! The ids of the last while, a tree a pubsub topic, kept up from the archive's feed.
+//!
+//! What must hold: from `covered` on, the trees hold every id of the node's own scope that the
+//! archive has committed and told of; below `low` they take nothing. The number of trees and of
+//! ids is bounded: topics beyond the bound share one tree, and ids beyond it push out the oldest.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::walk::Walk;
+use super::{EngineConfig, Now};
+use crate::archive::IndexEntry;
+use crate::sync::index::Index;
+use crate::sync::reconcile::View;
+use crate::types::{ContentTopic, PubsubTopic, SyncId, TimeRange, Timestamp};
+use crate::wire::reconciliation::Scope;
+
+/// Pubsub topics with a tree of their own. A peer may make topics up; their ids then share one.
+const MAX_TOPICS: usize = 1024;
+/// The time between two prunings.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+
+/// See the head of the file.
+#[derive(Debug)]
+pub(super) struct Horizon {
+    scope: Scope,
+    span: Duration,
+    max_ids: usize,
+    topics: BTreeMap<PubsubTopic, Index>,
+    /// Ids of the topics for which there was no tree left.
+    others: Index,
+    ids: usize,
+    low: Timestamp,
+    covered: Option<Timestamp>,
+    /// Where time alone would put `low`; going back far tells that the clock was turned back.
+    target: Timestamp,
+    /// The walk under way.
+    pub(super) walk: Option<Walk>,
+    /// Something was missed since the walk began.
+    again: bool,
+    prune_at: Duration,
+}
+
+impl Horizon {
+    /// Empty, with the walk that will fill it.
+    pub(super) fn new(config: &EngineConfig, now: Now) -> Self {
+        let span = config.horizon.max(config.window + config.margin + 2 * PRUNE_EVERY);
+        let low = floor(now.wall.saturating_sub(span));
+        let mut horizon = Horizon {
+            scope: config.scope.clone(),
+            span,
+            max_ids: config.max_index.max(1),
+            topics: BTreeMap::new(),
+            others: Index::new(),
+            ids: 0,
+            low,
+            covered: None,
+            target: low,
+            walk: None,
+            again: false,
+            prune_at: now.elapsed + PRUNE_EVERY,
+        };
+        horizon.reload();
+        horizon
+    }
+
+    /// Whether it was loaded once.
+    pub(super) fn is_ready(&self) -> bool {
+        self.covered.is_some()
+    }
+
+    /// How many ids it holds.
+    pub(super) fn len(&self) -> usize {
+        self.ids
+    }
+
+    /// Walks over the archive (again): what the feed left out is found there. What is held stays,
+    /// so that sessions go on meanwhile.
+    pub(super) fn reload(&mut self) {
+        if self.walk.is_some() {
+            self.again = true;
+            return;
+        }
+        let time = TimeRange::new(self.low, Timestamp::MAX).unwrap_or(TimeRange::ALL);
+        self.walk = Some(Walk::new(time, &self.scope));
+    }
+
+    /// The step under way brought these.
+    pub(super) fn loaded(&mut self, entries: &[IndexEntry]) -> crate::Result<()> {
+        let Some(mut walk) = self.walk.take() else { return Ok(()) };
+        for entry in entries {
+            self.insert(&entry.pubsub_topic, &entry.content_topic, entry.id);
+        }
+        let ended = match walk.advance(entries) {
+            Ok(ended) => ended,
+            Err(error) => {
+                // Begun anew after a pause: the place it had reached is worth nothing.
+                let mut anew = Walk::new(walk.time(), &self.scope);
+                anew.backoff = walk.backoff;
+                self.walk = Some(anew);
+                return Err(error);
+            }
+        };
+        if !ended {
+            self.walk = Some(walk);
+        } else if std::mem::take(&mut self.again) {
+            self.reload();
+        } else {
+            let start = walk.time().start().max(self.low);
+            self.covered = Some(self.covered.map_or(start, |c| c.min(start)).max(self.low));
+        }
+        Ok(())
+    }
+
+    /// Takes an id, if it is in scope and not too old; what is there already counts once.
+    pub(super) fn insert(&mut self, pubsub: &PubsubTopic, content: &ContentTopic, id: SyncId) {
+        if id.timestamp < self.low || !admits(&self.scope, pubsub, content) {
+            return;
+        }
+        let full = self.topics.len() >= MAX_TOPICS;
+        let index = match self.topics.get_mut(pubsub) {
+            Some(index) => index,
+            None if full => &mut self.others,
+            None => self.topics.entry(pubsub.clone()).or_default(),
+        };
+        if index.insert(id) {
+            self.ids += 1;
+        }
+        if self.ids > self.max_ids {
+            self.trim();
+        }
+    }
+
+    /// An id that the archive turned out not to hold any more.
+    pub(super) fn remove(&mut self, id: &SyncId) {
+        let mut trees = self.topics.values_mut().chain([&mut self.others]);
+        if trees.any(|index| index.remove(id)) {
+            self.ids -= 1;
+        }
+    }
+
+    /// Whether the id is there.
+    pub(super) fn contains(&self, pubsub: &PubsubTopic, id: &SyncId) -> bool {
+        self.topics.get(pubsub).is_some_and(|index| index.contains(id)) || self.others.contains(id)
+    }
+
+    /// Whether a session over this window and scope can run on these trees.
+    pub(super) fn covers(&self, window: &TimeRange, scope: &Scope) -> bool {
+        let named = |t| self.topics.contains_key(t) || self.others.is_empty();
+        self.covered.is_some_and(|c| window.start() >= c)
+            && same(&scope.content_topics, &self.scope.content_topics)
+            && scope.pubsub_topics.iter().all(named)
+    }
+
+    /// The trees of a scope that [`Horizon::covers`] said yes to.
+    pub(super) fn view(&self, scope: &Scope) -> View<'_> {
+        if scope.pubsub_topics.is_empty() {
+            return View(self.topics.values().chain([&self.others]).collect());
+        }
+        let mut topics: Vec<&PubsubTopic> = scope.pubsub_topics.iter().collect();
+        topics.sort_unstable();
+        topics.dedup();
+        View(topics.into_iter().filter_map(|t| self.topics.get(t)).collect())
+    }
+
+    /// When [`Horizon::prune`] is due.
+    pub(super) fn deadline(&self) -> Duration {
+        self.prune_at
+    }
+
+    /// Lets go of what has grown too old, but for what a running session compares (`keep` on).
+    pub(super) fn prune(&mut self, now: Now, keep: Option<Timestamp>) {
+        self.prune_at = now.elapsed + PRUNE_EVERY;
+        let target = floor(now.wall.saturating_sub(self.span));
+        let went_back = target < self.target.saturating_sub(PRUNE_EVERY);
+        self.target = target;
+        if went_back && target < self.low {
+            // What was pruned by a clock that ran ahead is of use again.
+            self.low = target;
+            self.reload();
+            return;
+        }
+        self.raise(keep.map_or(target, |k| target.min(k)));
+    }
+
+    fn raise(&mut self, low: Timestamp) {
+        if low <= self.low {
+            return;
+        }
+        self.low = low;
+        self.covered = self.covered.map(|c| c.max(low));
+        let bound = SyncId::floor(low);
+        for index in self.topics.values_mut().chain([&mut self.others]) {
+            self.ids -= index.prune_before(&bound);
+        }
+        // A tree that emptied may belong to a topic that a peer made up.
+        self.topics.retain(|_, index| !index.is_empty());
+    }
+
+    /// Makes room by a tenth: raises `low` to where at most nine tenths of the bound are left.
+    fn trim(&mut self) {
+        let surplus = self.ids - self.max_ids / 10 * 9;
+        let below = |t: i64| -> usize {
+            let bound = SyncId::floor(Timestamp(t));
+            self.topics.values().chain([&self.others]).map(|index| index.rank(&bound)).sum()
+        };
+        let (mut lo, mut hi) = (self.low.nanos(), i64::MAX);
+        while lo < hi {
+            let mid = lo + (hi - lo) / 2;
+            if below(mid) >= surplus { hi = mid } else { lo = mid + 1 }
+        }
+        self.raise(Timestamp(lo));
+    }
+}
+
+/// The wire's integers have no sign, so nothing before 1970 can be compared.
+pub(super) fn floor(t: Timestamp) -> Timestamp {
+    t.max(Timestamp(0))
+}
+
+/// Whether a scope takes a message of these topics.
+pub(super) fn admits(scope: &Scope, pubsub: &PubsubTopic, content: &ContentTopic) -> bool {
+    (scope.pubsub_topics.is_empty() || scope.pubsub_topics.contains(pubsub))
+        && (scope.content_topics.is_empty() || scope.content_topics.contains(content))
+}
+
+/// Whether two lists name the same topics, in whatever order.
+fn same<T: Ord>(a: &[T], b: &[T]) -> bool {
+    a == b || (a.iter().all(|t| b.contains(t)) && b.iter().all(|t| a.contains(t)))
+}
+
+/// Whether two scopes name the same topics.
+pub(super) fn same_scope(a: &Scope, b: &Scope) -> bool {
+    same(&a.pubsub_topics, &b.pubsub_topics) && same(&a.content_topics, &b.content_topics)
+}

@@ -1,0 +1,346 @@
+//! How sessions begin and end, what happens as time passes, and the pump that turns what is due
+//! into outputs.
+//!
+//! With one peer at most one session runs that we began, and one that it began is in
+//! reconciliation: when both begin at once, both go on, and neither waits for the other.
+
+use std::time::Duration;
+
+use super::horizon::floor;
+use super::peer::Ended;
+use super::session::{Session, Source, State};
+use super::{
+    Engine, FetchId, LoadId, Misbehaviour, Output, PeerKey, SessionId, StoreId, SyncDirection,
+    SyncOptions, SyncReport,
+};
+use crate::error::{Error, ErrorKind, Result, bail};
+use crate::types::{TimeRange, Timestamp};
+
+/// A peer with which a session ended within this time may send late messages without penalty:
+/// deployed nodes send from a queue that knows no sessions.
+const RECENT: Duration = Duration::from_secs(600);
+/// Inbound sessions of one peer that are still sending after their reconciliation.
+const MAX_TAILS: usize = 2;
+
+impl Engine {
+    /// Begins a session of ours.
+    pub(super) fn begin_outbound(
+        &mut self,
+        peer: PeerKey,
+        options: SyncOptions,
+    ) -> Result<SessionId> {
+        let window = self.window(options.window)?;
+        let running = |s: &Session| s.peer == peer && s.initiator && !s.ends();
+        if self.sessions.values().any(running) {
+            bail!(SyncBusy, "a sync with this peer is running already");
+        }
+        self.check_room(self.config.max_sessions)?;
+        Ok(self.begin(peer, true, options.direction, window))
+    }
+
+    /// Begins a session of the peer's. What it left behind of an earlier one gives way: a peer
+    /// that opens a stream anew has given up the one before.
+    pub(super) fn begin_inbound(&mut self, peer: PeerKey) -> Result<SessionId> {
+        let mut tails = 0;
+        for id in self.sessions_of(peer) {
+            let Some(s) = self.sessions.get(&id).filter(|s| !s.initiator && !s.ends()) else {
+                continue;
+            };
+            if s.reconciles() {
+                let what = "the peer began another reconciliation before this one was settled";
+                self.fail(id, Error::new(ErrorKind::StreamClosed, what));
+            } else if s.sending.is_done() {
+                self.end(id);
+            } else {
+                tails += 1;
+            }
+            self.pump_session(id);
+        }
+        if tails >= MAX_TAILS {
+            bail!(SyncBusy, "{tails} earlier syncs of this peer are still being sent");
+        }
+        let inbound = self.sessions.values().filter(|s| !s.initiator).count();
+        let max_inbound = (self.config.max_sessions - self.config.max_sessions / 4).max(1);
+        if inbound >= max_inbound {
+            bail!(SyncBusy, "{inbound} syncs that peers began are running, no more are allowed");
+        }
+        self.check_room(self.config.max_sessions)?;
+        let window = TimeRange::new(self.now.wall, self.now.wall).unwrap_or(TimeRange::ALL);
+        let id = self.begin(peer, false, SyncDirection::Both, window);
+        if let Some(s) = self.sessions.get_mut(&id) {
+            (s.state, s.stream_open) = (State::Awaits, true);
+        }
+        Ok(id)
+    }
+
+    fn begin(
+        &mut self,
+        peer: PeerKey,
+        initiator: bool,
+        direction: SyncDirection,
+        window: TimeRange,
+    ) -> SessionId {
+        let id = SessionId(self.next_id());
+        let session = Session::new(peer, initiator, direction, window, &self.config, self.now);
+        self.sessions.insert(id, session);
+        self.peers.entry(peer).or_default().sessions.push(id);
+        id
+    }
+
+    fn check_room(&self, max: usize) -> Result<()> {
+        if self.sessions.len() >= max.max(1) {
+            bail!(SyncBusy, "{} syncs are running, no more are allowed", self.sessions.len());
+        }
+        Ok(())
+    }
+
+    /// The window of a sync of ours, within what the wire can say and the clock allows.
+    fn window(&self, asked: Option<TimeRange>) -> Result<TimeRange> {
+        let now = self.now.wall;
+        let window = match asked {
+            Some(window) if window.start() > now => {
+                bail!(InvalidArgument, "the window {window:?} lies in the future, it is {now} now")
+            }
+            Some(window) => window.intersect(&self.comparable()?),
+            None => {
+                let end = floor(now.saturating_sub(self.config.margin));
+                TimeRange::new(floor(end.saturating_sub(self.config.window)), end)?
+            }
+        };
+        if window.is_empty() {
+            bail!(InvalidArgument, "the window to sync is empty");
+        }
+        Ok(window)
+    }
+
+    /// From the first time that the wire can say to the last that a message may have by now.
+    pub(super) fn comparable(&self) -> Result<TimeRange> {
+        let end = floor(self.now.wall.saturating_add(self.config.margin));
+        TimeRange::new(Timestamp(0), end)
+    }
+
+    /// Ends a session with an error. What it already gave the archive is still waited for.
+    pub(super) fn fail(&mut self, id: SessionId, error: Error) {
+        if let Some(s) = self.sessions.get_mut(&id).filter(|s| !s.ends()) {
+            s.error.get_or_insert(error);
+            self.end(id);
+        }
+    }
+
+    /// Ends a session: closes its streams, lets go of what it held.
+    pub(super) fn end(&mut self, id: SessionId) {
+        let Some(s) = self.sessions.get_mut(&id).filter(|s| !s.ends()) else { return };
+        let awaits_messages = s.awaits_messages();
+        s.left = if s.takes() { s.outstanding() } else { 0 };
+        s.state = State::Ends;
+        s.source = Source::Horizon;
+        s.sending.abandon();
+        if s.sending.close() {
+            self.outputs.push_back(Output::CloseTransfer { session: id });
+        }
+        if std::mem::take(&mut s.stream_open) {
+            self.outputs.push_back(Output::CloseReconciliation { session: id });
+        }
+        self.fetches.retain(|_, session| *session != id);
+        let Some(peer) = self.peers.get_mut(&s.peer) else { return };
+        peer.last_session = Some(self.now.elapsed);
+        if let Some(mut grants) = s.grants.take()
+            && awaits_messages
+            && !s.error.as_ref().is_some_and(broke_the_protocol)
+        {
+            grants.seal();
+            peer.keep_ended(Ended { grants, until: self.now.elapsed + self.config.grace });
+        }
+    }
+
+    /// The one place where [`Output::Finished`] is made.
+    fn finish(&mut self, id: SessionId) {
+        let Some(s) = self.sessions.remove(&id) else { return };
+        if let Some(peer) = self.peers.get_mut(&s.peer) {
+            peer.sessions.retain(|other| *other != id);
+        }
+        let report = SyncReport {
+            peer: s.peer,
+            initiator: s.initiator,
+            window: s.window,
+            figures: s.figures,
+            duration: self.now.elapsed.saturating_sub(s.started),
+            error: s.error,
+            outstanding: s.left + s.unstored,
+        };
+        self.outputs.push_back(Output::Finished { session: id, report: Box::new(report) });
+    }
+
+    /// All connections to a peer are gone.
+    pub(super) fn peer_gone(&mut self, key: PeerKey) {
+        for id in self.sessions_of(key) {
+            let Some(s) = self.sessions.get_mut(&id) else { continue };
+            // The streams went with the connection: nothing is left to be closed.
+            s.stream_open = false;
+            let complete =
+                !s.reconciles() && s.sending.is_done() && !s.awaits_messages() && !s.ends();
+            s.sending.broke();
+            if complete {
+                self.end(id);
+            } else {
+                let what = "the connection to the peer ended before the sync did";
+                self.fail(id, Error::new(ErrorKind::StreamClosed, what));
+            }
+        }
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.connected = false;
+            peer.reconciles = false;
+            peer.ended.clear();
+            peer.drain_early();
+        }
+    }
+
+    /// Tells the host of something that honest peers do not do.
+    pub(super) fn penalise(&mut self, peer: PeerKey, what: Misbehaviour) {
+        self.outputs.push_back(Output::Penalise { peer, what });
+    }
+
+    /// Whether a message of this peer outside of any session can have no honest reason.
+    pub(super) fn is_stranger(&self, peer: PeerKey) -> bool {
+        self.peers
+            .get(&peer)
+            .and_then(|p| p.last_session)
+            .is_none_or(|at| self.now.elapsed > at + RECENT)
+    }
+
+    // --- time ---
+
+    pub(super) fn pass_deadlines(&mut self) {
+        let now = self.now.elapsed;
+        if self.horizon.deadline() <= now {
+            let compared = |s: &&Session| s.reconciles() && matches!(s.source, Source::Horizon);
+            let keep = self.sessions.values().filter(compared).map(|s| s.window.start()).min();
+            self.horizon.prune(self.now, keep);
+        }
+        let late: Vec<(SessionId, Error)> = self
+            .sessions
+            .iter()
+            .filter_map(|(id, s)| Some((*id, s.timed_out(now, &self.config)?)))
+            .collect();
+        for (id, error) in late {
+            self.fail(id, error);
+        }
+        self.expire_early();
+        for peer in self.peers.values_mut() {
+            peer.ended.retain(|ended| ended.until > now);
+        }
+        if self.heartbeat_at.is_some_and(|at| at <= now) {
+            self.beat();
+        }
+    }
+
+    /// A sync with one of the peers that can, chosen at random.
+    fn beat(&mut self) {
+        self.heartbeat_at = self.config.heartbeat.map(|d| self.now.elapsed + self.rng.jitter(d));
+        let busy = |key: &PeerKey| {
+            let with = |s: &&Session| s.peer == *key && !s.ends();
+            self.sessions.values().filter(with).any(|s| s.initiator || s.reconciles())
+        };
+        let able = |(key, p): (&PeerKey, &super::Peer)| {
+            (p.connected && p.reconciles && !busy(key)).then_some(*key)
+        };
+        let able: Vec<PeerKey> = self.peers.iter().filter_map(able).collect();
+        if let Some(peer) = able.get(self.rng.below(able.len())) {
+            // Too many syncs run, or the clock stands before 1970: the next beat comes.
+            let _ = self.begin_outbound(*peer, SyncOptions::default());
+        }
+    }
+
+    pub(super) fn earliest_deadline(&self) -> Option<Duration> {
+        let horizon = [
+            Some(self.horizon.deadline()),
+            self.horizon.walk.as_ref().and_then(|w| w.backoff.deadline()),
+            self.heartbeat_at,
+        ];
+        let sessions = self.sessions.values().map(|s| s.deadline(&self.config));
+        let peers = self.peers.iter().flat_map(|(key, peer)| {
+            let early = peer.early.front().map(|e| e.came + self.config.grace);
+            let ended = peer.ended.iter().map(|e| e.until).min();
+            [peer.backoff.deadline(), ended, early.filter(|_| !self.may_announce(*key))]
+        });
+        horizon.into_iter().chain(sessions).chain(peers).flatten().min()
+    }
+
+    // --- the pump ---
+
+    /// Turns all that is due into outputs. Called at the end of every call from outside.
+    pub(super) fn pump(&mut self) {
+        let load = LoadId(self.last_id + 1);
+        if let Some(walk) = &mut self.horizon.walk
+            && let Some(query) = walk.step(self.now.elapsed, load)
+        {
+            self.last_id = load.0;
+            self.outputs.push_back(Output::Load { load, query });
+        }
+        let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for id in ids {
+            self.pump_session(id);
+        }
+        self.pump_stores();
+        self.peers.retain(|_, peer| !peer.is_idle());
+    }
+
+    fn pump_session(&mut self, id: SessionId) {
+        self.leave_waiting(id);
+        let now = self.now.elapsed;
+        let Some(s) = self.sessions.get_mut(&id) else { return };
+        let next = self.last_id + 1;
+        if let State::Loads(walk, _) = &mut s.state
+            && let Some(query) = walk.step(now, LoadId(next))
+        {
+            self.last_id = next;
+            self.outputs.push_back(Output::Load { load: LoadId(next), query });
+        }
+        let next = self.last_id + 1;
+        if !s.ends()
+            && let Some(hashes) = s.sending.next_fetch(now, FetchId(next))
+        {
+            self.last_id = next;
+            self.fetches.insert(FetchId(next), id);
+            self.outputs.push_back(Output::Fetch { fetch: FetchId(next), hashes });
+        }
+        let frames = s.sending.next_frames(now);
+        if !frames.is_empty() {
+            self.outputs.push_back(Output::SendTransfer { session: id, peer: s.peer, frames });
+        }
+        if !s.reconciles() && s.sending.is_handed_over() && s.sending.close() {
+            self.outputs.push_back(Output::CloseTransfer { session: id });
+        }
+        let transferred = matches!(s.state, State::Settled)
+            && s.sending.is_done()
+            && s.pending_store == 0
+            && (!s.awaits_messages() || now >= s.grace_ends(&self.config));
+        if let Some(progress) = s.progress(now).filter(|_| !transferred) {
+            self.outputs.push_back(Output::Progress { session: id, progress });
+        }
+        if transferred {
+            self.end(id);
+        }
+        if self.sessions.get(&id).is_some_and(|s| s.ends() && s.pending_store == 0) {
+            self.finish(id);
+        }
+    }
+
+    fn pump_stores(&mut self) {
+        for (key, peer) in &mut self.peers {
+            while let Some(batch) = peer.next_batch(self.now.elapsed) {
+                self.last_id += 1;
+                let store = StoreId(self.last_id);
+                let messages = batch.items.iter().map(|taken| taken.message.clone()).collect();
+                self.stores.insert(store, (*key, batch));
+                self.outputs.push_back(Output::Store { store, messages });
+            }
+        }
+    }
+}
+
+/// Whether the error says that the peer did not keep to the protocol.
+fn broke_the_protocol(error: &Error) -> bool {
+    use ErrorKind::{FrameTooLarge, InvalidTopic, Malformed, SyncProtocol, Truncated};
+    matches!(error.kind(), FrameTooLarge | InvalidTopic | Malformed | SyncProtocol | Truncated)
+}

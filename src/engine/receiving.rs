@@ -1,0 +1,330 @@
+//! The incoming half of transfer: messages are hashed again, judged by the sessions with their
+//! peer, kept for a while where they may be announced yet, and given to the archive in batches.
+//!
+//! What must hold: nothing is stored but what a session of that peer was granted; what waits is
+//! bounded, and [`Engine::transfer_ready`] says so before it is full.
+
+use std::collections::BTreeSet;
+
+use super::peer::{EarlyMessage, Taken};
+use super::session::Session;
+use super::{Engine, FetchId, Misbehaviour, PeerKey, SessionId, StoreId, framed};
+use crate::archive::PutOutcome;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::grants::Verdict;
+use crate::types::StoredMessage;
+use crate::wire::transfer;
+
+/// What becomes of a message.
+enum Fate {
+    /// It is to be stored; the session that it counts in, and whether it was announced to it.
+    Take(Option<SessionId>, bool),
+    /// A session that runs may yet announce it.
+    Early,
+    /// No session with the peer runs.
+    NoSession,
+    /// It is of no use.
+    Drop,
+}
+
+impl Engine {
+    /// A frame came on a transfer stream.
+    pub(super) fn message_came(&mut self, peer: PeerKey, frame: &[u8]) {
+        self.peers.entry(peer).or_default();
+        let decoded = if frame.len() > transfer::MAX_FRAME {
+            let (len, max) = (frame.len(), transfer::MAX_FRAME);
+            let what = format!("a frame is {len} bytes long, at most {max} are allowed");
+            Err(Error::new(ErrorKind::FrameTooLarge, what))
+        } else {
+            transfer::decode(frame)
+        };
+        match decoded {
+            Ok((topic, message)) => {
+                let message = StoredMessage::new(topic, message);
+                let size = usize::try_from(framed(frame.len())).unwrap_or(usize::MAX);
+                let early = EarlyMessage { message, size, came: self.now.elapsed };
+                self.settle_message(peer, early);
+            }
+            Err(error) => {
+                self.penalise(peer, Misbehaviour::BadFrame);
+                for id in self.sessions_of(peer) {
+                    self.fail(id, error.clone().context("a transfer frame of the peer"));
+                }
+            }
+        }
+    }
+
+    /// Judges the early messages of a peer again: something was announced, or will not be.
+    pub(super) fn judge_early(&mut self, peer: PeerKey) {
+        let early = self.peers.get_mut(&peer).map(|p| p.drain_early()).unwrap_or_default();
+        for message in early {
+            self.settle_message(peer, message);
+        }
+    }
+
+    /// Whether a session with the peer may still announce something.
+    pub(super) fn may_announce(&self, peer: PeerKey) -> bool {
+        let Some(peer) = self.peers.get(&peer) else { return false };
+        peer.sessions
+            .iter()
+            .any(|id| self.sessions.get(id).is_some_and(|s| s.takes() && s.reconciles()))
+    }
+
+    /// Whether a peer's transfer streams should be read on.
+    pub(super) fn has_room(&self, key: PeerKey) -> bool {
+        let Some(peer) = self.peers.get(&key) else { return true };
+        let max = self.config.max_in_flight;
+        // Without a session that reconciles, what is too much is dropped, so reading goes on.
+        peer.waiting_bytes() < max && (peer.early_bytes < max || !self.may_announce(key))
+    }
+
+    fn settle_message(&mut self, key: PeerKey, early: EarlyMessage) {
+        let fate = self.judge(key, &early);
+        let max = self.config.max_in_flight;
+        let stranger = self.is_stranger(key);
+        let without_session = self.early_without_session();
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        match fate {
+            Fate::Take(session, announced) => {
+                if let Some(s) = session.and_then(|id| self.sessions.get_mut(&id)) {
+                    s.pending_store += 1;
+                    s.figures.transfer_bytes_in += early.size as u64;
+                }
+                let EarlyMessage { message, size, .. } = early;
+                peer.take(Taken { message, size, session, announced });
+            }
+            // A host that asks `transfer_ready` overshoots by one frame at the most.
+            Fate::Early if peer.early_bytes < max => peer.keep_early(early),
+            Fate::NoSession
+                if peer.early_bytes + early.size <= (max / 8).max(transfer::MAX_FRAME)
+                    && without_session + early.size <= max =>
+            {
+                peer.keep_early(early);
+            }
+            Fate::NoSession => {
+                if stranger {
+                    self.penalise(key, Misbehaviour::Unsolicited);
+                }
+            }
+            Fate::Early | Fate::Drop => self.drop_message(key, early.size),
+        }
+    }
+
+    /// Counts a message that is of no use, in the session that it most likely belongs to.
+    fn drop_message(&mut self, key: PeerKey, size: usize) {
+        let Some(peer) = self.peers.get(&key) else { return };
+        let running = |id: &&SessionId| self.sessions.get(id).is_some_and(|s| !s.ends());
+        if let Some(id) = peer.sessions.iter().find(running).copied()
+            && let Some(s) = self.sessions.get_mut(&id)
+        {
+            s.figures.dropped += 1;
+            s.figures.transfer_bytes_in += size as u64;
+        }
+    }
+
+    fn early_without_session(&self) -> usize {
+        self.peers.values().filter(|p| p.sessions.is_empty()).map(|p| p.early_bytes).sum()
+    }
+
+    /// Asks every session with the peer, so that what one takes is not waited for by another.
+    fn judge(&mut self, key: PeerKey, early: &EarlyMessage) -> Fate {
+        let now = self.now.elapsed;
+        let Some(peer) = self.peers.get_mut(&key) else { return Fate::Drop };
+        let (mut fate, mut beyond_quota) = (Fate::NoSession, false);
+        for id in &peer.sessions {
+            let Some(s) = self.sessions.get_mut(id).filter(|s| !s.ends()) else { continue };
+            match (verdict(s, early), &fate) {
+                (Judged::Taken { announced }, _) => {
+                    s.last_arrival = now;
+                    if !matches!(fate, Fate::Take(..)) {
+                        fate = Fate::Take(Some(*id), announced);
+                    }
+                }
+                (_, Fate::Take(..)) => {}
+                (Judged::Early, _) => fate = Fate::Early,
+                (Judged::Dropped, Fate::Early) => {}
+                (Judged::Dropped, _) => fate = Fate::Drop,
+                (Judged::BeyondQuota, _) => {
+                    beyond_quota |= !std::mem::replace(&mut s.beyond_quota, true);
+                    if !matches!(fate, Fate::Early) {
+                        fate = Fate::Drop;
+                    }
+                }
+            }
+        }
+        for ended in &mut peer.ended {
+            if ended.grants.judge(&early.message, early.size) == Verdict::Take {
+                ended.until = now + self.config.grace;
+                if !matches!(fate, Fate::Take(..)) {
+                    fate = Fate::Take(None, true);
+                }
+            }
+        }
+        if beyond_quota && !matches!(fate, Fate::Take(..)) {
+            self.penalise(key, Misbehaviour::Unsolicited);
+        }
+        let held = |m: &StoredMessage| self.horizon.contains(&m.pubsub_topic, &m.sync_id());
+        match fate {
+            Fate::Early | Fate::NoSession if held(&early.message) => Fate::Drop,
+            fate => fate,
+        }
+    }
+
+    /// Lets early messages go that nobody announced in time.
+    pub(super) fn expire_early(&mut self) {
+        let now = self.now.elapsed;
+        let keys: Vec<PeerKey> = self.peers.keys().copied().collect();
+        for key in keys {
+            if self.may_announce(key) {
+                continue;
+            }
+            let stranger = self.is_stranger(key);
+            let Some(peer) = self.peers.get_mut(&key) else { continue };
+            let mut expired = false;
+            while peer.early.front().is_some_and(|e| e.came + self.config.grace <= now) {
+                if let Some(early) = peer.early.pop_front() {
+                    peer.early_bytes -= early.size;
+                    expired = true;
+                }
+            }
+            if expired && stranger {
+                self.penalise(key, Misbehaviour::Unsolicited);
+            }
+        }
+    }
+
+    // --- the archive's answers ---
+
+    /// The archive answered for a batch.
+    pub(super) fn batch_stored(&mut self, store: StoreId, outcomes: Result<Vec<PutOutcome>>) {
+        let Some((key, batch)) = self.stores.remove(&store) else { return };
+        let now = self.now.elapsed;
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        peer.batch_ended(batch.bytes);
+        let (asked, told) = (batch.items.len(), outcomes.as_ref().map_or(0, Vec::len));
+        match outcomes {
+            Ok(outcomes) if told == asked => {
+                peer.backoff.worked();
+                let mut bad = false;
+                for (taken, outcome) in batch.items.iter().zip(outcomes) {
+                    bad |= matches!(&outcome, PutOutcome::Refused(e) if is_bad(e.kind()));
+                    self.count(taken, |s| counted(s, taken.announced, &outcome));
+                }
+                if bad {
+                    self.penalise(key, Misbehaviour::BadMessage);
+                }
+            }
+            Ok(_) => {
+                let what = format!("the archive told of {told} messages of a batch of {asked}");
+                self.not_stored(batch.items, &Error::new(ErrorKind::Internal, what));
+            }
+            Err(error) if error.kind() == ErrorKind::Busy => {
+                let failing_for = peer.backoff.failed(now);
+                peer.put_back(batch);
+                if failing_for >= self.config.idle_timeout {
+                    peer.backoff.worked();
+                    let items = peer.drop_incoming();
+                    self.not_stored(items, &error);
+                }
+            }
+            Err(error) => self.not_stored(batch.items, &error),
+        }
+    }
+
+    /// Changes the figures of the session that a message came in, if it still runs.
+    fn count(&mut self, taken: &Taken, change: impl FnOnce(&mut Session)) {
+        let now = self.now.elapsed;
+        if let Some(s) = taken.session.and_then(|id| self.sessions.get_mut(&id)) {
+            s.pending_store -= 1;
+            s.last_arrival = now;
+            change(s);
+        }
+    }
+
+    /// What the archive failed to store is lost to this session, not to the node: its ids stay
+    /// missing, and the next sync finds them.
+    fn not_stored(&mut self, items: impl IntoIterator<Item = Taken>, error: &Error) {
+        let mut failed = BTreeSet::new();
+        for taken in items {
+            self.count(&taken, |s| {
+                s.unstored += 1;
+                s.figures.dropped += 1;
+            });
+            failed.extend(taken.session);
+        }
+        for id in failed {
+            self.fail(id, error.clone().context("storing messages"));
+        }
+    }
+
+    /// The archive answered a question for messages to be sent.
+    pub(super) fn session_fetched(&mut self, fetch: FetchId, found: Result<Vec<StoredMessage>>) {
+        let Some(id) = self.fetches.remove(&fetch) else { return };
+        let Some(s) = self.sessions.get_mut(&id).filter(|s| s.sending.awaits(fetch)) else {
+            return;
+        };
+        match found {
+            Ok(messages) => {
+                let outcome = s.sending.fetched(messages);
+                s.figures.unsendable += outcome.too_large + outcome.gone.len() as u64;
+                for id in &outcome.gone {
+                    self.horizon.remove(id);
+                }
+            }
+            Err(error) => {
+                let failing_for = s.sending.fetch_failed(self.now.elapsed);
+                let busy = error.kind() == ErrorKind::Busy;
+                if !busy || failing_for >= self.config.idle_timeout {
+                    self.fail(id, error.context("reading the messages to send"));
+                }
+            }
+        }
+    }
+}
+
+/// What one session says of a message.
+enum Judged {
+    Taken { announced: bool },
+    Early,
+    Dropped,
+    BeyondQuota,
+}
+
+fn verdict(s: &mut Session, early: &EarlyMessage) -> Judged {
+    if !s.takes() {
+        return Judged::Dropped;
+    }
+    let Some(grants) = &mut s.grants else { return Judged::Early };
+    let before = grants.outstanding();
+    match grants.judge(&early.message, early.size) {
+        Verdict::Take => {
+            let announced = grants.outstanding() < before;
+            // Of a granted span only what comes tells how much was missing.
+            s.figures.missing += u64::from(!announced);
+            Judged::Taken { announced }
+        }
+        Verdict::Early => Judged::Early,
+        Verdict::Drop => Judged::Dropped,
+        Verdict::Penalise => Judged::BeyondQuota,
+    }
+}
+
+fn counted(s: &mut Session, announced: bool, outcome: &PutOutcome) {
+    match outcome {
+        PutOutcome::Stored => s.figures.received += 1,
+        PutOutcome::Duplicate => {
+            s.figures.dropped += 1;
+            s.figures.missing -= u64::from(!announced && s.figures.missing > 0);
+        }
+        PutOutcome::Refused(_) => {
+            s.figures.dropped += 1;
+            s.unstored += 1;
+        }
+    }
+}
+
+/// Whether a refusal tells that no honest node could have held the message.
+fn is_bad(kind: ErrorKind) -> bool {
+    use ErrorKind::{Ephemeral, MessageTooLarge, MetaTooLarge, NoTimestamp, TimestampInFuture};
+    matches!(kind, Ephemeral | MessageTooLarge | MetaTooLarge | NoTimestamp | TimestampInFuture)
+}

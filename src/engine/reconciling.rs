@@ -1,0 +1,289 @@
+//! Reconciliation: frames in, frames out, and what they tell handed to sending and to the grants.
+//!
+//! What must hold: frames alternate; whoever sends or receives an empty (or all-skip) payload is
+//! done and closes the stream; the scope and the window are fixed by the first exchange.
+
+use bytes::Bytes;
+
+use super::horizon::same_scope;
+use super::session::{Session, Source, State};
+use super::walk::Walk;
+use super::{Engine, LoadId, Misbehaviour, Output, SessionId, framed};
+use crate::archive::IndexEntry;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::grants::Grants;
+use crate::sync::index::Index;
+use crate::sync::reconcile::{self, Differences, View};
+use crate::types::{MessageHash, TimeRange, Timestamp};
+use crate::wire::reconciliation::Payload;
+
+impl Engine {
+    // --- which ids are compared ---
+
+    /// A session that waited for the engine's index goes on once that stands.
+    pub(super) fn leave_waiting(&mut self, id: SessionId) {
+        if !self.horizon.is_ready() {
+            return;
+        }
+        if let Some(s) = self.sessions.get_mut(&id)
+            && let State::WaitsForIndex(pending) = &mut s.state
+        {
+            let pending = pending.take();
+            self.choose_source(id, pending);
+        }
+    }
+
+    /// Takes the engine's index where it covers window and scope, or begins to load.
+    fn choose_source(&mut self, id: SessionId, pending: Option<Payload>) {
+        let Some(s) = self.sessions.get_mut(&id) else { return };
+        s.moved = self.now.elapsed;
+        if s.window.is_empty() || self.horizon.covers(&s.window, &s.scope) {
+            s.source = Source::Horizon;
+            self.proceed(id, pending);
+        } else {
+            s.source = Source::Own(Index::new());
+            s.state = State::Loads(Box::new(Walk::new(s.window, &s.scope)), pending);
+        }
+    }
+
+    /// A step of a session's own walk has its answer.
+    pub(super) fn session_loaded(&mut self, load: LoadId, entries: Result<Vec<IndexEntry>>) {
+        let awaits = |s: &Session| matches!(&s.state, State::Loads(walk, _) if walk.awaits(load));
+        let Some(id) = self.sessions.iter().find(|(_, s)| awaits(s)).map(|(id, _)| *id) else {
+            return;
+        };
+        let max = self.config.max_loaded;
+        let held: usize = self.sessions.values().map(Session::loaded_ids).sum();
+        let Some(s) = self.sessions.get_mut(&id) else { return };
+        let (State::Loads(walk, pending), Source::Own(index)) = (&mut s.state, &mut s.source)
+        else {
+            return;
+        };
+        let advanced = entries.and_then(|entries| {
+            if held + entries.len() > max {
+                let what = format!(
+                    "the window and scope of the sync hold more messages than the {max} that may \
+                     be loaded at once, {} of them for this sync: choose a shorter window",
+                    index.len()
+                );
+                return Err(Error::new(ErrorKind::InvalidArgument, what));
+            }
+            for entry in &entries {
+                index.insert(entry.id);
+            }
+            walk.advance(&entries)
+        });
+        match advanced {
+            Ok(ended) => {
+                s.moved = self.now.elapsed;
+                if ended {
+                    let pending = pending.take();
+                    self.proceed(id, pending);
+                }
+            }
+            // The session's own deadline ends this where the archive stays busy.
+            Err(error) if error.kind() == ErrorKind::Busy => {
+                walk.failed(self.now.elapsed);
+            }
+            Err(error) => self.fail(id, error.context("loading the ids to compare")),
+        }
+    }
+
+    fn proceed(&mut self, id: SessionId, pending: Option<Payload>) {
+        match pending {
+            None => self.open(id),
+            Some(payload) => self.answer(id, &payload),
+        }
+    }
+
+    // --- frames ---
+
+    /// The initiator's first frame.
+    fn open(&mut self, id: SessionId) {
+        let Some(s) = self.sessions.get_mut(&id) else { return };
+        let view = match &s.source {
+            Source::Horizon => self.horizon.view(&s.scope),
+            Source::Own(index) => View(vec![index]),
+        };
+        let payload =
+            reconcile::initiate(&view, s.window, &self.config.scope, &self.config.tuning);
+        s.stream_open = true;
+        self.outputs.push_back(Output::OpenReconciliation { session: id, peer: s.peer });
+        self.send(id, &payload);
+    }
+
+    /// Sends a payload; an empty one is the last of the session.
+    fn send(&mut self, id: SessionId, payload: &Payload) {
+        let Some(s) = self.sessions.get_mut(&id) else { return };
+        let frame = Bytes::from(payload.encode());
+        s.figures.frames += 1;
+        s.figures.reconciliation_bytes_out += framed(frame.len());
+        s.state = State::Awaits;
+        s.moved = self.now.elapsed;
+        self.outputs.push_back(Output::SendReconciliation { session: id, frame });
+        if payload.ranges.is_empty() {
+            self.settle(id);
+        }
+    }
+
+    /// A frame from the peer.
+    pub(super) fn frame_came(&mut self, id: SessionId, frame: &[u8]) {
+        let Some(s) = self.sessions.get_mut(&id).filter(|s| s.reconciles()) else { return };
+        s.figures.frames += 1;
+        s.figures.reconciliation_bytes_in += framed(frame.len());
+        s.rounds += 1;
+        let rounds = s.rounds;
+        let payload = if !matches!(s.state, State::Awaits) {
+            Err(Error::new(ErrorKind::SyncProtocol, "a frame came while it was our turn to answer"))
+        } else if frame.len() > self.config.max_frame {
+            let (len, max) = (frame.len(), self.config.max_frame);
+            let what = format!("a frame is {len} bytes long, at most {max} are allowed");
+            Err(Error::new(ErrorKind::FrameTooLarge, what))
+        } else {
+            Payload::decode(frame)
+        };
+        match payload {
+            Err(error) => self.bad_frame(id, error),
+            Ok(payload) if payload.ranges.is_empty() => self.settle(id),
+            Ok(_) if rounds > self.config.max_rounds => {
+                let what = format!("reconciliation was not settled after {rounds} frames");
+                self.fail(id, Error::new(ErrorKind::SyncProtocol, what));
+            }
+            Ok(payload) => self.payload_came(id, payload),
+        }
+    }
+
+    fn bad_frame(&mut self, id: SessionId, error: Error) {
+        let Some(s) = self.sessions.get(&id) else { return };
+        self.penalise(s.peer, Misbehaviour::BadFrame);
+        self.fail(id, error.context("a reconciliation frame of the peer"));
+    }
+
+    fn payload_came(&mut self, id: SessionId, payload: Payload) {
+        let Some(s) = self.sessions.get_mut(&id) else { return };
+        match &s.told {
+            None => self.first_payload(id, payload),
+            Some(told) if same_scope(told, &payload.scope) => self.answer(id, &payload),
+            Some(_) => {
+                let what = "the peer changed its topics in the middle of the session";
+                self.fail(id, Error::new(ErrorKind::SyncProtocol, what));
+            }
+        }
+    }
+
+    /// The peer's first payload fixes the scope, and for a responder the window.
+    fn first_payload(&mut self, id: SessionId, payload: Payload) {
+        let limits = self.comparable();
+        let Some(s) = self.sessions.get_mut(&id) else { return };
+        let Some(scope) = reconcile::meet(&self.config.scope, &payload.scope) else {
+            // The wire's way to say so. To a responder it is no failure: nothing was to be compared.
+            let initiator = s.initiator;
+            self.send(id, &Payload::default());
+            if initiator {
+                let what = "the peer serves none of the topics that were to be compared";
+                self.fail(id, Error::new(ErrorKind::SyncScope, what));
+            }
+            return;
+        };
+        s.told = Some(payload.scope.clone());
+        if !s.initiator {
+            s.window = match limits {
+                Ok(limits) => span(&payload).intersect(&limits),
+                Err(_) => span(&payload),
+            };
+        }
+        let grants =
+            Grants::new(s.window, scope.clone(), self.config.max_messages, self.config.max_bytes);
+        s.grants = Some(grants);
+        let as_before = s.initiator && same_scope(&scope, &s.scope);
+        s.scope = scope;
+        if as_before {
+            self.answer(id, &payload);
+        } else if self.horizon.is_ready() {
+            self.choose_source(id, Some(payload));
+        } else {
+            s.moved = self.now.elapsed;
+            s.state = State::WaitsForIndex(Some(payload));
+        }
+    }
+
+    fn answer(&mut self, id: SessionId, payload: &Payload) {
+        let Some(s) = self.sessions.get_mut(&id) else { return };
+        let view = match &s.source {
+            Source::Horizon => self.horizon.view(&s.scope),
+            Source::Own(index) => View(vec![index]),
+        };
+        let (scope, tuning) = (&self.config.scope, &self.config.tuning);
+        let mut found = Differences::default();
+        match reconcile::respond(&view, payload, s.window, scope, tuning, &mut found) {
+            Err(error) => self.bad_frame(id, error),
+            Ok(reply) => {
+                absorb(s, found, self.config.max_messages);
+                let peer = s.peer;
+                match reply {
+                    Some(reply) => self.send(id, &reply),
+                    None => self.settle(id),
+                }
+                self.judge_early(peer);
+            }
+        }
+    }
+
+    /// Reconciliation is over, by either side's empty payload.
+    fn settle(&mut self, id: SessionId) {
+        let Some(s) = self.sessions.get_mut(&id).filter(|s| s.reconciles()) else { return };
+        s.state = State::Settled;
+        s.moved = self.now.elapsed;
+        s.source = Source::Horizon;
+        s.sending.seal();
+        if let Some(grants) = &mut s.grants {
+            grants.seal();
+        }
+        if std::mem::take(&mut s.stream_open) {
+            self.outputs.push_back(Output::CloseReconciliation { session: id });
+        }
+        let peer = s.peer;
+        self.judge_early(peer);
+    }
+
+    /// The session's stream is gone, or could not be had.
+    pub(super) fn stream_ended(&mut self, id: SessionId, error: Option<Error>) {
+        let Some(s) = self.sessions.get_mut(&id) else { return };
+        s.stream_open = false;
+        if s.reconciles() {
+            let what = "the peer closed the stream before reconciliation was settled";
+            let error = error.unwrap_or_else(|| Error::new(ErrorKind::StreamClosed, what));
+            self.fail(id, error);
+        }
+    }
+}
+
+/// Hands what was found to sending and to the grants.
+fn absorb(s: &mut Session, found: Differences, max_messages: usize) {
+    let sends = s.sends();
+    s.figures.surplus += s.sending.queue(found.local_only, sends);
+    let takes = s.takes();
+    let Some(grants) = &mut s.grants else { return };
+    let before = grants.outstanding();
+    for id in found.remote_only {
+        // Beyond the quota nothing is taken, so there is no use in remembering it.
+        if grants.outstanding() < max_messages {
+            grants.expect(id);
+        }
+    }
+    s.figures.missing += (grants.outstanding() - before) as u64;
+    for (lower, upper) in found.granted {
+        grants.grant(lower, upper);
+        s.spans_granted |= takes;
+    }
+}
+
+/// The time that a payload's ranges span.
+fn span(payload: &Payload) -> TimeRange {
+    let end = payload.ranges.last().map_or(payload.lower, |range| match range.upper.hash {
+        MessageHash::ZERO => range.upper.timestamp,
+        _ => Timestamp(range.upper.timestamp.nanos().saturating_add(1)),
+    });
+    TimeRange::new(payload.lower, end)
+        .unwrap_or(TimeRange::new(payload.lower, payload.lower).unwrap_or(TimeRange::ALL))
+}

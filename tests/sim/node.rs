@@ -1,0 +1,232 @@
+//! One node of the simulation: an engine over an archive in memory that can fail.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use wakustore::archive::{
+    Backend, Driver, FeedEvent, FeedItem, IndexEntry, IndexQuery, MemoryBackend, PutOutcome, Rules,
+};
+use wakustore::engine::{
+    Engine, EngineConfig, FetchId, LoadId, Misbehaviour, Now, Output, PeerKey, SessionId, StoreId,
+    SyncProgress, SyncReport,
+};
+use wakustore::types::{MessageHash, Origin, StoredMessage, TimeRange, Timestamp};
+use wakustore::{Error, ErrorKind, Result};
+
+use super::messages::START;
+
+/// What an archive was asked.
+pub enum Question {
+    Load(LoadId, IndexQuery),
+    Fetch(FetchId, Vec<MessageHash>),
+    Store(StoreId, Vec<StoredMessage>),
+}
+
+pub struct Node {
+    pub engine: Engine,
+    driver: Box<dyn Driver>,
+    rules: Rules,
+    pub archive_delay: Duration,
+    pub feed_delay: Duration,
+    /// The next answers to each kind of question: an error, or `None` for the true one.
+    pub load_faults: VecDeque<Option<ErrorKind>>,
+    pub fetch_faults: VecDeque<Option<ErrorKind>>,
+    pub store_faults: VecDeque<Option<ErrorKind>>,
+    /// Sizes of the questions, in messages or ids.
+    pub fetches: Vec<usize>,
+    pub stores: Vec<usize>,
+    pub loads: usize,
+    pub finished: Vec<(SessionId, SyncReport)>,
+    pub progress: Vec<(SessionId, SyncProgress)>,
+    pub penalties: Vec<(PeerKey, Misbehaviour)>,
+    /// Transfer frames that the socket holds while the engine is not ready for more.
+    pub inbox: BTreeMap<usize, VecDeque<Option<Bytes>>>,
+    pub connected: BTreeSet<PeerKey>,
+    /// How far its wall clock is off.
+    pub skew: i64,
+}
+
+fn fault<T>(faults: &mut VecDeque<Option<ErrorKind>>, answer: impl FnOnce() -> Result<T>) -> Result<T> {
+    match faults.pop_front().flatten() {
+        Some(kind) => Err(Error::new(kind, "made to fail")),
+        None => answer(),
+    }
+}
+
+impl Node {
+    pub fn new(config: EngineConfig, seed: u64, elapsed: Duration) -> Self {
+        Node {
+            engine: Engine::new(config, seed, now(elapsed, 0)),
+            driver: MemoryBackend::default().writer().unwrap(),
+            rules: Rules::default(),
+            archive_delay: Duration::from_millis(1),
+            feed_delay: Duration::from_millis(1),
+            load_faults: VecDeque::new(),
+            fetch_faults: VecDeque::new(),
+            store_faults: VecDeque::new(),
+            fetches: Vec::new(),
+            stores: Vec::new(),
+            loads: 0,
+            finished: Vec::new(),
+            progress: Vec::new(),
+            penalties: Vec::new(),
+            inbox: BTreeMap::new(),
+            connected: BTreeSet::new(),
+            skew: 0,
+        }
+    }
+
+    /// Puts messages there without telling the engine: as if before it started.
+    pub fn fill(&mut self, messages: &[StoredMessage]) {
+        let batch: Vec<_> = messages.iter().map(|m| (m.clone(), Origin::Import)).collect();
+        self.driver.put(&batch).unwrap();
+    }
+
+    /// Puts messages there and gives what the feed tells of them.
+    pub fn put(&mut self, messages: Vec<StoredMessage>, origin: Origin) -> Option<FeedEvent> {
+        let batch: Vec<_> = messages.into_iter().map(|m| (m, origin)).collect();
+        let new = self.driver.put(&batch).unwrap();
+        let items: Vec<FeedItem> = batch
+            .iter()
+            .zip(new)
+            .filter(|(_, new)| *new)
+            .map(|((m, origin), _)| FeedItem {
+                id: m.sync_id(),
+                pubsub_topic: m.pubsub_topic.clone(),
+                content_topic: m.message.content_topic.clone(),
+                origin: *origin,
+            })
+            .collect();
+        (!items.is_empty()).then(|| FeedEvent::Stored(items.into()))
+    }
+
+    pub fn hashes(&mut self) -> BTreeSet<MessageHash> {
+        self.walk(TimeRange::ALL).into_iter().map(|e| e.id.hash).collect()
+    }
+
+    fn walk(&mut self, time: TimeRange) -> Vec<IndexEntry> {
+        let query = IndexQuery {
+            time,
+            pubsub_topics: Vec::new(),
+            content_topics: Vec::new(),
+            after: None,
+            limit: usize::MAX,
+        };
+        self.driver.index(&query).unwrap()
+    }
+
+    /// Answers a question, and gives what the feed then tells.
+    pub fn answer(&mut self, question: Question, now: Now) -> Option<FeedEvent> {
+        match question {
+            Question::Load(load, query) => {
+                self.loads += 1;
+                let entries = fault(&mut self.load_faults, || self.driver.index(&query));
+                self.engine.loaded(now, load, entries);
+                None
+            }
+            Question::Fetch(fetch, hashes) => {
+                self.fetches.push(hashes.len());
+                let messages = fault(&mut self.fetch_faults, || self.driver.get(&hashes));
+                self.engine.fetched(now, fetch, messages);
+                None
+            }
+            Question::Store(store, messages) => {
+                self.stores.push(messages.len());
+                let mut event = None;
+                let mut faults = std::mem::take(&mut self.store_faults);
+                let outcomes = fault(&mut faults, || {
+                    let (outcomes, fed) = self.store(messages, now.wall);
+                    event = fed;
+                    Ok(outcomes)
+                });
+                self.store_faults = faults;
+                self.engine.stored(now, store, outcomes);
+                event
+            }
+        }
+    }
+
+    fn store(
+        &mut self,
+        messages: Vec<StoredMessage>,
+        wall: Timestamp,
+    ) -> (Vec<PutOutcome>, Option<FeedEvent>) {
+        let mut outcomes = Vec::new();
+        let mut items = Vec::new();
+        for m in messages {
+            outcomes.push(match self.rules.check_message(&m, Origin::Sync, wall) {
+                Err(error) => PutOutcome::Refused(error),
+                Ok(()) => match self.put(vec![m], Origin::Sync) {
+                    None => PutOutcome::Duplicate,
+                    Some(FeedEvent::Stored(new)) => {
+                        items.extend(new.iter().cloned());
+                        PutOutcome::Stored
+                    }
+                    Some(FeedEvent::Lagged(_)) => unreachable!(),
+                },
+            });
+        }
+        (outcomes, (!items.is_empty()).then(|| FeedEvent::Stored(items.into())))
+    }
+
+    /// Takes outputs of the engine: answers the archive's at once, and gives the network's.
+    pub fn drain(&mut self, now: Now) -> Vec<Output> {
+        let mut network = Vec::new();
+        while let Some(output) = self.engine.poll_output() {
+            match self.keep(output) {
+                Kept::Ask(question) => {
+                    if let Some(event) = self.answer(question, now) {
+                        self.engine.fed(now, event);
+                    }
+                }
+                Kept::Network(output) => network.push(output),
+                Kept::Noted => {}
+            }
+        }
+        network
+    }
+
+    /// Sorts an output by who carries it out.
+    pub fn keep(&mut self, output: Output) -> Kept {
+        match output {
+            Output::Load { load, query } => Kept::Ask(Question::Load(load, query)),
+            Output::Fetch { fetch, hashes } => Kept::Ask(Question::Fetch(fetch, hashes)),
+            Output::Store { store, messages } => Kept::Ask(Question::Store(store, messages)),
+            Output::Penalise { peer, what } => {
+                self.penalties.push((peer, what));
+                Kept::Noted
+            }
+            Output::Progress { session, progress } => {
+                self.progress.push((session, progress));
+                Kept::Noted
+            }
+            Output::Finished { session, report } => {
+                assert!(
+                    self.finished.iter().all(|(other, _)| *other != session),
+                    "{session:?} finished twice"
+                );
+                self.finished.push((session, *report));
+                Kept::Noted
+            }
+            output => Kept::Network(output),
+        }
+    }
+
+    pub fn report(&self, session: SessionId) -> &SyncReport {
+        let found = self.finished.iter().find(|(id, _)| *id == session);
+        &found.unwrap_or_else(|| panic!("{session:?} has not finished")).1
+    }
+}
+
+/// Who carries an output out.
+pub enum Kept {
+    Ask(Question),
+    Network(Output),
+    Noted,
+}
+
+/// The time, as a node sees it.
+pub fn now(elapsed: Duration, skew: i64) -> Now {
+    Now { elapsed, wall: Timestamp(START.saturating_add(elapsed).nanos() + skew) }
+}
