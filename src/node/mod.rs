@@ -199,7 +199,6 @@ impl Node {
     /// archive stays open.
     pub async fn stop(&self) {
         self.shared().tasks.join().await;
-        self.shared().hub.close();
     }
 }
 

@@ -70,14 +70,13 @@ impl Peer {
         };
     }
 
-    /// Takes the verdict, unless there is one, and tells those who wait. Whether it was taken.
+    /// Takes a verdict and tells those who wait. The first counts, but that a peer is foreign counts
+    /// whenever it is learned. Whether it was taken.
     pub(super) fn judge(&mut self, id: PeerId, verdict: Result<()>) -> bool {
-        if !matches!(self.verdict, Verdict::Pending(_)) {
-            return false;
-        }
-        let verdict = match verdict {
-            Ok(()) => Verdict::Ours,
-            Err(error) => Verdict::Foreign(error),
+        let verdict = match (&self.verdict, verdict) {
+            (Verdict::Pending(_), Ok(())) => Verdict::Ours,
+            (Verdict::Pending(_) | Verdict::Ours, Err(error)) => Verdict::Foreign(error),
+            _ => return false,
         };
         if let Verdict::Pending(waiters) = std::mem::replace(&mut self.verdict, verdict) {
             for waiter in waiters {

@@ -38,6 +38,7 @@ const NEGOTIATION_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) type Opened = oneshot::Sender<Result<Stream>>;
 
 /// A stream that a peer opened.
+#[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) peer: PeerId,
     pub(super) protocol: StreamProtocol,

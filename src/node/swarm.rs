@@ -25,7 +25,6 @@ use super::store_service::StoreService;
 use super::streams::Incoming;
 use super::sync_host::Input;
 use super::sync_streams;
-use super::tasks::KillOnDrop;
 use crate::error::{Error, ErrorKind, Result};
 use crate::wire;
 
@@ -77,8 +76,7 @@ impl State {
 impl SwarmTask {
     /// Runs until the node stops, then says goodbye to all.
     pub(super) async fn run(mut self) {
-        // Whatever ends this task ends the node.
-        let ending = KillOnDrop(self.shared.tasks.clone());
+        let ending = Ending(self.shared.clone());
         let cancelled = self.shared.tasks.cancelled();
         tokio::pin!(cancelled);
         loop {
@@ -93,11 +91,8 @@ impl SwarmTask {
         }
         self.commands.close();
         let _ = tokio::time::timeout(GOODBYE, self.say_goodbye()).await;
-        // The sockets are free once the swarm is gone, which is before the node is joined.
-        let SwarmTask { swarm, shared, .. } = self;
-        drop(swarm);
-        shared.peers.write().unwrap_or_else(PoisonError::into_inner).clear();
-        shared.addresses.write().unwrap_or_else(PoisonError::into_inner).clear();
+        // The sockets go before the rest ends: when the node is joined, its ports are free.
+        drop(self);
         drop(ending);
     }
 
@@ -362,6 +357,19 @@ impl SwarmTask {
             }
             _ => {}
         }
+    }
+}
+
+/// Whatever ends the swarm's task, a panic too, ends the node: nobody waits for it any more.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let Ending(shared) = self;
+        shared.tasks.kill();
+        shared.peers.write().unwrap_or_else(PoisonError::into_inner).clear();
+        shared.addresses.write().unwrap_or_else(PoisonError::into_inner).clear();
+        shared.hub.close();
     }
 }
 

@@ -21,7 +21,7 @@ use super::peers::StreamPermit;
 use super::shared::Shared;
 use super::stream::Stream;
 use super::sync_streams::{self, ReadOn};
-use super::tasks::KillOnDrop;
+use super::tasks::CancelOnDrop;
 use crate::archive::{Feed, IndexEntry, PutOutcome};
 use crate::engine::{
     Engine, FetchId, LoadId, Misbehaviour, Now, Output, PeerKey, SessionId, StoreId, SyncOptions,
@@ -119,7 +119,7 @@ impl SyncHost {
 
     /// Runs until it is dropped. `feed` was subscribed before the engine was made.
     pub(super) async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<Input>, mut feed: Feed) {
-        let _ending = KillOnDrop(self.shared.tasks.clone());
+        let _ending = CancelOnDrop(self.shared.tasks.clone());
         let mut feeding = true;
         loop {
             self.carry_out();

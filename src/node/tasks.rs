@@ -131,13 +131,13 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-/// Ends everything when dropped: held by a task that the node cannot do without, so that its panic
+/// Stops the node when dropped: held by a task that the node cannot do without, so that its panic
 /// ends all waiters rather than leaving them to wait.
-pub(super) struct KillOnDrop(pub(super) std::sync::Arc<Tasks>);
+pub(super) struct CancelOnDrop(pub(super) std::sync::Arc<Tasks>);
 
-impl Drop for KillOnDrop {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        self.0.kill();
+        self.0.cancel();
     }
 }
 
@@ -176,7 +176,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_in_a_vital_task_stops_the_others() {
         let tasks = Arc::new(Tasks::new());
-        let guard = KillOnDrop(tasks.clone());
+        let guard = CancelOnDrop(tasks.clone());
         tasks.spawn(async move {
             let _guard = guard;
             panic!("expected by this test");
