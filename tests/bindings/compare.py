@@ -12,17 +12,16 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from wakustore import Archive, Entry, Query
+import wakustore
+from wakustore import Entry, Query
 
 
 async def read(path: str) -> dict[bytes, Entry]:
-    archive = await Archive.open(path)
     held: dict[bytes, Entry] = {}
-    history = archive.history(Query(limit=100))
-    while (page := await history.next()) is not None:
-        held.update((entry.hash, entry) for entry in page.entries)
-    stats = await archive.stats()
-    await archive.shutdown()
+    async with wakustore.open_archive(path) as archive:
+        async for page in archive.history(Query(limit=100)):
+            held.update((entry.hash, entry) for entry in page.entries)
+        stats = await archive.stats()
     if stats.messages != len(held):
         raise SystemExit(f"compare: {path} says {stats.messages} messages, its history {len(held)}")
     return held

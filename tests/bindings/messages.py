@@ -15,8 +15,9 @@ SHARDS = [3, 5]
 TOPICS = ["/tests/1/chat/proto", "/tests/1/presence/proto", "/tests/1/files/proto"]
 # From here on so many lie on one timestamp.
 CROWD_START, CROWD = 50, 130
-SIZES = [0, 1, 32, 300, 1000, 1500, 6000, 30_000]
-LARGEST = 140 * 1024
+SIZES = [4, 16, 32, 300, 1000, 1500, 6000, 30_000]
+# Of single messages: nothing, one byte, and nearly the most that a message may have.
+SIZE_OF = {7: 0, 8: 1, 42: 140 * 1024}
 SECOND = 1_000_000_000
 
 
@@ -33,7 +34,7 @@ def messages(count: int, now: int) -> list[TopicMessage]:
     for i in range(count):
         place = CROWD_START if CROWD_START <= i < CROWD_START + CROWD else i
         message = Message(
-            payload=payload(i, LARGEST if i == 42 else SIZES[i % len(SIZES)]),
+            payload=payload(i, SIZE_OF.get(i, SIZES[i % len(SIZES)])),
             content_topic=TOPICS[1 if i % 5 == 0 else 2 if i % 7 == 0 else 0],
             timestamp=first + place * step,
             meta=payload(i, 1 + i % 64) if i % 3 == 0 else None,

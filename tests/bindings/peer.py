@@ -18,8 +18,9 @@ import sys
 import time
 from pathlib import Path
 
+import wakustore
 from messages import CLUSTER, SHARDS, messages
-from wakustore import Archive, Node, NodeEvent, NodeEvents, NodeOptions, Origin, PutOutcome
+from wakustore import NodeEvents, Origin, PutOutcome, SyncFinished, TopicMessage
 
 # How long the syncs may go on after the input has ended.
 SYNC_SECONDS = 60
@@ -41,40 +42,36 @@ async def watch(events: NodeEvents, syncs: int) -> None:
     while syncs > 0:
         event = await events.next()
         if event is None:
-            raise SystemExit(f"peer: the node stopped, and {syncs} syncs are still to come")
-        if isinstance(event, NodeEvent.SYNC_FINISHED):
+            raise RuntimeError(f"the node stopped, and {syncs} syncs are still to come")
+        if isinstance(event, SyncFinished):
             syncs -= 1
             note(f"{event.report}")
-        elif not isinstance(event, NodeEvent.MESSAGE_STORED):
-            note(f"{event}")
 
 
 async def run(args: argparse.Namespace) -> None:
-    archive = await Archive.open(str(args.dir / "peer.db"))
-    put = messages(args.count, time.time_ns())
-    results = await archive.put_many(put, Origin.IMPORT)
-    if [r.outcome for r in results] != [PutOutcome.STORED] * args.count:
-        raise SystemExit(f"peer: not all was stored: {results}")
-    if args.expected:
-        held = [(m.message.timestamp, r.hash, m) for m, r in zip(put, results, strict=True)]
-        held.sort(key=lambda entry: entry[:2])
-        args.expected.write_text(json.dumps([expected(h, m) for _, h, m in held]))
+    async with wakustore.open_archive(str(args.dir / "peer.db")) as archive:
+        put = messages(args.count, time.time_ns())
+        results = await archive.put_many(put, origin=Origin.IMPORT)
+        refused = [r for r in results if r.outcome != PutOutcome.STORED]
+        if refused or len(results) != args.count:
+            raise RuntimeError(f"not all was stored: {refused}")
+        if args.expected:
+            held = [(m.message.timestamp, r.hash, m) for m, r in zip(put, results, strict=True)]
+            held.sort(key=lambda entry: entry[:2])
+            args.expected.write_text(json.dumps([expected(h, m) for _, h, m in held]))
 
-    listen = "/ip4/127.0.0.1/tcp/0" + ("/ws" if args.ws else "")
-    options = NodeOptions(listen=[listen], cluster_id=CLUSTER, shards=SHARDS)
-    node = await Node.start(archive, options)
-    watching = asyncio.create_task(watch(node.events(), args.syncs))
-    print(node.addresses()[0], flush=True)
-
-    await stdin_ended()
-    await asyncio.wait_for(watching, SYNC_SECONDS)
-    await node.stop()
-    stats = await archive.stats()
-    await archive.shutdown()
-    note(f"stopped with {stats.messages} messages")
+        listen = "/ip4/127.0.0.1/tcp/0" + ("/ws" if args.ws else "")
+        async with wakustore.start_node(
+            archive, listen=[listen], cluster_id=CLUSTER, shards=SHARDS
+        ) as node:
+            watching = asyncio.create_task(watch(node.events(), args.syncs))
+            print(node.addresses[0], flush=True)
+            await stdin_ended()
+            await asyncio.wait_for(watching, SYNC_SECONDS)
+        note(f"stopped with {(await archive.stats()).messages} messages")
 
 
-def expected(hash: bytes, m) -> dict[str, str | None]:
+def expected(hash: bytes, m: TopicMessage) -> dict[str, str | None]:
     message = m.message
     return {
         "hash": hash.hex(),
