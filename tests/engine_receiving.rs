@@ -95,6 +95,30 @@ fn early_messages_are_bounded_and_reading_waits_for_the_announcement() {
 }
 
 #[test]
+fn what_was_early_and_never_announced_is_dropped_when_reconciliation_ends() {
+    let (wanted, stray) = (message(1, 60.0), message(2, 60.0));
+    let mut solo = Solo::new(quiet(), &[]);
+    let session = solo.accept().unwrap();
+    solo.frame(session, fingerprint(1).encode());
+    solo.message(&stray);
+    solo.message(&wanted);
+    assert!(solo.node.engine.usage().early_bytes > 0 && solo.node.stores.is_empty());
+    solo.frame(session, items(&[&wanted], true).encode());
+    let report = solo.report(session);
+    assert_eq!((report.figures.received, report.figures.dropped), (1, 1));
+    assert_eq!(solo.node.engine.usage().early_bytes, 0);
+    assert!(solo.node.penalties.is_empty());
+    // The same where the peer has the last word.
+    let session = solo.accept().unwrap();
+    solo.frame(session, fingerprint(1).encode());
+    solo.message(&stray);
+    solo.frame(session, vec![0]);
+    assert_eq!(solo.node.engine.usage().early_bytes, 0);
+    assert_eq!(solo.report(session).figures.dropped, 1);
+    solo.assert_released();
+}
+
+#[test]
 fn an_altered_message_is_not_stored() {
     let m = message(1, 60.0);
     let mut altered = m.clone();
