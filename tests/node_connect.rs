@@ -28,6 +28,7 @@ async fn tcp_and_websocket_both_ways() {
     .unwrap();
     let addresses = server.addresses();
     assert_eq!(addresses.len(), 2, "{addresses:?}");
+    assert!(addresses[1].contains("/ws/"), "in the order in which they were asked for");
     for address in &addresses {
         assert!(address.ends_with(&format!("/p2p/{}", server.peer_id())), "{address}");
         let client =
@@ -281,7 +282,7 @@ async fn a_peer_dialled_before_is_dialled_again() {
         a.disconnect(&id).await.unwrap();
         assert!(a.peers().is_empty());
         soon(a.store_query(&id, Query::default())).await.unwrap();
-        assert_eq!(a.peers(), [id.clone()]);
+        assert_eq!(a.peers(), std::slice::from_ref(&id));
     }
 }
 

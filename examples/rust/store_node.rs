@@ -11,6 +11,7 @@
 
 use std::error::Error;
 use std::io::{Read, Write};
+use std::process::ExitCode;
 use std::time::SystemTime;
 
 use wakustore::archive::{Archive, ArchiveConfig, SqliteBackend, SqliteConfig};
@@ -97,7 +98,17 @@ async fn tell_of_syncs(mut events: Events) {
 }
 
 #[tokio::main]
-async fn main() -> Fallible<()> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Fallible<()> {
     let Options { path, node: config, sync_with } = options()?;
     let (closed, mut stdin_closed) = tokio::sync::mpsc::channel::<()>(1);
     std::thread::spawn(move || {
