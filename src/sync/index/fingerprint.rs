@@ -38,7 +38,7 @@ impl Fingerprint {
     }
 
     /// Without a part of it.
-    pub(super) fn take(&mut self, part: &Fingerprint) {
+    pub(in crate::sync) fn take(&mut self, part: &Fingerprint) {
         self.count = self.count.saturating_sub(part.count);
         self.mix(&part.xor);
     }

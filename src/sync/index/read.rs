@@ -2,7 +2,7 @@
 
 use super::Fingerprint;
 use super::keys::Keys;
-use super::tree::{Child, Inner, Tree, sum_of};
+use super::tree::{Child, Tree, sum_of};
 use crate::types::SyncId;
 
 /// Count and XOR of the first `at` of some children that sum up to `total`, from the shorter side.
@@ -16,59 +16,99 @@ fn before(children: &[Child], at: usize, total: &Fingerprint) -> Fingerprint {
     sum
 }
 
-impl Tree {
-    /// Count and XOR of the ids below the bound in a subtree of this sum.
-    fn prefix(
-        &self,
-        mut level: usize,
-        mut node: u32,
-        bound: &SyncId,
-        mut total: Fingerprint,
-    ) -> Fingerprint {
-        let mut sum = Fingerprint::default();
-        while level > 0 {
-            let inner = self.inner(node);
-            let at = inner.child_of(bound);
-            sum.add(&before(&inner.children, at, &total));
-            Child { sum: total, node } = inner.children[at];
-            level -= 1;
-        }
-        let leaf = self.leaf(node);
-        let at = leaf.below(bound);
-        if at <= leaf.len() / 2 {
-            sum.add(&leaf.sum(0, at));
-        } else {
-            sum.add(&total);
-            sum.take(&leaf.sum(at, leaf.len()));
-        }
-        sum
+/// As [`before`], of a leaf's ids.
+fn before_in(leaf: &Keys, at: usize, total: &Fingerprint) -> Fingerprint {
+    if at <= leaf.len() / 2 {
+        return leaf.sum(0, at);
     }
+    let mut sum = *total;
+    sum.take(&leaf.sum(at, leaf.len()));
+    sum
+}
 
-    /// Count and XOR of `[lower, upper)`: one walk as far as the bounds stay together, then one
-    /// for each.
+impl Tree {
+    /// Count and XOR of `[lower, upper)`: what is below the upper bound without what is below the
+    /// lower one. Both walks go down together, so that one need not wait for the other's memory,
+    /// and where they are still in one node only what lies between them is added up.
     pub(super) fn between(&self, lower: &SyncId, upper: &SyncId) -> Fingerprint {
         if upper <= lower {
             return Fingerprint::default();
         }
-        let (mut level, mut node) = (self.height, self.root);
-        while level > 0 {
-            let inner: &Inner = self.inner(node);
-            let (a, b) = (inner.child_of(lower), inner.child_of(upper));
-            let (first, last) = (inner.children[a], inner.children[b]);
-            level -= 1;
-            if a == b {
-                node = first.node;
-                continue;
+        let root = Child { sum: self.sum, node: self.root };
+        let (mut low, mut high) = (root, root);
+        let mut sum = Fingerprint::default();
+        let mut below = Fingerprint::default();
+        for _ in 0..self.height {
+            let (left, right) = (self.inner(low.node), self.inner(high.node));
+            let (a, b) = (left.child_of(lower), right.child_of(upper));
+            if low.node == high.node {
+                sum.add(&sum_of(&left.children[a..b]));
+            } else {
+                below.add(&before(&left.children, a, &low.sum));
+                sum.add(&before(&right.children, b, &high.sum));
             }
-            // Whatever starts in the first child, less what is below; all between; what is below
-            // the upper bound in the last.
-            let mut sum = sum_of(&inner.children[a..b]);
-            sum.take(&self.prefix(level, first.node, lower, first.sum));
-            sum.add(&self.prefix(level, last.node, upper, last.sum));
-            return sum;
+            (low, high) = (left.children[a], right.children[b]);
         }
-        let leaf = self.leaf(node);
-        leaf.sum(leaf.below(lower), leaf.below(upper))
+        let (left, right) = (self.leaf(low.node), self.leaf(high.node));
+        let (a, b) = (left.below(lower), right.below(upper));
+        if low.node == high.node {
+            sum.add(&left.sum(a, b));
+        } else {
+            below.add(&before_in(left, a, &low.sum));
+            sum.add(&before_in(right, b, &high.sum));
+        }
+        sum.take(&below);
+        sum
+    }
+
+    /// Count and XOR of what is below each of some bounds, which must not descend: one walk over
+    /// the tree, in which no node is seen twice.
+    pub(super) fn below_each(&self, bounds: &[SyncId]) -> Vec<Fingerprint> {
+        let mut sums = Vec::with_capacity(bounds.len());
+        let root = Child { sum: self.sum, node: self.root };
+        self.below_each_in(self.height, root, Fingerprint::default(), bounds, &mut sums);
+        sums
+    }
+
+    /// The part of the walk in a subtree, before which `sum` lies.
+    fn below_each_in(
+        &self,
+        level: usize,
+        Child { sum: total, node }: Child,
+        mut sum: Fingerprint,
+        mut bounds: &[SyncId],
+        sums: &mut Vec<Fingerprint>,
+    ) {
+        if level == 0 {
+            let leaf = self.leaf(node);
+            let mut at = 0;
+            for (i, bound) in bounds.iter().enumerate() {
+                let next = leaf.below(bound).max(at);
+                let only = i == 0 && next > leaf.len() / 2;
+                sum.add(&if only { before_in(leaf, next, &total) } else { leaf.sum(at, next) });
+                at = next;
+                sums.push(sum);
+            }
+            return;
+        }
+        let inner = self.inner(node);
+        let mut at = 0;
+        while let Some(first) = bounds.first() {
+            let next = inner.child_of(first).max(at);
+            sum.add(&if at == 0 {
+                before(&inner.children, next, &total)
+            } else {
+                sum_of(&inner.children[at..next])
+            });
+            at = next;
+            let here = match inner.keys.get(next + 1) {
+                Some(end) => bounds.partition_point(|bound| *bound < end).max(1),
+                None => bounds.len(),
+            };
+            let (inside, rest) = bounds.split_at(here);
+            self.below_each_in(level - 1, inner.children[next], sum, inside, sums);
+            bounds = rest;
+        }
     }
 
     pub(super) fn rank(&self, bound: &SyncId) -> usize {

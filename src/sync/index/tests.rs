@@ -98,6 +98,13 @@ fn same(index: &Index, model: &BTreeSet<SyncId>, bounds: &[SyncId]) {
         assert!(range.eq(want));
     }
     assert_eq!(index.select(all.len()), None);
+    let mut ordered = bounds.to_vec();
+    ordered.extend(all.iter().step_by(5));
+    ordered.sort_unstable();
+    let sums: Vec<_> = ordered.iter().map(|b| index.fingerprint(&low, b)).collect();
+    assert_eq!(index.below_each(&ordered), sums);
+    assert_eq!(index.below_each(&[]), []);
+    assert_eq!(index.below_each(&ordered[..1]), sums[..1]);
 }
 
 #[derive(Clone, Debug)]

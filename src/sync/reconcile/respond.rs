@@ -14,6 +14,7 @@
 use std::borrow::Cow;
 
 use crate::error::{Result, bail};
+use crate::sync::index::Fingerprint;
 use crate::types::{MessageHash, SyncId, TimeRange, Timestamp};
 use crate::wire::reconciliation::{MAX_RANGES, Payload, Range, RangeData, Scope};
 
@@ -80,8 +81,40 @@ fn clip(window: TimeRange) -> (Timestamp, Timestamp) {
 struct Task<'a> {
     lower: Timestamp,
     upper: Timestamp,
+    /// How many of our ids it holds, where that is known already.
+    count: Option<usize>,
     /// The peer's ids of it, where it listed them and waits for ours.
     listed: Option<Cow<'a, [SyncId]>>,
+}
+
+/// Count and XOR of our ids of each fingerprint's range, in order; all in one walk.
+///
+/// # Errors
+/// Where the ranges do not ascend.
+fn sums(view: &View<'_>, received: &Payload) -> Result<Vec<Fingerprint>> {
+    let mut bounds: Vec<SyncId> = Vec::new();
+    let mut ranges = Vec::new();
+    let mut lower = SyncId::floor(received.lower);
+    for Range { upper, data } in &received.ranges {
+        if *upper < lower {
+            bail!(SyncProtocol, "a range ends at {upper:?}, before it starts at {lower:?}");
+        }
+        if let RangeData::Fingerprint(_) = data {
+            if bounds.last() != Some(&lower) {
+                bounds.push(lower);
+            }
+            ranges.push(bounds.len());
+            bounds.push(*upper);
+        }
+        lower = *upper;
+    }
+    let below = view.below_each(&bounds);
+    let between = |at: usize| {
+        let mut sum = *below.get(at)?;
+        sum.take(below.get(at - 1)?);
+        Some(sum)
+    };
+    Ok(ranges.into_iter().filter_map(between).collect())
 }
 
 /// Looks at each range, notes the differences, and tells what is left to answer.
@@ -92,6 +125,7 @@ fn examine<'a>(
     found: &mut Differences,
 ) -> Result<Vec<Task<'a>>> {
     let window = (SyncId::floor(start), SyncId::floor(end));
+    let mut sums = sums(view, received)?.into_iter();
     let mut tasks = Vec::new();
     let mut lower = SyncId::floor(received.lower);
     // Bounds within one timestamp are legal, though nothing deployed writes them, and ours may not
@@ -99,29 +133,29 @@ fn examine<'a>(
     for group in received.ranges.chunk_by(|range, _| range.upper.hash != MessageHash::ZERO) {
         let from = lower;
         let mut open = false;
+        let mut count = None;
         let mut listed = None;
         for Range { upper, data } in group {
-            let upper = *upper;
-            if upper < lower {
-                bail!(SyncProtocol, "a range ends at {upper:?}, before it starts at {lower:?}");
-            }
-            let (a, b) = (lower.max(window.0), upper.min(window.1));
-            let inside = a < b;
+            let (a, b) = (lower.max(window.0), upper.min(&window.1));
+            let inside = a < *b;
             match data {
-                RangeData::Fingerprint(theirs) if inside => {
-                    open |= view.fingerprint(&lower, &upper).xor != *theirs;
+                RangeData::Skip => {}
+                RangeData::Fingerprint(theirs) => {
+                    let sum = sums.next().unwrap_or_default();
+                    open |= inside && sum.xor != *theirs;
+                    count = Some(sum.count);
                 }
                 RangeData::ItemSet { ids, reconciled } if inside => {
-                    let ids = within(ids, a, b);
-                    found.compare(view, a, b, &ids);
+                    let ids = within(ids, a, *b);
+                    found.compare(view, a, *b, &ids);
                     if !reconciled {
                         open = true;
                         listed = Some(ids);
                     }
                 }
-                _ => {}
+                RangeData::ItemSet { .. } => {}
             }
-            lower = upper;
+            lower = *upper;
         }
         let to = if lower.hash == MessageHash::ZERO {
             lower.timestamp
@@ -130,8 +164,14 @@ fn examine<'a>(
         };
         let (a, b) = (from.timestamp.max(start), to.min(end));
         if open && a < b {
-            let listed = listed.filter(|_| group.len() == 1);
-            tasks.push(Task { lower: a, upper: b, listed });
+            let whole = SyncId::floor(a) == from && SyncId::floor(b) == lower;
+            let single = group.len() == 1;
+            tasks.push(Task {
+                lower: a,
+                upper: b,
+                count: count.filter(|_| single && whole),
+                listed: listed.filter(|_| single),
+            });
         }
     }
     Ok(tasks)
@@ -200,7 +240,7 @@ fn differ(
     expected: &mut Expected<'_>,
 ) -> Vec<Part> {
     let (lower, upper) = (SyncId::floor(task.lower), SyncId::floor(task.upper));
-    let count = view.fingerprint(&lower, &upper).count;
+    let count = task.count.unwrap_or_else(|| view.fingerprint(&lower, &upper).count);
     if count > 0 {
         return split::answer(view, task.lower, task.upper, count, tuning);
     }

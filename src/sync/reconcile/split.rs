@@ -53,13 +53,21 @@ pub(super) fn answer(
     }
     let Some((first, last)) = view.ends(&from, &to) else { return Vec::new() };
     let after = |t: Timestamp| Some(view.ends(&just_after(t)?, &to)?.0);
-    let bounds = bounds(&view.cuts(&from, &to, parts), first, last, after);
+    let mut bounds = bounds(&view.cuts(&from, &to, parts), first, last, after);
     if bounds.is_empty() {
         return vec![list(view, lower, upper)];
     }
-    tile(lower, upper, &bounds)
-        .map(|(a, b)| {
-            let sum = view.fingerprint(&SyncId::floor(a), &SyncId::floor(b));
+    bounds.insert(0, lower);
+    bounds.push(upper);
+    let ends: Vec<SyncId> = bounds.iter().map(|t| SyncId::floor(*t)).collect();
+    let below = view.below_each(&ends);
+    bounds
+        .windows(2)
+        .zip(below.windows(2))
+        .map(|(bounds, below)| {
+            let (a, b) = (bounds[0], bounds[1]);
+            let mut sum = below[1];
+            sum.take(&below[0]);
             if sum.count <= listed || is_short(a, b) {
                 return list(view, a, b);
             }
@@ -141,14 +149,4 @@ fn bounds(
         bounds.push(last);
     }
     bounds
-}
-
-/// The spans between bounds that lie inside of a range.
-fn tile(
-    lower: Timestamp,
-    upper: Timestamp,
-    bounds: &[Timestamp],
-) -> impl Iterator<Item = (Timestamp, Timestamp)> {
-    let starts = std::iter::once(lower).chain(bounds.iter().copied());
-    starts.zip(bounds.iter().copied().chain(std::iter::once(upper)))
 }

@@ -21,6 +21,17 @@ impl<'a> View<'a> {
         sum
     }
 
+    /// Count and XOR of what is below each of some bounds, which must not descend.
+    pub(super) fn below_each(&self, bounds: &[SyncId]) -> Vec<Fingerprint> {
+        let mut sums = vec![Fingerprint::default(); bounds.len()];
+        for index in &self.0 {
+            for (sum, more) in sums.iter_mut().zip(index.below_each(bounds)) {
+                sum.add(&more);
+            }
+        }
+        sums
+    }
+
     /// The ids of `[lower, upper)` in order.
     pub fn range(&self, lower: &SyncId, upper: &SyncId) -> Merged<'a> {
         let heads = self.0.iter().map(|index| index.range(lower, upper).peekable());
