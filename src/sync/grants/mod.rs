@@ -2,14 +2,16 @@
 //! scope and quota.
 //!
 //! A receiver hashes what comes by itself, so nothing can pass as what it is not: a message is
-//! known by its hash, or lies in a granted span, or it was not asked for. Always: what is taken
+//! known by its hash and time, or lies in a granted span, or it was not asked for. Always: what is taken
 //! stays within the quota, and what is remembered within three times as many hashes as may be
 //! taken, whatever the peer announces or sends.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use crate::types::{ContentTopic, MessageHash, PubsubTopic, StoredMessage, SyncId, TimeRange};
+use crate::types::{
+    ContentTopic, MessageHash, PubsubTopic, StoredMessage, SyncId, TimeRange, Timestamp,
+};
 use crate::wire::reconciliation::Scope;
 
 use super::spans::Spans;
@@ -30,8 +32,8 @@ pub enum Verdict {
 /// What is known of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Known {
-    /// Announced, and not here.
-    Expected,
+    /// Announced with this time, and not here.
+    Expected(Timestamp),
     /// Here, and not announced so far.
     Early,
     /// It was taken, or dropped for good.
@@ -85,18 +87,18 @@ impl Grants {
         let room = self.expected + self.messages < self.max_messages && self.remembers_more();
         match self.known.entry(id.hash) {
             Entry::Vacant(new) if room => {
-                new.insert(Known::Expected);
+                new.insert(Known::Expected(id.timestamp));
                 self.expected += 1;
             }
             Entry::Vacant(_) => self.unnamed += 1,
             Entry::Occupied(mut there) => match there.get() {
                 Known::Early if room => {
-                    there.insert(Known::Expected);
+                    there.insert(Known::Expected(id.timestamp));
                     self.early -= 1;
                     self.expected += 1;
                 }
                 Known::Early => self.unnamed += 1,
-                Known::Expected | Known::Done => {}
+                Known::Expected(_) | Known::Done => {}
             },
         }
     }
@@ -118,6 +120,7 @@ impl Grants {
     /// bring one message more than once, and that is no fault of the peer's. A message that was
     /// found early is judged again, after more was announced or after [`Grants::seal`].
     ///
+    /// - Announced with another time than it has: penalise, and it is no longer awaited.
     /// - Outside of window or scope: drop (a deployed peer whose filter is off pushes everything).
     /// - Taken before in this session, or early and waiting: drop, unless it has been announced
     ///   since, or the session is sealed; an early one that nobody announced is dropped then.
@@ -131,6 +134,10 @@ impl Grants {
         if known == Some(Known::Done) {
             return Verdict::Drop;
         }
+        if matches!(known, Some(Known::Expected(at)) if at != id.timestamp) {
+            self.done(id.hash, known);
+            return Verdict::Penalise;
+        }
         if !self.window.contains(id.timestamp) || !self.in_scope(message) {
             // It will not get any better, so nobody needs to wait for it.
             if known.is_some() {
@@ -138,7 +145,7 @@ impl Grants {
             }
             return Verdict::Drop;
         }
-        let asked = known == Some(Known::Expected) || self.spans.contains(&id);
+        let asked = matches!(known, Some(Known::Expected(_))) || self.spans.contains(&id);
         let fits = self.messages < self.max_messages
             && self.bytes.checked_add(size).is_some_and(|bytes| bytes <= self.max_bytes);
         match known {
@@ -177,7 +184,7 @@ impl Grants {
     /// False where it was not announced.
     pub fn forget(&mut self, id: &SyncId) -> bool {
         let known = self.known.get(&id.hash).copied();
-        let expected = known == Some(Known::Expected);
+        let expected = matches!(known, Some(Known::Expected(_)));
         if expected {
             self.done(id.hash, known);
         }
@@ -198,7 +205,7 @@ impl Grants {
     /// What has become of this hash is decided.
     fn done(&mut self, hash: MessageHash, was: Option<Known>) {
         match was {
-            Some(Known::Expected) => self.expected -= 1,
+            Some(Known::Expected(_)) => self.expected -= 1,
             Some(Known::Early) => self.early -= 1,
             Some(Known::Done) | None => {}
         }

@@ -43,6 +43,23 @@ fn announced_messages_are_taken_once() {
 }
 
 #[test]
+fn a_wrong_time_is_not_taken() {
+    let mut g = grants(10, 1000);
+    let m = message(5, 1);
+    g.expect(SyncId::new(Timestamp(6), m.hash));
+    assert_eq!(g.judge(&m, SIZE), Verdict::Penalise);
+    assert_eq!(g.outstanding(), 0);
+    // Also where the true time lies outside of the window, and where it came before its name.
+    let outside = message(2000, 2);
+    g.expect(SyncId::new(Timestamp(7), outside.hash));
+    assert_eq!(g.judge(&outside, SIZE), Verdict::Penalise);
+    let early = message(8, 3);
+    assert_eq!(g.judge(&early, SIZE), Verdict::Early);
+    g.expect(SyncId::new(Timestamp(9), early.hash));
+    assert_eq!(g.judge(&early, SIZE), Verdict::Penalise);
+}
+
+#[test]
 fn granted_spans_are_half_open() {
     let mut g = grants(10, 1000);
     g.grant(at(10), at(20));
@@ -191,9 +208,9 @@ proptest! {
             }
             prop_assert!(taken.len() <= max_messages && taken.len() * SIZE <= max_bytes);
             prop_assert!(g.outstanding() <= asked.len() + g.unnamed);
-            let count = |k| g.known.values().filter(|x| **x == k).count();
-            prop_assert_eq!(count(Known::Expected), g.expected);
-            prop_assert_eq!(count(Known::Early), g.early);
+            let count = |is: fn(&Known) -> bool| g.known.values().filter(|known| is(known)).count();
+            prop_assert_eq!(count(|k| matches!(k, Known::Expected(_))), g.expected);
+            prop_assert_eq!(count(|k| *k == Known::Early), g.early);
             prop_assert!(g.expected <= max_messages && g.known.len() <= 3 * max_messages);
         }
     }
