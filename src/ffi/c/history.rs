@@ -1,6 +1,6 @@
 //! `wks_history`: a whole history, pulled page by page, from an archive or from a store peer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::archive::{ArchiveObject, wks_archive};
 use super::bytes::wks_hash;
@@ -11,7 +11,7 @@ use super::op::{block, publish, take, wks_op};
 use super::page::wks_page;
 use super::query::wks_query;
 use super::status::wks_status;
-use crate::error::{Result, bail};
+use crate::error::Result;
 use crate::node::History;
 use crate::runtime::{Op, Pull, Runtime, Source};
 use crate::store::walk::Walk;
@@ -31,6 +31,7 @@ handle!(wks_history, 14, HistoryObject);
 /// A walk and the runtime that its ops run on.
 pub(super) struct HistoryObject {
     pull: Pull<Pages>,
+    cursor: Cursor,
     runtime: Arc<Runtime>,
 }
 
@@ -41,10 +42,9 @@ impl HistoryObject {
     }
 
     fn new(runtime: &Arc<Runtime>, from: From) -> Self {
-        HistoryObject {
-            pull: Pull::new(Pages { given: from.cursor(), come: None, from }),
-            runtime: Arc::clone(runtime),
-        }
+        let cursor = Arc::new(Mutex::new(from.cursor()));
+        let pages = Pages { from, come: None, given: Arc::clone(&cursor) };
+        HistoryObject { pull: Pull::new(pages), cursor, runtime: Arc::clone(runtime) }
     }
 }
 
@@ -62,12 +62,14 @@ impl From {
     }
 }
 
+/// Where to resume after the pages that were given out.
+type Cursor = Arc<Mutex<Option<MessageHash>>>;
+
 struct Pages {
     from: From,
-    /// Where to resume after the pages that were given out.
-    given: Option<MessageHash>,
-    /// The same, with the page that has come and is kept.
+    /// Where to resume after the page that has come, and is perhaps kept.
     come: Option<MessageHash>,
+    given: Cursor,
 }
 
 impl Source for Pages {
@@ -91,7 +93,7 @@ impl Source for Pages {
     }
 
     fn given(&mut self, _page: &Option<Page>) {
-        self.given = self.come;
+        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = self.come;
     }
 }
 
@@ -156,16 +158,17 @@ pub extern "C" fn wks_history_next_async(
 /// a query. All zero where it stands at the beginning.
 ///
 /// Threads: any. Blocks: no. Owns: nothing.
-/// Errors: `WKS_ERR_BUSY` while a page is being got, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+/// Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
 #[unsafe(no_mangle)]
 pub extern "C" fn wks_history_cursor(
     history: wks_history,
     cursor: *mut wks_hash,
     error: *mut wks_error,
 ) -> wks_status {
-    guard::give(error, cursor, |call| match call.get(history)?.pull.peek(|pages| pages.given) {
-        Some(cursor) => Ok(cursor.map_or(wks_hash::NOTHING, |c| wks_hash { bytes: c.0 })),
-        None => bail!(Busy, "the next page is being got: its end tells where to resume"),
+    guard::give(error, cursor, |call| {
+        let object = call.get(history)?;
+        let cursor = *object.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(cursor.map_or(wks_hash::NOTHING, |c| wks_hash { bytes: c.0 }))
     })
 }
 
