@@ -362,7 +362,7 @@ private func uniffiCheckCallStatus<E: Swift.Error>(
             }
 
         case CALL_CANCELLED:
-            fatalError("Cancellation not supported yet")
+            throw CancellationError()
 
         default:
             throw UniffiInternalError.unexpectedRustCallStatusCode
@@ -770,6 +770,7 @@ public static func `open`(path: String, options: ArchiveOptions? = nil)async thr
             pollFunc: ffi_wakustore_rust_future_poll_u64,
             completeFunc: ffi_wakustore_rust_future_complete_u64,
             freeFunc: ffi_wakustore_rust_future_free_u64,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_u64($0) },
             liftFunc: FfiConverterTypeArchive_lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -793,6 +794,7 @@ open func get(hashes: [Data])async throws  -> [StoredMessage]  {
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterSequenceTypeStoredMessage.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -830,6 +832,7 @@ open func missing(hashes: [Data])async throws  -> [Data]  {
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterSequenceData.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -853,6 +856,7 @@ open func put(pubsubTopic: String, message: Message, origin: Origin? = nil)async
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterTypePutResult_lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -876,6 +880,7 @@ open func putMany(messages: [TopicMessage], origin: Origin? = nil)async throws  
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterSequenceTypePutResult.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -899,6 +904,7 @@ open func query(query: Query)async throws  -> Page  {
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterTypePage_lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -920,6 +926,7 @@ open func shutdown()async throws   {
             pollFunc: ffi_wakustore_rust_future_poll_void,
             completeFunc: ffi_wakustore_rust_future_complete_void,
             freeFunc: ffi_wakustore_rust_future_free_void,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
             liftFunc: { $0 },
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -941,6 +948,7 @@ open func stats()async throws  -> Stats  {
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterTypeStats_lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -1102,6 +1110,7 @@ open func next()async throws  -> Page?  {
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterOptionTypePage.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -1306,6 +1315,7 @@ public static func start(archive: Archive, options: NodeOptions? = nil)async thr
             pollFunc: ffi_wakustore_rust_future_poll_u64,
             completeFunc: ffi_wakustore_rust_future_complete_u64,
             freeFunc: ffi_wakustore_rust_future_free_u64,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_u64($0) },
             liftFunc: FfiConverterTypeNode_lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -1353,6 +1363,7 @@ open func dial(address: String)async throws  -> String  {
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterString.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -1374,6 +1385,7 @@ open func disconnect(peer: String)async throws   {
             pollFunc: ffi_wakustore_rust_future_poll_void,
             completeFunc: ffi_wakustore_rust_future_complete_void,
             freeFunc: ffi_wakustore_rust_future_free_void,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
             liftFunc: { $0 },
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -1447,6 +1459,7 @@ open func stop()async throws   {
             pollFunc: ffi_wakustore_rust_future_poll_void,
             completeFunc: ffi_wakustore_rust_future_complete_void,
             freeFunc: ffi_wakustore_rust_future_free_void,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
             liftFunc: { $0 },
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -1469,6 +1482,7 @@ open func storeQuery(peer: String, query: Query)async throws  -> Page  {
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterTypePage_lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -1492,6 +1506,7 @@ open func sync(peer: String, options: SyncOptions? = nil)async throws  -> SyncRe
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterTypeSyncReport_lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -1630,6 +1645,7 @@ open func next()async throws  -> NodeEvent?  {
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterOptionTypeNodeEvent.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -4955,6 +4971,7 @@ fileprivate func uniffiRustCallAsync<F, T>(
     pollFunc: (UInt64, @escaping UniffiRustFutureContinuationCallback, UInt64) -> (),
     completeFunc: (UInt64, UnsafeMutablePointer<RustCallStatus>) -> F,
     freeFunc: (UInt64) -> (),
+    cancelFunc: @escaping @Sendable (UInt64) -> (),
     liftFunc: (F) throws -> T,
     errorHandler: ((RustBuffer) throws -> Swift.Error)?
 ) async throws -> T {
@@ -4965,18 +4982,22 @@ fileprivate func uniffiRustCallAsync<F, T>(
     defer {
         freeFunc(rustFuture)
     }
-    var pollResult: Int8;
-    repeat {
-        pollResult = await withUnsafeContinuation {
-            pollFunc(
-                rustFuture,
-                { handle, pollResult in
-                    uniffiFutureContinuationCallback(handle: handle, pollResult: pollResult)
-                },
-                uniffiContinuationHandleMap.insert(obj: $0)
-            )
-        }
-    } while pollResult != UNIFFI_RUST_FUTURE_POLL_READY
+    await withTaskCancellationHandler {
+        var pollResult: Int8;
+        repeat {
+            pollResult = await withUnsafeContinuation {
+                pollFunc(
+                    rustFuture,
+                    { handle, pollResult in
+                        uniffiFutureContinuationCallback(handle: handle, pollResult: pollResult)
+                    },
+                    uniffiContinuationHandleMap.insert(obj: $0)
+                )
+            }
+        } while pollResult != UNIFFI_RUST_FUTURE_POLL_READY
+    } onCancel: {
+        cancelFunc(rustFuture)
+    }
 
     return try liftFunc(makeRustCall(
         { completeFunc(rustFuture, $0) },
@@ -5179,6 +5200,8 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
 
+    // A process that exits without a shutdown ends in order all the same.
+    atexit { shutdownAtExit() }
     return InitializationResult.ok
 }()
 

@@ -758,6 +758,12 @@ internal object UniffiLib {
 
     init {
         Native.register(UniffiLib::class.java, findLibraryName(componentName = "wakustore"))
+        // A process that exits without a shutdown ends in order all the same.
+        try {
+            java.lang.Runtime.getRuntime().addShutdownHook(Thread { shutdownAtExit() })
+        } catch (_: IllegalStateException) {
+            // It is exiting already.
+        }
 
     }
 
