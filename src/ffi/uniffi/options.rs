@@ -171,10 +171,16 @@ fn identity(file: Option<String>, secret: Option<Vec<u8>>) -> crate::Result<Iden
         (None, Some(secret)) => match <[u8; 32]>::try_from(secret.as_slice()) {
             Ok(secret) => Ok(Identity::Secret(secret)),
             Err(_) => {
-                bail!(InvalidArgument, "identity_secret is 32 bytes long, this one is {}", secret.len())
+                bail!(
+                    InvalidArgument,
+                    "identity_secret is 32 bytes long, this one is {}",
+                    secret.len()
+                )
             }
         },
-        (Some(_), Some(_)) => bail!(InvalidArgument, "identity_file and identity_secret exclude each other"),
+        (Some(_), Some(_)) => {
+            bail!(InvalidArgument, "identity_file and identity_secret exclude each other")
+        }
     }
 }
 
