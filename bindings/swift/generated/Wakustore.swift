@@ -2089,11 +2089,11 @@ public struct NodeOptions: Equatable, Hashable {
      * The file of its identity key, created (mode 0600) where there is none. Without a file or a
      * secret it is someone else at every start.
      */
-    public let keyFile: String?
+    public let identityFile: String?
     /**
      * The 32 secret bytes of its identity key, instead of a file.
      */
-    public let secretKey: Data?
+    public let identitySecret: Data?
     /**
      * Whether it answers Store requests.
      */
@@ -2126,7 +2126,29 @@ public struct NodeOptions: Equatable, Hashable {
     /**
      * Syncs at once, in all.
      */
-    public let maxSyncSessions: UInt32?
+    public let syncMaxSessions: UInt32?
+    /**
+     * The most messages that one sync may bring.
+     */
+    public let syncMaxMessages: UInt64?
+    /**
+     * The most bytes that one sync may bring.
+     */
+    public let syncMaxBytes: UInt64?
+    /**
+     * The longest that a sync may wait for the peer; 30 seconds where absent.
+     */
+    public let syncIdleTimeout: TimeInterval?
+    /**
+     * How long after a sync's reconciliation an announced message may still come; 10 seconds
+     * where absent.
+     */
+    public let syncGrace: TimeInterval?
+    /**
+     * How far back the index reaches, at least; a sync of an older span loads that span. 2 hours
+     * where absent.
+     */
+    public let syncHorizon: TimeInterval?
     /**
      * How long a dial, or a store request, may take; 30 seconds where absent.
      */
@@ -2159,10 +2181,10 @@ public struct NodeOptions: Equatable, Hashable {
         /**
          * The file of its identity key, created (mode 0600) where there is none. Without a file or a
          * secret it is someone else at every start.
-         */keyFile: String? = nil,
+         */identityFile: String? = nil,
         /**
          * The 32 secret bytes of its identity key, instead of a file.
-         */secretKey: Data? = nil,
+         */identitySecret: Data? = nil,
         /**
          * Whether it answers Store requests.
          */serveStore: Bool = true,
@@ -2187,7 +2209,24 @@ public struct NodeOptions: Equatable, Hashable {
          */syncInterval: TimeInterval? = nil,
         /**
          * Syncs at once, in all.
-         */maxSyncSessions: UInt32? = nil,
+         */syncMaxSessions: UInt32? = nil,
+        /**
+         * The most messages that one sync may bring.
+         */syncMaxMessages: UInt64? = nil,
+        /**
+         * The most bytes that one sync may bring.
+         */syncMaxBytes: UInt64? = nil,
+        /**
+         * The longest that a sync may wait for the peer; 30 seconds where absent.
+         */syncIdleTimeout: TimeInterval? = nil,
+        /**
+         * How long after a sync's reconciliation an announced message may still come; 10 seconds
+         * where absent.
+         */syncGrace: TimeInterval? = nil,
+        /**
+         * How far back the index reaches, at least; a sync of an older span loads that span. 2 hours
+         * where absent.
+         */syncHorizon: TimeInterval? = nil,
         /**
          * How long a dial, or a store request, may take; 30 seconds where absent.
          */requestTimeout: TimeInterval? = nil,
@@ -2203,8 +2242,8 @@ public struct NodeOptions: Equatable, Hashable {
         self.listen = listen
         self.clusterId = clusterId
         self.shards = shards
-        self.keyFile = keyFile
-        self.secretKey = secretKey
+        self.identityFile = identityFile
+        self.identitySecret = identitySecret
         self.serveStore = serveStore
         self.sync = sync
         self.syncPubsubTopics = syncPubsubTopics
@@ -2212,7 +2251,12 @@ public struct NodeOptions: Equatable, Hashable {
         self.syncWindow = syncWindow
         self.syncMargin = syncMargin
         self.syncInterval = syncInterval
-        self.maxSyncSessions = maxSyncSessions
+        self.syncMaxSessions = syncMaxSessions
+        self.syncMaxMessages = syncMaxMessages
+        self.syncMaxBytes = syncMaxBytes
+        self.syncIdleTimeout = syncIdleTimeout
+        self.syncGrace = syncGrace
+        self.syncHorizon = syncHorizon
         self.requestTimeout = requestTimeout
         self.maxConnections = maxConnections
         self.maxConnectionsPerPeer = maxConnectionsPerPeer
@@ -2238,8 +2282,8 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
                 listen: FfiConverterSequenceString.read(from: &buf),
                 clusterId: FfiConverterUInt32.read(from: &buf),
                 shards: FfiConverterSequenceUInt32.read(from: &buf),
-                keyFile: FfiConverterOptionString.read(from: &buf),
-                secretKey: FfiConverterOptionData.read(from: &buf),
+                identityFile: FfiConverterOptionString.read(from: &buf),
+                identitySecret: FfiConverterOptionData.read(from: &buf),
                 serveStore: FfiConverterBool.read(from: &buf),
                 sync: FfiConverterBool.read(from: &buf),
                 syncPubsubTopics: FfiConverterSequenceString.read(from: &buf),
@@ -2247,7 +2291,12 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
                 syncWindow: FfiConverterOptionDuration.read(from: &buf),
                 syncMargin: FfiConverterOptionDuration.read(from: &buf),
                 syncInterval: FfiConverterOptionDuration.read(from: &buf),
-                maxSyncSessions: FfiConverterOptionUInt32.read(from: &buf),
+                syncMaxSessions: FfiConverterOptionUInt32.read(from: &buf),
+                syncMaxMessages: FfiConverterOptionUInt64.read(from: &buf),
+                syncMaxBytes: FfiConverterOptionUInt64.read(from: &buf),
+                syncIdleTimeout: FfiConverterOptionDuration.read(from: &buf),
+                syncGrace: FfiConverterOptionDuration.read(from: &buf),
+                syncHorizon: FfiConverterOptionDuration.read(from: &buf),
                 requestTimeout: FfiConverterOptionDuration.read(from: &buf),
                 maxConnections: FfiConverterOptionUInt32.read(from: &buf),
                 maxConnectionsPerPeer: FfiConverterOptionUInt32.read(from: &buf),
@@ -2259,8 +2308,8 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
         FfiConverterSequenceString.write(value.listen, into: &buf)
         FfiConverterUInt32.write(value.clusterId, into: &buf)
         FfiConverterSequenceUInt32.write(value.shards, into: &buf)
-        FfiConverterOptionString.write(value.keyFile, into: &buf)
-        FfiConverterOptionData.write(value.secretKey, into: &buf)
+        FfiConverterOptionString.write(value.identityFile, into: &buf)
+        FfiConverterOptionData.write(value.identitySecret, into: &buf)
         FfiConverterBool.write(value.serveStore, into: &buf)
         FfiConverterBool.write(value.sync, into: &buf)
         FfiConverterSequenceString.write(value.syncPubsubTopics, into: &buf)
@@ -2268,7 +2317,12 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
         FfiConverterOptionDuration.write(value.syncWindow, into: &buf)
         FfiConverterOptionDuration.write(value.syncMargin, into: &buf)
         FfiConverterOptionDuration.write(value.syncInterval, into: &buf)
-        FfiConverterOptionUInt32.write(value.maxSyncSessions, into: &buf)
+        FfiConverterOptionUInt32.write(value.syncMaxSessions, into: &buf)
+        FfiConverterOptionUInt64.write(value.syncMaxMessages, into: &buf)
+        FfiConverterOptionUInt64.write(value.syncMaxBytes, into: &buf)
+        FfiConverterOptionDuration.write(value.syncIdleTimeout, into: &buf)
+        FfiConverterOptionDuration.write(value.syncGrace, into: &buf)
+        FfiConverterOptionDuration.write(value.syncHorizon, into: &buf)
         FfiConverterOptionDuration.write(value.requestTimeout, into: &buf)
         FfiConverterOptionUInt32.write(value.maxConnections, into: &buf)
         FfiConverterOptionUInt32.write(value.maxConnectionsPerPeer, into: &buf)

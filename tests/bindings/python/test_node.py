@@ -179,23 +179,23 @@ def test_the_identity_is_kept(tmp_path):
         key = tmp_path / "node.key"
         ids = []
         for _ in range(2):
-            async with node(key_file=key) as started:
+            async with node(identity_file=key) as started:
                 ids.append(started.peer_id)
         assert ids[0] == ids[1]
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
-        async with node(secret_key=bytes(range(32))) as one:
+        async with node(identity_secret=bytes(range(32))) as one:
             known = one.peer_id
-        async with node(secret_key=bytes(range(32))) as two:
+        async with node(identity_secret=bytes(range(32))) as two:
             assert two.peer_id == known
         key.write_bytes(b"no key")
         with s.raises(w.ErrorKind.KEY_FILE):
-            async with node(key_file=key):
+            async with node(identity_file=key):
                 pass
         with s.raises(w.ErrorKind.INVALID_ARGUMENT, "32 bytes"):
-            async with node(secret_key=b"short"):
+            async with node(identity_secret=b"short"):
                 pass
         with s.raises(w.ErrorKind.INVALID_ARGUMENT, "exclude"):
-            async with node(secret_key=bytes(32), key_file=key):
+            async with node(identity_secret=bytes(32), identity_file=key):
                 pass
 
     asyncio.run(main())
@@ -227,6 +227,21 @@ def test_what_cannot_be_reached_is_named():
                     assert error.kind in allowed, error
                 else:
                     raise AssertionError("a node of another cluster was served")
+
+    asyncio.run(main())
+
+
+def test_the_quota_of_a_sync_holds():
+    async def main():
+        async with node() as a, node(sync_max_messages=10, sync_grace=0.5) as b:
+            await fill(a.archive, 100)
+            try:
+                report = await b.sync(a.addresses[0])
+            except w.WakuError as error:
+                assert error.kind is w.ErrorKind.SYNC_PROTOCOL, error
+            else:
+                assert report.outstanding > 0
+            assert len(await held(b.archive)) <= 10
 
     asyncio.run(main())
 

@@ -27,6 +27,15 @@ def test_quickstart():
     assert done.stderr == ""
 
 
+def test_the_c_abi_from_ctypes():
+    done = _run([sys.executable, str(EXAMPLES / "ctypes_quickstart.py")])
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "all of them, by way of a queue: ['good morning', 'good day', 'good night']" in done.stdout
+    assert "refused: WKS_ERR_INVALID_HASH (101)" in done.stdout
+    assert "the sync found 3 missing and brought 3" in done.stdout
+
+
 def test_demo(tmp_path):
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     done = _run([*DEMO, "--messages", "600", "--seed", "7"], env=environment)
