@@ -431,7 +431,7 @@ fn run(archive: &Archive, held: &mut Vec<StoredMessage>, step: &Step) {
             cursor: page.2.map(|i| pick(held, i)),
             direction: if page.0 { Direction::Forward } else { Direction::Backward },
             limit: page.1,
-            include_data: page.1 % 3 != 0,
+            include_data: !page.1.is_multiple_of(3),
         };
         let answer = archive.query(query.clone()).wait().map_err(|e| e.kind());
         assert_eq!(answer, model_page(held, &query), "{query:?}");

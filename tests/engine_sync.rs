@@ -82,7 +82,11 @@ fn one_side_empty_and_the_other_with_20_000() {
         assert_eq!((ours.error, theirs.error), (None, None));
         assert!(world.nodes[1].fetches.iter().all(|n| *n <= 256));
         assert!(world.nodes[0].stores.iter().all(|n| *n <= 256));
-        assert!(world.nodes[0].stores.len() < 5_000, "batches fill: {}", world.nodes[0].stores.len());
+        assert!(
+            world.nodes[0].stores.len() < 5_000,
+            "batches fill: {}",
+            world.nodes[0].stores.len()
+        );
         world.assert_released();
     }
 }
@@ -110,7 +114,10 @@ fn equal_sets_take_one_round_trip_and_no_message() {
     let (ours, theirs) = world.sync_to_end(0, 1, SyncOptions::default());
     for report in [&ours, &theirs] {
         assert_eq!(report.figures.frames, 2);
-        assert_eq!((report.figures.missing, report.figures.surplus, report.figures.sent), (0, 0, 0));
+        assert_eq!(
+            (report.figures.missing, report.figures.surplus, report.figures.sent),
+            (0, 0, 0)
+        );
         assert_eq!((&report.error, report.outstanding), (&None, 0));
     }
     assert!(ours.figures.reconciliation_bytes_in <= 2, "the answer is the empty payload");
@@ -182,7 +189,11 @@ fn directions_are_kept() {
         match direction {
             SyncDirection::Pull => {
                 assert_eq!((received, sent), (100, 0));
-                assert_eq!((theirs.outstanding, theirs.error), (100, None), "after its grace period");
+                assert_eq!(
+                    (theirs.outstanding, theirs.error),
+                    (100, None),
+                    "after its grace period"
+                );
             }
             _ => assert_eq!((received, sent, ours.figures.dropped), (0, 100, 100)),
         }
@@ -193,7 +204,8 @@ fn directions_are_kept() {
 
 #[test]
 fn a_scope_of_content_topics_moves_only_those() {
-    let make = |n: u64, name: &str| with(n, 60.0 + n as f64, shard(n as u32 % 3), content(name), 40);
+    let make =
+        |n: u64, name: &str| with(n, 60.0 + n as f64, shard(n as u32 % 3), content(name), 40);
     let a: Vec<_> = (0..300).map(|n| make(n, "mine")).collect();
     let b: Vec<_> = (300..900).map(|n| make(n, ["mine", "other"][n as usize % 2])).collect();
     let scope =
@@ -349,10 +361,8 @@ fn progress_is_told_a_few_times_a_second() {
 #[test]
 fn a_chain_and_a_mesh_converge_by_heartbeats() {
     for mesh in [false, true] {
-        let config = EngineConfig {
-            heartbeat: Some(Duration::from_secs(30)),
-            ..EngineConfig::default()
-        };
+        let config =
+            EngineConfig { heartbeat: Some(Duration::from_secs(30)), ..EngineConfig::default() };
         let mut world = World::new(7);
         let all = hour(&mut Random(7), 500);
         for n in 0..5 {

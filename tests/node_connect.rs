@@ -20,10 +20,12 @@ async fn kind_of_dial(node: &Node, address: &str) -> (ErrorKind, String) {
 #[tokio::test]
 async fn tcp_and_websocket_both_ways() {
     let archive = in_memory();
-    let server =
-        Node::start(NodeConfig { listen: vec![TCP.into(), WS.into()], ..config() }, archive.clone())
-            .await
-            .unwrap();
+    let server = Node::start(
+        NodeConfig { listen: vec![TCP.into(), WS.into()], ..config() },
+        archive.clone(),
+    )
+    .await
+    .unwrap();
     let addresses = server.addresses();
     assert_eq!(addresses.len(), 2, "{addresses:?}");
     for address in &addresses {
@@ -64,6 +66,7 @@ async fn mplex_alone_is_enough() {
     let mut stream = peer.open(&server, protocol).await;
     let ours = wakustore::wire::metadata::Metadata { cluster_id: Some(CLUSTER), shards: vec![7] };
     stream.write_all(&framed(&ours.encode())).await.unwrap();
+    stream.flush().await.unwrap();
     let mut answer = Vec::new();
     soon(stream.read_to_end(&mut answer)).await.unwrap();
     let theirs = wakustore::wire::metadata::Metadata::decode(&answer[1..]).unwrap();
@@ -110,7 +113,14 @@ async fn where_nobody_is_is_told() {
         assert_eq!(kind, ErrorKind::Dial, "{text}");
         assert!(text.contains("refused") && text.contains(&free.to_string()), "{text}");
     }
-    for garbage in ["", "nonsense", "/ip4/1.2.3.4", "/ip4/127.0.0.1/udp/1/quic-v1"] {
+    for garbage in [
+        "",
+        "nonsense",
+        "/ip4/1.2.3.4",
+        "/ip4/127.0.0.1/udp/1/quic-v1",
+        "/ip4/127.0.0.1/tcp/1/ws/tcp/2",
+        "/unix/socket",
+    ] {
         let (kind, text) = kind_of_dial(&node, garbage).await;
         assert_eq!(kind, ErrorKind::Address, "{garbage}: {text}");
     }
@@ -139,7 +149,8 @@ async fn a_peer_that_never_answers_times_out() {
 #[tokio::test]
 async fn another_peer_than_the_one_named_is_told() {
     let (a, b) = (node(&in_memory()).await, node(&in_memory()).await);
-    let (at, _) = address(&b).split_once("/p2p/").map(|(a, p)| (a.to_owned(), p.to_owned())).unwrap();
+    let (at, _) =
+        address(&b).split_once("/p2p/").map(|(a, p)| (a.to_owned(), p.to_owned())).unwrap();
     let wanted = libp2p::PeerId::random();
     let (kind, text) = kind_of_dial(&a, &format!("{at}/p2p/{wanted}")).await;
     assert_eq!(kind, ErrorKind::Dial);
@@ -202,7 +213,8 @@ async fn a_port_in_use_and_bad_listen_addresses_are_told() {
         ("here", ErrorKind::Address),
         ("/ip4/127.0.0.1/udp/0/quic-v1", ErrorKind::Address),
     ] {
-        let started = Node::start(NodeConfig { listen: vec![listen.into()], ..config() }, in_memory());
+        let started =
+            Node::start(NodeConfig { listen: vec![listen.into()], ..config() }, in_memory());
         let error = soon(started).await.err().unwrap();
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.message().contains(listen), "{error}");

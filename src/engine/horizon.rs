@@ -4,7 +4,7 @@
 //! archive has committed and told of; below `low` they take nothing. The number of trees and of
 //! ids is bounded: topics beyond the bound share one tree, and ids beyond it push out the oldest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::walk::Walk;
@@ -15,8 +15,9 @@ use crate::sync::reconcile::View;
 use crate::types::{ContentTopic, PubsubTopic, SyncId, TimeRange, Timestamp};
 use crate::wire::reconciliation::Scope;
 
-/// Pubsub topics with a tree of their own. A peer may make topics up; their ids then share one.
-const MAX_TOPICS: usize = 1024;
+/// Pubsub topics with a tree of their own, beside those that the node's own scope names. A peer
+/// may make topics up, and a fingerprint over all topics asks each tree.
+pub(super) const MAX_TOPICS: usize = 64;
 /// The time between two prunings.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
@@ -117,7 +118,7 @@ impl Horizon {
         if id.timestamp < self.low || !admits(&self.scope, pubsub, content) {
             return;
         }
-        let full = self.topics.len() >= MAX_TOPICS;
+        let full = self.topics.len() >= MAX_TOPICS.max(self.scope.pubsub_topics.len());
         let index = match self.topics.get_mut(pubsub) {
             Some(index) => index,
             None if full => &mut self.others,
@@ -226,10 +227,124 @@ pub(super) fn admits(scope: &Scope, pubsub: &PubsubTopic, content: &ContentTopic
 
 /// Whether two lists name the same topics, in whatever order.
 fn same<T: Ord>(a: &[T], b: &[T]) -> bool {
-    a == b || (a.iter().all(|t| b.contains(t)) && b.iter().all(|t| a.contains(t)))
+    // The lists may be long and a stranger's: no quadratic work.
+    a == b || a.iter().collect::<BTreeSet<_>>() == b.iter().collect::<BTreeSet<_>>()
 }
 
 /// Whether two scopes name the same topics.
 pub(super) fn same_scope(a: &Scope, b: &Scope) -> bool {
     same(&a.pubsub_topics, &b.pubsub_topics) && same(&a.content_topics, &b.content_topics)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::types::MessageHash;
+
+    const WALL: i64 = 1_760_000_000_000_000_000;
+
+    fn at(seconds_ago: i64) -> Timestamp {
+        Timestamp(WALL - seconds_ago * 1_000_000_000)
+    }
+
+    fn id(n: u32, seconds_ago: i64) -> SyncId {
+        let mut hash = [0; 32];
+        hash[..4].copy_from_slice(&n.to_be_bytes());
+        SyncId::new(at(seconds_ago), MessageHash(hash))
+    }
+
+    fn content() -> ContentTopic {
+        ContentTopic::new("/a/1/b/proto").unwrap()
+    }
+
+    fn loaded(config: &EngineConfig) -> Horizon {
+        let mut horizon = Horizon::new(config, Now { elapsed: Duration::ZERO, wall: at(0) });
+        assert!(!horizon.is_ready());
+        horizon.loaded(&[]).unwrap();
+        assert!(horizon.is_ready() && horizon.walk.is_none());
+        horizon
+    }
+
+    fn window(from: i64, to: i64) -> TimeRange {
+        TimeRange::new(at(from), at(to)).unwrap()
+    }
+
+    #[test]
+    fn topics_beyond_the_bound_share_a_tree() {
+        let mut h = loaded(&EngineConfig::default());
+        let topics: Vec<_> = (0..1100).map(|n| PubsubTopic::of_shard(1, n)).collect();
+        for (n, topic) in topics.iter().enumerate() {
+            h.insert(topic, &content(), id(n as u32, 60));
+        }
+        assert_eq!(
+            (h.len(), h.topics.len(), h.others.len()),
+            (1100, MAX_TOPICS, 1100 - MAX_TOPICS)
+        );
+        let named = |n: usize| Scope { pubsub_topics: vec![topics[n].clone()], ..Scope::default() };
+        let count = |scope: &Scope| h.view(scope).0.iter().map(|i| i.len()).sum::<usize>();
+        assert!(h.covers(&window(3600, 20), &Scope::default()));
+        assert_eq!(count(&Scope::default()), 1100, "all topics are all topics");
+        assert!(h.covers(&window(3600, 20), &named(0)));
+        assert_eq!(count(&named(0)), 1);
+        assert!(!h.covers(&window(3600, 20), &named(1099)), "not without loading");
+        assert!(h.contains(&topics[1099], &id(1099, 60)));
+        h.remove(&id(1099, 60));
+        h.remove(&id(1099, 60));
+        assert_eq!((h.len(), h.others.len()), (1099, 1099 - MAX_TOPICS));
+    }
+
+    #[test]
+    fn it_covers_what_was_loaded_and_not_pruned() {
+        let mut h = loaded(&EngineConfig::default());
+        let all = Scope::default();
+        assert!(h.covers(&window(7200, 0), &all) && !h.covers(&window(7201, 0), &all));
+        let later = Now { elapsed: Duration::from_secs(600), wall: at(-600) };
+        h.prune(later, Some(at(7000)));
+        assert!(h.covers(&window(7000, 0), &all), "a session that runs keeps its window");
+        assert!(!h.covers(&window(7001, 0), &all));
+        h.prune(later, None);
+        assert!(!h.covers(&window(7000, 0), &all) && h.covers(&window(6600, 0), &all));
+    }
+
+    #[test]
+    fn what_is_out_of_scope_or_too_old_is_not_held() {
+        let (mine, other) = (PubsubTopic::of_shard(1, 1), PubsubTopic::of_shard(1, 2));
+        let other_content = ContentTopic::new("/a/1/c/proto").unwrap();
+        let scope = Scope { pubsub_topics: vec![mine.clone()], content_topics: vec![content()] };
+        let mut h = loaded(&EngineConfig { scope: scope.clone(), ..EngineConfig::default() });
+        h.insert(&mine, &content(), id(1, 7201));
+        h.insert(&other, &content(), id(2, 60));
+        h.insert(&mine, &other_content, id(3, 60));
+        assert_eq!(h.len(), 0);
+        h.insert(&mine, &content(), id(4, 7200));
+        assert_eq!(h.len(), 1);
+        assert!(h.covers(&window(60, 0), &scope));
+        let wider = Scope { content_topics: Vec::new(), ..scope };
+        assert!(!h.covers(&window(60, 0), &wider));
+    }
+
+    #[test]
+    fn the_oldest_go_where_there_are_too_many() {
+        let mut h = loaded(&EngineConfig { max_index: 100, ..EngineConfig::default() });
+        for n in 0..1000_u32 {
+            h.insert(&PubsubTopic::of_shard(1, n % 3), &content(), id(n, i64::from(1000 - n)));
+            assert!(h.len() <= 100);
+        }
+        assert!(h.len() >= 90);
+        assert!(h.covers(&window(90, 0), &Scope::default()));
+        assert!(!h.covers(&window(200, 0), &Scope::default()));
+        // All at one time: there is no older one to let go of.
+        for n in 0..200 {
+            h.insert(&PubsubTopic::of_shard(1, 1), &content(), id(5000 + n, 0));
+            assert!(h.len() <= 101);
+        }
+    }
+
+    #[test]
+    fn a_scope_is_a_set() {
+        let topic = |n| PubsubTopic::of_shard(1, n);
+        assert!(same(&[topic(1), topic(2)], &[topic(2), topic(1), topic(2)]));
+        assert!(!same(&[topic(1)], &[topic(1), topic(2)]));
+    }
 }

@@ -144,6 +144,7 @@ impl Engine {
         self.fetches.retain(|_, session| *session != id);
         let Some(peer) = self.peers.get_mut(&s.peer) else { return };
         peer.last_session = Some(self.now.elapsed);
+        peer.unclosed += usize::from(s.got_messages && !s.peer_closed_transfer);
         if let Some(mut grants) = s.grants.take()
             && awaits_messages
             && !s.error.as_ref().is_some_and(broke_the_protocol)
@@ -190,6 +191,7 @@ impl Engine {
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.connected = false;
             peer.reconciles = false;
+            peer.unclosed = 0;
             peer.ended.clear();
             peer.drain_early();
         }

@@ -37,6 +37,7 @@ use self::session::{Session, Source};
 use crate::archive::{FeedEvent, IndexEntry, PutOutcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::types::{StoredMessage, Timestamp};
+use crate::wire::varint;
 
 /// The time, as the host's clocks tell it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,7 +68,8 @@ pub struct Engine {
 impl Engine {
     /// An engine without an index: it asks for one with [`Output::Load`] at once. `seed` feeds its
     /// choices (which peer, how much jitter).
-    pub fn new(config: EngineConfig, seed: u64, now: Now) -> Self {
+    pub fn new(mut config: EngineConfig, seed: u64, now: Now) -> Self {
+        config.max_in_flight = config.max_in_flight.max(1);
         let mut rng = Rng::new(seed);
         let heartbeat_at = config.heartbeat.map(|d| now.elapsed + rng.jitter(d));
         let mut engine = Engine {
@@ -226,21 +228,18 @@ impl Engine {
         self.has_room(peer)
     }
 
-    /// A frame came on one of the peer's transfer streams.
+    /// A frame came on one of the peer's transfer streams. While its message waits it keeps the
+    /// buffer that `frame` shares.
     pub fn transfer_frame(&mut self, now: Now, peer: PeerKey, frame: Bytes) {
         self.at(now);
-        self.message_came(peer, &frame);
+        self.message_came(peer, frame);
         self.pump();
     }
 
     /// The peer ended one of its transfer streams.
     pub fn transfer_closed(&mut self, now: Now, peer: PeerKey) {
         self.at(now);
-        for id in self.sessions_of(peer) {
-            if let Some(session) = self.sessions.get_mut(&id) {
-                session.peer_closed_transfer = true;
-            }
-        }
+        self.transfer_ended(peer);
         self.pump();
     }
 
@@ -324,17 +323,5 @@ impl Engine {
 
 /// The size of a frame with its length prefix.
 fn framed(len: usize) -> u64 {
-    let bits = usize::BITS - len.leading_zeros();
-    len as u64 + u64::from(bits.div_ceil(7).max(1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_length_prefix_is_a_byte_for_each_seven_bits() {
-        let sizes = [(0, 1), (1, 2), (127, 128), (128, 130), (16_383, 16_385), (16_384, 16_387)];
-        assert!(sizes.iter().all(|(len, size)| framed(*len) == *size));
-    }
+    (varint::encoded_len(len as u64) + len) as u64
 }

@@ -61,6 +61,8 @@ pub(super) struct Peer {
     pub(super) reconciles: bool,
     pub(super) sessions: Vec<SessionId>,
     pub(super) ended: VecDeque<Ended>,
+    /// Transfer streams of sessions that have ended, which the peer had not closed by then.
+    pub(super) unclosed: usize,
     /// When a session with it last ended.
     pub(super) last_session: Option<Duration>,
     pub(super) early: VecDeque<EarlyMessage>,

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
+
 use super::peer::{EarlyMessage, Taken};
 use super::session::Session;
 use super::{Engine, FetchId, Misbehaviour, PeerKey, SessionId, StoreId, framed};
@@ -29,19 +31,20 @@ enum Fate {
 
 impl Engine {
     /// A frame came on a transfer stream.
-    pub(super) fn message_came(&mut self, peer: PeerKey, frame: &[u8]) {
+    pub(super) fn message_came(&mut self, peer: PeerKey, frame: Bytes) {
+        let len = frame.len();
         self.peers.entry(peer).or_default();
-        let decoded = if frame.len() > transfer::MAX_FRAME {
-            let (len, max) = (frame.len(), transfer::MAX_FRAME);
+        let decoded = if len > transfer::MAX_FRAME {
+            let max = transfer::MAX_FRAME;
             let what = format!("a frame is {len} bytes long, at most {max} are allowed");
             Err(Error::new(ErrorKind::FrameTooLarge, what))
         } else {
-            transfer::decode(frame)
+            transfer::decode_shared(frame)
         };
         match decoded {
             Ok((topic, message)) => {
                 let message = StoredMessage::new(topic, message);
-                let size = usize::try_from(framed(frame.len())).unwrap_or(usize::MAX);
+                let size = usize::try_from(framed(len)).unwrap_or(usize::MAX);
                 let early = EarlyMessage { message, size, came: self.now.elapsed };
                 self.settle_message(peer, early);
             }
@@ -81,8 +84,6 @@ impl Engine {
     fn settle_message(&mut self, key: PeerKey, early: EarlyMessage) {
         let fate = self.judge(key, &early);
         let max = self.config.max_in_flight;
-        let stranger = self.is_stranger(key);
-        let without_session = self.early_without_session();
         let Some(peer) = self.peers.get_mut(&key) else { return };
         match fate {
             Fate::Take(session, announced) => {
@@ -95,17 +96,7 @@ impl Engine {
             }
             // A host that asks `transfer_ready` overshoots by one frame at the most.
             Fate::Early if peer.early_bytes < max => peer.keep_early(early),
-            Fate::NoSession
-                if peer.early_bytes + early.size <= (max / 8).max(transfer::MAX_FRAME)
-                    && without_session + early.size <= max =>
-            {
-                peer.keep_early(early);
-            }
-            Fate::NoSession => {
-                if stranger {
-                    self.penalise(key, Misbehaviour::Unsolicited);
-                }
-            }
+            Fate::NoSession => self.keep_without_session(key, early),
             Fate::Early | Fate::Drop => self.drop_message(key, early.size),
         }
     }
@@ -122,51 +113,89 @@ impl Engine {
         }
     }
 
-    fn early_without_session(&self) -> usize {
-        self.peers.values().filter(|p| p.sessions.is_empty()).map(|p| p.early_bytes).sum()
+    /// Keeps a message for a session that may begin yet: little a peer, and little in all.
+    fn keep_without_session(&mut self, key: PeerKey, early: EarlyMessage) {
+        let max = self.config.max_in_flight;
+        let others = self.peers.values().filter(|p| p.sessions.is_empty());
+        let in_all: usize = others.map(|p| p.early_bytes).sum();
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        let of_peer = peer.early_bytes + early.size;
+        if of_peer <= (max / 8).max(transfer::MAX_FRAME) && in_all + early.size <= max {
+            peer.keep_early(early);
+        } else if self.is_stranger(key) {
+            self.penalise(key, Misbehaviour::Unsolicited);
+        }
     }
 
-    /// Asks every session with the peer, so that what one takes is not waited for by another.
+    /// The peer ended a transfer stream. Streams do not say which session they are of: first come
+    /// those of sessions that have ended, then the session that began first.
+    pub(super) fn transfer_ended(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        if peer.unclosed > 0 {
+            peer.unclosed -= 1;
+            return;
+        }
+        let open = |id: &&SessionId| {
+            self.sessions.get(id).is_some_and(|s| !s.ends() && !s.peer_closed_transfer)
+        };
+        if let Some(id) = peer.sessions.iter().find(open).copied()
+            && let Some(s) = self.sessions.get_mut(&id)
+        {
+            s.peer_closed_transfer = true;
+        }
+    }
+
+    /// Asks every session with the peer, so that what one takes is not waited for by another. Only
+    /// what all of them hold against it costs the peer.
     fn judge(&mut self, key: PeerKey, early: &EarlyMessage) -> Fate {
         let now = self.now.elapsed;
+        let (message, size) = (&early.message, early.size);
         let Some(peer) = self.peers.get_mut(&key) else { return Fate::Drop };
-        let (mut fate, mut beyond_quota) = (Fate::NoSession, false);
+        // The archive would find the duplicate too, but nobody need wait for it to.
+        let held = self.horizon.contains(&message.pubsub_topic, &message.sync_id());
+        let mut taken = None;
+        let (mut running, mut may_come, mut harmless) = (None, false, held);
         for id in &peer.sessions {
             let Some(s) = self.sessions.get_mut(id).filter(|s| !s.ends()) else { continue };
-            match (verdict(s, early), &fate) {
-                (Judged::Taken { announced }, _) => {
-                    s.last_arrival = now;
-                    if !matches!(fate, Fate::Take(..)) {
-                        fate = Fate::Take(Some(*id), announced);
-                    }
+            running.get_or_insert(*id);
+            if held {
+                s.grants.as_mut().map(|grants| grants.forget(&message.sync_id()));
+                continue;
+            }
+            match verdict(s, message, size) {
+                Judged::Taken { announced } => {
+                    (s.last_arrival, s.got_messages) = (now, true);
+                    taken.get_or_insert(Fate::Take(Some(*id), announced));
                 }
-                (_, Fate::Take(..)) => {}
-                (Judged::Early, _) => fate = Fate::Early,
-                (Judged::Dropped, Fate::Early) => {}
-                (Judged::Dropped, _) => fate = Fate::Drop,
-                (Judged::BeyondQuota, _) => {
-                    beyond_quota |= !std::mem::replace(&mut s.beyond_quota, true);
-                    if !matches!(fate, Fate::Early) {
-                        fate = Fate::Drop;
-                    }
-                }
+                Judged::Early => may_come = true,
+                Judged::Harmless => harmless = true,
+                Judged::Unasked => {}
             }
         }
         for ended in &mut peer.ended {
-            if ended.grants.judge(&early.message, early.size) == Verdict::Take {
-                ended.until = now + self.config.grace;
-                if !matches!(fate, Fate::Take(..)) {
-                    fate = Fate::Take(None, true);
+            match ended.grants.judge(message, size) {
+                Verdict::Take if !held => {
+                    ended.until = now + self.config.grace;
+                    taken.get_or_insert(Fate::Take(None, true));
                 }
+                Verdict::Penalise => {}
+                Verdict::Take | Verdict::Early | Verdict::Drop => harmless = true,
             }
         }
-        if beyond_quota && !matches!(fate, Fate::Take(..)) {
-            self.penalise(key, Misbehaviour::Unsolicited);
-        }
-        let held = |m: &StoredMessage| self.horizon.contains(&m.pubsub_topic, &m.sync_id());
-        match fate {
-            Fate::Early | Fate::NoSession if held(&early.message) => Fate::Drop,
-            fate => fate,
+        match (taken, running) {
+            (Some(fate), _) => fate,
+            (None, Some(_)) if may_come => Fate::Early,
+            (None, None) if !harmless => Fate::NoSession,
+            (None, Some(id)) if !harmless => {
+                // Once a session: a peer that goes on does not make more of it.
+                let told =
+                    self.sessions.get_mut(&id).map(|s| std::mem::replace(&mut s.told_of, true));
+                if told == Some(false) {
+                    self.penalise(key, Misbehaviour::Unsolicited);
+                }
+                Fate::Drop
+            }
+            _ => Fate::Drop,
         }
     }
 
@@ -284,19 +313,23 @@ impl Engine {
 
 /// What one session says of a message.
 enum Judged {
+    /// It is to be stored.
     Taken { announced: bool },
+    /// It may yet be announced.
     Early,
-    Dropped,
-    BeyondQuota,
+    /// Of no use, and no fault of the peer's.
+    Harmless,
+    /// Beyond the quota, or never asked for.
+    Unasked,
 }
 
-fn verdict(s: &mut Session, early: &EarlyMessage) -> Judged {
+fn verdict(s: &mut Session, message: &StoredMessage, size: usize) -> Judged {
     if !s.takes() {
-        return Judged::Dropped;
+        return Judged::Harmless;
     }
     let Some(grants) = &mut s.grants else { return Judged::Early };
     let before = grants.outstanding();
-    match grants.judge(&early.message, early.size) {
+    match grants.judge(message, size) {
         Verdict::Take => {
             let announced = grants.outstanding() < before;
             // Of a granted span only what comes tells how much was missing.
@@ -304,8 +337,8 @@ fn verdict(s: &mut Session, early: &EarlyMessage) -> Judged {
             Judged::Taken { announced }
         }
         Verdict::Early => Judged::Early,
-        Verdict::Drop => Judged::Dropped,
-        Verdict::Penalise => Judged::BeyondQuota,
+        Verdict::Drop => Judged::Harmless,
+        Verdict::Penalise => Judged::Unasked,
     }
 }
 

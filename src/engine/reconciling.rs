@@ -5,17 +5,17 @@
 
 use bytes::Bytes;
 
-use super::horizon::same_scope;
+use super::horizon::{MAX_TOPICS, same_scope};
 use super::session::{Session, Source, State};
 use super::walk::Walk;
 use super::{Engine, LoadId, Misbehaviour, Output, SessionId, framed};
-use crate::archive::IndexEntry;
-use crate::error::{Error, ErrorKind, Result};
+use crate::archive::{IndexEntry, MAX_CONTENT_TOPICS};
+use crate::error::{Error, ErrorKind, Result, bail};
 use crate::sync::grants::Grants;
 use crate::sync::index::Index;
 use crate::sync::reconcile::{self, Differences, View};
 use crate::types::{MessageHash, TimeRange, Timestamp};
-use crate::wire::reconciliation::Payload;
+use crate::wire::reconciliation::{Payload, Scope};
 
 impl Engine {
     // --- which ids are compared ---
@@ -105,8 +105,7 @@ impl Engine {
             Source::Horizon => self.horizon.view(&s.scope),
             Source::Own(index) => View(vec![index]),
         };
-        let payload =
-            reconcile::initiate(&view, s.window, &self.config.scope, &self.config.tuning);
+        let payload = reconcile::initiate(&view, s.window, &self.config.scope, &self.config.tuning);
         s.stream_open = true;
         self.outputs.push_back(Output::OpenReconciliation { session: id, peer: s.peer });
         self.send(id, &payload);
@@ -185,6 +184,10 @@ impl Engine {
             }
             return;
         };
+        if let Err(error) = check_size(&scope, &self.config.scope) {
+            self.fail(id, error);
+            return;
+        }
         s.told = Some(payload.scope.clone());
         if !s.initiator {
             s.window = match limits {
@@ -214,11 +217,10 @@ impl Engine {
             Source::Own(index) => View(vec![index]),
         };
         let (scope, tuning) = (&self.config.scope, &self.config.tuning);
-        let mut found = Differences::default();
-        match reconcile::respond(&view, payload, s.window, scope, tuning, &mut found) {
+        match reconcile::respond(&view, payload, s.window, scope, tuning, &mut s.found) {
             Err(error) => self.bad_frame(id, error),
             Ok(reply) => {
-                absorb(s, found, self.config.max_messages);
+                absorb(s);
                 let peer = s.peer;
                 match reply {
                     Some(reply) => self.send(id, &reply),
@@ -235,7 +237,7 @@ impl Engine {
         s.state = State::Settled;
         s.moved = self.now.elapsed;
         s.source = Source::Horizon;
-        s.sending.seal();
+        s.found = Differences::default();
         if let Some(grants) = &mut s.grants {
             grants.seal();
         }
@@ -258,21 +260,40 @@ impl Engine {
     }
 }
 
-/// Hands what was found to sending and to the grants.
-fn absorb(s: &mut Session, found: Differences, max_messages: usize) {
-    let sends = s.sends();
-    s.figures.surplus += s.sending.queue(found.local_only, sends);
-    let takes = s.takes();
+/// Bounds what the archive is asked to load: of a peer's own topics only so many.
+fn check_size(scope: &Scope, own: &Scope) -> Result<()> {
+    let (pubsub, content) = (scope.pubsub_topics.len(), scope.content_topics.len());
+    if own.pubsub_topics.is_empty() && pubsub > MAX_TOPICS {
+        bail!(
+            SyncScope,
+            "the peer names {pubsub} pubsub topics, at most {MAX_TOPICS} are compared"
+        );
+    }
+    if own.content_topics.is_empty() && content > MAX_CONTENT_TOPICS {
+        bail!(
+            SyncScope,
+            "the peer names {content} content topics, at most {MAX_CONTENT_TOPICS} are compared"
+        );
+    }
+    Ok(())
+}
+
+/// Hands what was found since the last payload to sending and to the grants.
+fn absorb(s: &mut Session) {
+    let (sends, takes) = (s.sends(), s.takes());
+    // The lists alone: what is settled must stay known.
+    let local_only = std::mem::take(&mut s.found.local_only);
+    s.figures.surplus += local_only.len() as u64;
+    if sends {
+        s.sending.queue(local_only);
+    }
     let Some(grants) = &mut s.grants else { return };
     let before = grants.outstanding();
-    for id in found.remote_only {
-        // Beyond the quota nothing is taken, so there is no use in remembering it.
-        if grants.outstanding() < max_messages {
-            grants.expect(id);
-        }
+    for id in s.found.remote_only.drain(..) {
+        grants.expect(id);
     }
-    s.figures.missing += (grants.outstanding() - before) as u64;
-    for (lower, upper) in found.granted {
+    s.figures.missing += grants.outstanding().saturating_sub(before) as u64;
+    for (lower, upper) in s.found.granted.drain(..) {
         grants.grant(lower, upper);
         s.spans_granted |= takes;
     }

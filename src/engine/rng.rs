@@ -42,7 +42,9 @@ mod tests {
         let (mut rng, d) = (Rng::new(7), Duration::from_secs(300));
         let drawn: Vec<_> = (0..1000).map(|_| rng.jitter(d)).collect();
         assert!(drawn.iter().all(|j| (d * 9 / 10..=d * 11 / 10).contains(j)));
-        assert!(drawn.iter().any(|j| *j < d * 92 / 100) && drawn.iter().any(|j| *j > d * 108 / 100));
+        assert!(
+            drawn.iter().any(|j| *j < d * 92 / 100) && drawn.iter().any(|j| *j > d * 108 / 100)
+        );
     }
 
     #[test]

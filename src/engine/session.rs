@@ -11,6 +11,7 @@ use super::{EngineConfig, Now, PeerKey, SyncDirection, SyncProgress};
 use crate::error::{Error, ErrorKind};
 use crate::sync::grants::Grants;
 use crate::sync::index::Index;
+use crate::sync::reconcile::Differences;
 use crate::types::TimeRange;
 use crate::wire::reconciliation::{Payload, Scope};
 
@@ -54,14 +55,18 @@ pub(super) struct Session {
     pub(super) told: Option<Scope>,
     pub(super) source: Source,
     pub(super) state: State,
+    /// The differences that were found, and which spans are settled.
+    pub(super) found: Differences,
     /// What it may bring, once the scope is known.
     pub(super) grants: Option<Grants>,
     /// Spans were granted, of which nobody can tell how much will come.
     pub(super) spans_granted: bool,
-    /// The peer closed a transfer stream: nothing more comes of the granted spans.
+    /// Something came for it by transfer.
+    pub(super) got_messages: bool,
+    /// The peer closed its transfer stream: nothing more comes of the granted spans.
     pub(super) peer_closed_transfer: bool,
-    /// The peer was penalised for going beyond its quota.
-    pub(super) beyond_quota: bool,
+    /// The host was told that the peer sent what it was not asked for.
+    pub(super) told_of: bool,
     pub(super) sending: Sending,
     /// Messages that wait for the archive.
     pub(super) pending_store: usize,
@@ -102,10 +107,13 @@ impl Session {
             told: None,
             source: Source::Horizon,
             state: State::WaitsForIndex(None),
+            // Those of one side alone may be as many as the quota.
+            found: Differences::new(config.max_messages.saturating_mul(2)),
             grants: None,
             spans_granted: false,
+            got_messages: false,
             peer_closed_transfer: false,
-            beyond_quota: false,
+            told_of: false,
             sending: Sending::new(config.max_in_flight, now.elapsed),
             pending_store: 0,
             unstored: 0,

@@ -3,6 +3,6 @@
 #![allow(unsafe_code)]
 
 #[cfg(feature = "ffi-c")]
-pub mod c;
+mod c;
 #[cfg(feature = "ffi-uniffi")]
 pub mod uniffi;

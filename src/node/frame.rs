@@ -148,7 +148,10 @@ mod tests {
         assert_eq!(from(&[11], 10).await.unwrap_err().kind(), ErrorKind::FrameTooLarge);
         assert_eq!(from(&[0xff; 20], 10).await.unwrap_err().kind(), ErrorKind::Malformed);
         let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
-        assert_eq!(from(&huge, usize::MAX >> 1).await.unwrap_err().kind(), ErrorKind::FrameTooLarge);
+        assert_eq!(
+            from(&huge, usize::MAX >> 1).await.unwrap_err().kind(),
+            ErrorKind::FrameTooLarge
+        );
     }
 
     #[tokio::test]

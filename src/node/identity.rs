@@ -63,9 +63,7 @@ fn read(path: &Path) -> Result<Option<Keypair>> {
     }
     check_mode(path, &about)?;
     let mut bytes = Vec::new();
-    file.take(MAX_KEY_FILE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|e| failed(path, "reading", &e))?;
+    file.take(MAX_KEY_FILE + 1).read_to_end(&mut bytes).map_err(|e| failed(path, "reading", &e))?;
     // The decoder's own error is left out: it may quote what it read.
     match Keypair::from_protobuf_encoding(&bytes) {
         Ok(key) => Ok(Some(key)),
@@ -203,7 +201,8 @@ mod tests {
     #[test]
     fn garbage_and_missing_directories_are_named() {
         let dir = tempfile::tempdir().unwrap();
-        for (name, bytes) in [("empty", vec![]), ("text", b"secret".to_vec()), ("big", vec![0; 9999])]
+        for (name, bytes) in
+            [("empty", vec![]), ("text", b"secret".to_vec()), ("big", vec![0; 9999])]
         {
             let path = dir.path().join(name);
             write_new(&path, &bytes).unwrap();

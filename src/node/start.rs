@@ -1,11 +1,13 @@
 //! How a node comes to life: key, transport, listeners, then the tasks.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{Config, StreamProtocol};
 use libp2p::{Multiaddr, Swarm};
 use tokio::sync::mpsc;
@@ -141,8 +143,27 @@ fn build_swarm(config: &NodeConfig, key: &Keypair, tasks: &Arc<Tasks>) -> Result
 }
 
 async fn listen_all(swarm: &mut Swarm<Behaviour>, on: &[Multiaddr]) -> Result<Vec<Multiaddr>> {
+    for address in on {
+        check_free(address)?;
+    }
     match tokio::time::timeout(LISTEN_TIMEOUT, swarm::listen(swarm, on)).await {
         Ok(addresses) => addresses,
         Err(_) => bail!(Listen, "the node did not come to listen within {LISTEN_TIMEOUT:?}"),
+    }
+}
+
+/// Whether somebody listens there already. The transport would not notice: it shares its ports
+/// (SO_REUSEPORT), so that a second node on the first one's port would get every other connection.
+/// On `/ip6/::` a listener of another process at the same port of IPv4 counts as well.
+fn check_free(address: &Multiaddr) -> Result<()> {
+    let parts: Vec<Protocol<'_>> = address.iter().take(2).collect();
+    let at = match parts.as_slice() {
+        [Protocol::Ip4(ip), Protocol::Tcp(port)] => SocketAddr::from((*ip, *port)),
+        [Protocol::Ip6(ip), Protocol::Tcp(port)] => SocketAddr::from((*ip, *port)),
+        _ => return Ok(()),
+    };
+    match std::net::TcpListener::bind(at) {
+        Ok(_) => Ok(()),
+        Err(e) => bail!(Listen, "cannot listen at {address}: {e}"),
     }
 }

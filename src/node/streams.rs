@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use libp2p::PeerId;
 use libp2p::core::transport::PortUse;
 use libp2p::core::upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo};
 use libp2p::core::{Endpoint, Multiaddr};
@@ -24,7 +25,6 @@ use libp2p::swarm::{
     NetworkBehaviour, NotifyHandler, StreamProtocol, StreamUpgradeError, SubstreamProtocol,
     THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
-use libp2p::PeerId;
 use tokio::sync::oneshot;
 
 use super::stream::Stream;
@@ -155,8 +155,7 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = Open;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Upgrade> {
-        SubstreamProtocol::new(Upgrade(self.accepted.clone()), ())
-            .with_timeout(NEGOTIATION_TIMEOUT)
+        SubstreamProtocol::new(Upgrade(self.accepted.clone()), ()).with_timeout(NEGOTIATION_TIMEOUT)
     }
 
     fn connection_keep_alive(&self) -> bool {
@@ -187,10 +186,7 @@ impl ConnectionHandler for Handler {
         self.to_open.push_back(open);
     }
 
-    fn on_connection_event(
-        &mut self,
-        event: ConnectionEvent<'_, Upgrade, Upgrade, (), Open>,
-    ) {
+    fn on_connection_event(&mut self, event: ConnectionEvent<'_, Upgrade, Upgrade, (), Open>) {
         match event {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
                 protocol: (stream, protocol),

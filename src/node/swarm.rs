@@ -152,10 +152,9 @@ impl SwarmTask {
         let at = address.at.clone();
         let options = match address.peer {
             // The swarm's own condition would refuse a second address of the same peer.
-            Some(peer) => DialOpts::peer_id(peer)
-                .addresses(vec![at])
-                .condition(PeerCondition::Always)
-                .build(),
+            Some(peer) => {
+                DialOpts::peer_id(peer).addresses(vec![at]).condition(PeerCondition::Always).build()
+            }
             None => DialOpts::unknown_peer_id().address(at).build(),
         };
         let id = options.connection_id();
@@ -192,7 +191,9 @@ impl SwarmTask {
                 let first = num_established.get() == 1;
                 self.on_connected(peer_id, connection_id, first);
             }
-            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
+            SwarmEvent::ConnectionClosed {
+                peer_id, connection_id, num_established, cause, ..
+            } => {
                 self.state.missed_pings.remove(&connection_id);
                 tracing::debug!(peer = %peer_id, ?cause, left = num_established, "disconnected");
                 if num_established == 0 {
@@ -377,7 +378,10 @@ impl Drop for Ending {
 ///
 /// # Errors
 /// [`ErrorKind::Address`] for one that is not usable, [`ErrorKind::Listen`] where it fails.
-pub(super) async fn listen(swarm: &mut Swarm<Behaviour>, on: &[Multiaddr]) -> Result<Vec<Multiaddr>> {
+pub(super) async fn listen(
+    swarm: &mut Swarm<Behaviour>,
+    on: &[Multiaddr],
+) -> Result<Vec<Multiaddr>> {
     let mut waiting = HashMap::new();
     for address in on {
         let failed = |why: &str| {
@@ -391,7 +395,9 @@ pub(super) async fn listen(swarm: &mut Swarm<Behaviour>, on: &[Multiaddr]) -> Re
             Err(libp2p::TransportError::MultiaddrNotSupported(_)) => {
                 return Err(Error::new(
                     ErrorKind::Address,
-                    format!("this node listens at /ip4 and /ip6 with /tcp, and /ws on top, not at {address}"),
+                    format!(
+                        "this node listens at /ip4 and /ip6 with /tcp, and /ws on top, not at {address}"
+                    ),
                 ));
             }
             Err(libp2p::TransportError::Other(e)) => return Err(failed(&dials::innermost(&e))),

@@ -40,22 +40,68 @@ pub(super) type Report = oneshot::Sender<Result<NodeSyncReport>>;
 /// What the task is told. Unbounded as a queue, since all that send here are bounded: a reader has
 /// one frame under way, and streams, peers and callers are limited where they come from.
 pub(super) enum Input {
-    Connected { peer: PeerId, reconciles: bool },
-    Disconnected { peer: PeerId },
+    Connected {
+        peer: PeerId,
+        reconciles: bool,
+    },
+    Disconnected {
+        peer: PeerId,
+    },
     /// A sync on demand; `ticket` names it in [`Input::Cancel`].
-    Sync { peer: PeerId, options: SyncOptions, ticket: u64, report: Report },
-    Cancel { ticket: u64 },
+    Sync {
+        peer: PeerId,
+        options: SyncOptions,
+        ticket: u64,
+        report: Report,
+    },
+    Cancel {
+        ticket: u64,
+    },
     /// A peer opened a reconciliation stream.
-    Reconcile { peer: PeerId, stream: Stream, permit: StreamPermit },
-    OpenFailed { session: SessionId, error: Error },
-    ReconciliationFrame { session: SessionId, frame: Bytes, go_on: ReadOn },
-    ReconciliationClosed { session: SessionId, error: Option<Error> },
-    TransferFrame { peer: PeerId, frame: Bytes, go_on: ReadOn },
-    TransferClosed { peer: PeerId },
-    TransferSent { session: SessionId, frames: usize },
-    TransferFailed { session: SessionId, error: Error },
+    Reconcile {
+        peer: PeerId,
+        stream: Stream,
+        permit: StreamPermit,
+    },
+    OpenFailed {
+        session: SessionId,
+        error: Error,
+    },
+    ReconciliationFrame {
+        session: SessionId,
+        frame: Bytes,
+        go_on: ReadOn,
+    },
+    ReconciliationClosed {
+        session: SessionId,
+        error: Option<Error>,
+    },
+    TransferFrame {
+        peer: PeerId,
+        frame: Bytes,
+        go_on: ReadOn,
+    },
+    TransferClosed {
+        peer: PeerId,
+    },
+    TransferSent {
+        session: SessionId,
+        frames: usize,
+    },
+    TransferFailed {
+        session: SessionId,
+        error: Error,
+    },
     /// A frame that cannot even be read.
-    BadFrame { peer: PeerId },
+    BadFrame {
+        peer: PeerId,
+    },
+}
+
+impl Input {
+    fn begins_a_sync(&self) -> bool {
+        matches!(self, Input::Sync { .. } | Input::Reconcile { .. })
+    }
 }
 
 /// What the archive answered.
@@ -126,7 +172,16 @@ impl SyncHost {
             let deadline = self.engine.next_deadline().map(|d| self.started + d);
             tokio::select! {
                 input = inputs.recv() => match input {
-                    Some(input) => self.take(input),
+                    Some(input) => {
+                        // A put is told to the feed before it is acknowledged: so what was put
+                        // before a sync began is in it.
+                        if input.begins_a_sync() {
+                            while let Some(event) = feed.try_next() {
+                                self.engine.fed(self.now(), event);
+                            }
+                        }
+                        self.take(input);
+                    }
                     None => break,
                 },
                 Some(answer) = self.answers.next() => self.answered(answer),
@@ -365,8 +420,7 @@ impl SyncHost {
             let (sender, to_send) = mpsc::unbounded_channel();
             let (give_up, given_up) = oneshot::channel();
             state.give_up = Some(give_up);
-            let sending =
-                sync_streams::send(shared.clone(), session, id, to_send, given_up);
+            let sending = sync_streams::send(shared.clone(), session, id, to_send, given_up);
             shared.tasks.spawn(sending);
             sender
         });

@@ -13,6 +13,7 @@ mod dispatcher;
 mod executor;
 mod op;
 mod panics;
+mod pull;
 mod queue;
 mod shutdown;
 mod signal;
@@ -26,10 +27,11 @@ pub use dispatcher::{Dispatcher, Job, on_dispatcher};
 pub use executor::Runtime;
 pub use op::{Completer, Op, Value};
 pub use panics::{catch, silence};
+pub use pull::{Pull, Source};
 pub use queue::{Completion, Queue, WakeHook};
 pub use shutdown::{shutdown, shutdown_at_exit};
 pub use table::{Handle, Table};
-pub use task::{Task, blocking, run, spawn};
+pub use task::{Task, blocking, drop_blocking, run, spawn};
 
 /// Locks, also where another thread panicked meanwhile: every critical section here leaves its
 /// state whole at each step.

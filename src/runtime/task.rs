@@ -70,6 +70,14 @@ where
     }
 }
 
+/// Drops a value whose drop may block: here, or, on a worker of the runtime, on a thread for that.
+pub fn drop_blocking<T: Send + 'static>(value: T) {
+    match tokio::runtime::Handle::try_current() {
+        Ok(worker) => drop(worker.spawn_blocking(move || drop(value))),
+        Err(_) => drop(value),
+    }
+}
+
 fn ended() -> Error {
     Error::new(ErrorKind::Cancelled, "the library was shut down meanwhile")
 }

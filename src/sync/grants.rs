@@ -1,8 +1,18 @@
 //! What a session may bring: ids that were announced, spans that were granted, within window,
 //! scope and quota.
+//!
+//! A receiver hashes what comes by itself, so nothing can pass as what it is not: a message is
+//! known by its hash, or lies in a granted span, or it was not asked for. Always: what is taken
+//! stays within the quota, and what is remembered within three times as many hashes as may be
+//! taken, whatever the peer announces or sends.
 
-use crate::types::{StoredMessage, SyncId, TimeRange};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use crate::types::{ContentTopic, MessageHash, PubsubTopic, StoredMessage, SyncId, TimeRange};
 use crate::wire::reconciliation::Scope;
+
+use super::spans::Spans;
 
 /// What to do with a message that a peer sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,42 +23,183 @@ pub enum Verdict {
     Early,
     /// Honest peers do this: drop it without penalty (a duplicate, out of scope or window).
     Drop,
-    /// Honest peers do not: drop it, and it costs the peer (beyond quota).
+    /// Honest peers do not: drop it, and it costs the peer (beyond quota, or never asked for).
     Penalise,
+}
+
+/// What is known of a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Known {
+    /// Announced, and not here.
+    Expected,
+    /// Here, and not announced so far.
+    Early,
+    /// It was taken, or dropped for good.
+    Done,
 }
 
 /// The grants of one session.
 #[derive(Debug)]
-pub struct Grants {}
+pub struct Grants {
+    window: TimeRange,
+    pubsub_topics: Vec<PubsubTopic>,
+    content_topics: Vec<ContentTopic>,
+    max_messages: usize,
+    max_bytes: usize,
+    messages: usize,
+    bytes: usize,
+    known: HashMap<MessageHash, Known>,
+    expected: usize,
+    early: usize,
+    /// Announced beyond what is remembered, and not seen yet.
+    unnamed: usize,
+    spans: Spans,
+    sealed: bool,
+}
 
 impl Grants {
     /// Nothing granted yet; at most `max_messages` and `max_bytes` will ever be taken.
-    pub fn new(_w: TimeRange, _scope: Scope, _max_messages: usize, _max_bytes: usize) -> Self {
-        todo!()
+    pub fn new(window: TimeRange, scope: Scope, max_messages: usize, max_bytes: usize) -> Self {
+        let Scope { mut pubsub_topics, mut content_topics } = scope;
+        pubsub_topics.sort_unstable();
+        content_topics.sort_unstable();
+        Grants {
+            window,
+            pubsub_topics,
+            content_topics,
+            max_messages,
+            max_bytes,
+            messages: 0,
+            bytes: 0,
+            known: HashMap::new(),
+            expected: 0,
+            early: 0,
+            unnamed: 0,
+            spans: Spans::default(),
+            sealed: false,
+        }
     }
-    /// This id was found missing.
-    pub fn expect(&mut self, _id: SyncId) {
-        todo!()
+
+    /// This id was found missing. At most `max_messages` are remembered; of more, only how many.
+    pub fn expect(&mut self, id: SyncId) {
+        let room = self.expected + self.messages < self.max_messages;
+        match self.known.entry(id.hash) {
+            Entry::Vacant(new) if room => {
+                new.insert(Known::Expected);
+                self.expected += 1;
+            }
+            Entry::Vacant(_) => self.unnamed += 1,
+            Entry::Occupied(mut there) => match there.get() {
+                Known::Early if room => {
+                    there.insert(Known::Expected);
+                    self.early -= 1;
+                    self.expected += 1;
+                }
+                Known::Early => self.unnamed += 1,
+                Known::Expected | Known::Done => {}
+            },
+        }
     }
-    /// All of this span was asked for.
-    pub fn grant(&mut self, _lower: SyncId, _upper: SyncId) {
-        todo!()
+
+    /// All of `[lower, upper)` was asked for.
+    pub fn grant(&mut self, lower: SyncId, upper: SyncId) {
+        self.spans.insert(lower, upper);
     }
+
     /// Nothing more will be announced: from now on nothing is early.
     pub fn seal(&mut self) {
-        todo!()
+        self.sealed = true;
     }
+
     /// Judges a message; what is taken is counted and no longer outstanding. `size` is of its
     /// frame, in bytes.
-    pub fn judge(&mut self, _message: &StoredMessage, _size: usize) -> Verdict {
-        todo!()
+    ///
+    /// What the node holds already is the caller's to drop first: concurrent sessions and relay
+    /// bring one message more than once, and that is no fault of the peer's. A message that was
+    /// found early is judged again, after more was announced or after [`Grants::seal`].
+    ///
+    /// - Outside of window or scope: drop (a deployed peer whose filter is off pushes everything).
+    /// - Taken before in this session, or early and waiting: drop, unless it has been announced
+    ///   since, or the session is sealed; an early one that nobody announced is dropped then.
+    /// - Announced, or in a granted span: take, within the quota; beyond it, penalise.
+    /// - Neither, and not sealed: early, as many as the quota has room for; beyond it, penalise.
+    /// - Neither, and sealed: penalise. No honest peer sends what differs from all it announced.
+    ///   Where more was announced than is remembered, as many are dropped without penalty.
+    pub fn judge(&mut self, message: &StoredMessage, size: usize) -> Verdict {
+        let id = message.sync_id();
+        let known = self.known.get(&id.hash).copied();
+        if known == Some(Known::Done) {
+            return Verdict::Drop;
+        }
+        if !self.window.contains(id.timestamp) || !self.in_scope(message) {
+            // It will not get any better, so nobody needs to wait for it.
+            if known.is_some() {
+                self.done(id.hash, known);
+            }
+            return Verdict::Drop;
+        }
+        let asked = known == Some(Known::Expected) || self.spans.contains(&id);
+        let fits = self.messages < self.max_messages
+            && self.bytes.checked_add(size).is_some_and(|bytes| bytes <= self.max_bytes);
+        match known {
+            _ if asked && !fits => Verdict::Penalise,
+            _ if asked => {
+                self.messages += 1;
+                self.bytes += size;
+                self.done(id.hash, known);
+                Verdict::Take
+            }
+            Some(Known::Early) if !self.sealed => Verdict::Early,
+            Some(_) => {
+                self.done(id.hash, known);
+                Verdict::Drop
+            }
+            None if self.unnamed > 0 && self.sealed => {
+                self.unnamed -= 1;
+                Verdict::Drop
+            }
+            None if self.sealed || !fits || self.messages + self.early >= self.max_messages => {
+                Verdict::Penalise
+            }
+            None => {
+                self.known.insert(id.hash, Known::Early);
+                self.early += 1;
+                Verdict::Early
+            }
+        }
     }
-    /// This id came another way: it is no longer outstanding. False where it was not.
-    pub fn forget(&mut self, _id: &SyncId) -> bool {
-        todo!()
+
+    /// This message is here by another way: it is no longer awaited, and a duplicate if it comes.
+    /// False where it was not announced.
+    pub fn forget(&mut self, id: &SyncId) -> bool {
+        let known = self.known.get(&id.hash).copied();
+        let expected = known == Some(Known::Expected);
+        if expected {
+            self.done(id.hash, known);
+        }
+        expected
     }
+
     /// Announced and not yet here.
     pub fn outstanding(&self) -> usize {
-        todo!()
+        self.expected + self.unnamed
+    }
+
+    /// What has become of this hash is decided.
+    fn done(&mut self, hash: MessageHash, was: Option<Known>) {
+        match was {
+            Some(Known::Expected) => self.expected -= 1,
+            Some(Known::Early) => self.early -= 1,
+            Some(Known::Done) | None => {}
+        }
+        self.known.insert(hash, Known::Done);
+    }
+
+    fn in_scope(&self, message: &StoredMessage) -> bool {
+        fn allows<T: Ord>(list: &[T], topic: &T) -> bool {
+            list.is_empty() || list.binary_search(topic).is_ok()
+        }
+        allows(&self.pubsub_topics, &message.pubsub_topic)
+            && allows(&self.content_topics, &message.message.content_topic)
     }
 }

@@ -6,3 +6,4 @@
 pub mod grants;
 pub mod index;
 pub mod reconcile;
+mod spans;

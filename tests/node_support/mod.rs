@@ -1,12 +1,11 @@
 //! What the node's tests share: archives, messages, nodes on loopback, and a peer made by hand.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 use std::future::Future;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use futures::StreamExt;
 use libp2p::core::upgrade::Version;
 use libp2p::swarm::{SwarmEvent, dial_opts::DialOpts};
@@ -210,8 +209,4 @@ pub fn rand32() -> [u8; 32] {
 
 pub fn framed(frame: &[u8]) -> Vec<u8> {
     wakustore::wire::varint::prefixed(frame)
-}
-
-pub fn bytes(n: usize) -> Bytes {
-    vec![0; n].into()
 }

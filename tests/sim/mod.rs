@@ -1,7 +1,7 @@
 //! A deterministic simulation: engines over archives in memory, links with latency, a virtual
 //! clock. What is sent on one stream stays in order; streams overtake each other. A seed replays.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod messages;
 pub mod node;
@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use wakustore::archive::FeedEvent;
+pub use wakustore::engine::PeerKey;
 use wakustore::engine::{
-    Engine, EngineConfig, EngineUsage, Now, Output, PeerKey, SessionId, SyncOptions, SyncReport,
+    Engine, EngineConfig, EngineUsage, Now, Output, SessionId, SyncOptions, SyncReport,
 };
 use wakustore::types::{MessageHash, Origin, StoredMessage};
 use wakustore::{Error, ErrorKind};
@@ -147,12 +148,28 @@ impl World {
     }
 
     /// Syncs and runs to the end; the report of the one who began, and of the other.
-    pub fn sync_to_end(&mut self, from: usize, to: usize, o: SyncOptions) -> (SyncReport, SyncReport) {
+    pub fn sync_to_end(
+        &mut self,
+        from: usize,
+        to: usize,
+        o: SyncOptions,
+    ) -> (SyncReport, SyncReport) {
+        let (ours, theirs) = self.sync_to_end_or_alone(from, to, o);
+        (ours, theirs.expect("the responder has finished too"))
+    }
+
+    /// As [`World::sync_to_end`], where the other may never hear of it.
+    pub fn sync_to_end_or_alone(
+        &mut self,
+        from: usize,
+        to: usize,
+        options: SyncOptions,
+    ) -> (SyncReport, Option<SyncReport>) {
         let seen = self.nodes[to].finished.len();
-        let session = self.sync(from, to, o);
+        let session = self.sync(from, to, options);
         self.settle();
         let theirs = self.nodes[to].finished.get(seen).map(|(_, r)| r.clone());
-        (self.nodes[from].report(session).clone(), theirs.expect("the responder has finished too"))
+        (self.nodes[from].report(session).clone(), theirs)
     }
 
     /// Messages are stored at a node now, and its feed tells.
@@ -284,9 +301,8 @@ impl World {
 
     /// Hands one transfer frame from the socket to the engine, where that wants it.
     fn read_one(&mut self, node: usize) -> bool {
-        let ready = |stream: &usize, n: &Node| {
-            n.engine.transfer_ready(key(self.streams[*stream].from))
-        };
+        let ready =
+            |stream: &usize, n: &Node| n.engine.transfer_ready(key(self.streams[*stream].from));
         let n = &self.nodes[node];
         let Some(stream) = n.inbox.keys().copied().find(|stream| ready(stream, n)) else {
             return false;

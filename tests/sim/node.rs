@@ -33,6 +33,8 @@ pub struct Node {
     pub load_faults: VecDeque<Option<ErrorKind>>,
     pub fetch_faults: VecDeque<Option<ErrorKind>>,
     pub store_faults: VecDeque<Option<ErrorKind>>,
+    /// Messages that retention has deleted between the index and the question for them.
+    pub deleted: BTreeSet<MessageHash>,
     /// Sizes of the questions, in messages or ids.
     pub fetches: Vec<usize>,
     pub stores: Vec<usize>,
@@ -47,7 +49,10 @@ pub struct Node {
     pub skew: i64,
 }
 
-fn fault<T>(faults: &mut VecDeque<Option<ErrorKind>>, answer: impl FnOnce() -> Result<T>) -> Result<T> {
+fn fault<T>(
+    faults: &mut VecDeque<Option<ErrorKind>>,
+    answer: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     match faults.pop_front().flatten() {
         Some(kind) => Err(Error::new(kind, "made to fail")),
         None => answer(),
@@ -65,6 +70,7 @@ impl Node {
             load_faults: VecDeque::new(),
             fetch_faults: VecDeque::new(),
             store_faults: VecDeque::new(),
+            deleted: BTreeSet::new(),
             fetches: Vec::new(),
             stores: Vec::new(),
             loads: 0,
@@ -127,7 +133,9 @@ impl Node {
             }
             Question::Fetch(fetch, hashes) => {
                 self.fetches.push(hashes.len());
-                let messages = fault(&mut self.fetch_faults, || self.driver.get(&hashes));
+                let held: Vec<_> =
+                    hashes.into_iter().filter(|h| !self.deleted.contains(h)).collect();
+                let messages = fault(&mut self.fetch_faults, || self.driver.get(&held));
                 self.engine.fetched(now, fetch, messages);
                 None
             }

@@ -332,3 +332,59 @@ impl Ord for Head {
         std::cmp::Ordering::Equal
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+    use crate::archive::sqlite::{Durability, open};
+
+    /// What SQLite means to do, a line a step.
+    fn plan(conn: &Connection, text: &str) -> Vec<String> {
+        let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
+        let count = statement.parameter_count();
+        for i in 1..=count {
+            statement.raw_bind_parameter(i, 1).unwrap();
+        }
+        let mut rows = statement.raw_query();
+        let mut steps = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            steps.push(row.get(3).unwrap());
+        }
+        steps
+    }
+
+    #[test]
+    fn every_walk_begins_at_its_bound_and_sorts_nothing() {
+        let place = open::Place::Memory;
+        let conn = open::open(&place, Durability::Full).unwrap();
+        let bounds = "(timestamp,hash)>(?,?) AND (timestamp,hash)<(?,?))";
+        for source in [Source::Time, Source::Pubsub(1), Source::Channel(1)] {
+            for direction in [Direction::Forward, Direction::Backward] {
+                let (index, of) = match source {
+                    Source::Time => ("time", ""),
+                    Source::Pubsub(_) => ("pubsub", "pubsub=? AND "),
+                    Source::Channel(_) => ("channel", "channel=? AND "),
+                };
+                let keys = scan_sql!("", source, direction);
+                let want =
+                    format!("SEARCH message USING COVERING INDEX message_by_{index} ({of}{bounds}");
+                assert_eq!(plan(&conn, keys), [want]);
+                let whole = scan_sql!(", payload", source, direction);
+                let want = format!("SEARCH message USING INDEX message_by_{index} ({of}{bounds}");
+                assert_eq!(plan(&conn, whole), [want]);
+            }
+        }
+    }
+
+    #[test]
+    fn bounds_lie_between_hashes() {
+        let id = |t, h: u8| SyncId::new(Timestamp(t), MessageHash([h; 32]));
+        let zero = SyncId::new(Timestamp(5), MessageHash::ZERO);
+        assert!(Bound::floor(Timestamp(5)) < Bound::at(zero), "even the zero hash");
+        assert!(Bound::at(id(5, 7)) < Bound::after(id(5, 7)));
+        assert!(Bound::after(id(5, 7)) < Bound::at(id(5, 8)));
+        assert!(Bound::after(id(5, 0xff)) < Bound::floor(Timestamp(6)));
+    }
+}

@@ -1,10 +1,11 @@
 //! The archive, alone and without a network.
 
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::call::{Guarded, call, call_blocking, enter};
+use super::call::{Guarded, call, call_blocking, enter, guard, guarded};
 use super::error::Result;
 use super::message::{self, Message, Origin, PutResult, StoredMessage, TopicMessage};
 use super::query::{Page, Query};
@@ -58,15 +59,35 @@ pub struct Stats {
 }
 
 /// An archive that a shutdown closes.
-pub(super) struct Open {
+pub(super) struct Open(ManuallyDrop<Held>);
+
+struct Held {
     archive: archive::Archive,
     _closer: Registration,
 }
 
 impl Open {
+    /// Has the archive closed by the runtime's shutdown, or by the last that lets go of it.
+    fn new(runtime: &Runtime, archive: archive::Archive) -> crate::Result<Self> {
+        let closing = archive.clone();
+        let _closer = runtime.on_shutdown(Stage::Storage, || async move { closing.close() })?;
+        Ok(Open(ManuallyDrop::new(Held { archive, _closer })))
+    }
+
     /// The archive under it.
     pub(super) fn archive(&self) -> &archive::Archive {
-        &self.archive
+        &self.0.archive
+    }
+}
+
+impl Drop for Open {
+    /// The last to let go of an archive joins its threads: not on a worker of the runtime.
+    fn drop(&mut self) {
+        // SAFETY: taken here once, and not used after.
+        let held = unsafe { ManuallyDrop::take(&mut self.0) };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            drop(runtime.spawn_blocking(move || drop(held)));
+        }
     }
 }
 
@@ -95,13 +116,15 @@ impl Archive {
     /// Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`.
     #[uniffi::constructor(default(options = None))]
     pub async fn open(path: String, options: Option<ArchiveOptions>) -> Result<Arc<Self>> {
-        let (sqlite, config) = configs(path, options);
-        let runtime = enter()?;
-        call_blocking(move || {
-            let archive = archive::Archive::open(SqliteBackend::open(sqlite)?, config)?;
-            let closing = archive.clone();
-            let closer = runtime.on_shutdown(Stage::Storage, || async move { closing.close() })?;
-            Ok(Arc::new(Archive::of(runtime, Arc::new(Open { archive, _closer: closer }))))
+        guarded(async move {
+            let (sqlite, config) = configs(path, options);
+            let runtime = enter()?;
+            call_blocking(move || {
+                let archive = archive::Archive::open(SqliteBackend::open(sqlite)?, config)?;
+                let open = Arc::new(Open::new(&runtime, archive)?);
+                Ok(Arc::new(Archive::of(runtime, open)))
+            })
+            .await
         })
         .await
     }
@@ -118,15 +141,18 @@ impl Archive {
         message: Message,
         origin: Option<Origin>,
     ) -> Result<PutResult> {
-        let open = self.0.get()?;
-        let message = types::StoredMessage::try_from(TopicMessage { pubsub_topic, message })?;
-        let hash = message.hash;
-        let outcomes = call(open.archive.put(vec![message], live(origin))).await?;
-        match outcomes.into_iter().next() {
-            Some(archive::PutOutcome::Refused(e)) => Err(e.into()),
-            Some(outcome) => Ok(PutResult::new(hash, outcome)),
-            None => Err(lost_outcome().into()),
-        }
+        guarded(async move {
+            let open = self.0.get()?;
+            let message = types::StoredMessage::try_from(TopicMessage { pubsub_topic, message })?;
+            let hash = message.hash;
+            let outcomes = call(open.archive().put(vec![message], live(origin))).await?;
+            match outcomes.into_iter().next() {
+                Some(archive::PutOutcome::Refused(e)) => Err(e.into()),
+                Some(outcome) => Ok(PutResult::new(hash, outcome)),
+                None => Err(lost_outcome().into()),
+            }
+        })
+        .await
     }
 
     /// Stores messages in one commit and tells for each, in order, what became of it. A message
@@ -140,21 +166,24 @@ impl Archive {
         messages: Vec<TopicMessage>,
         origin: Option<Origin>,
     ) -> Result<Vec<PutResult>> {
-        let open = self.open_archive()?;
-        // In the task: hashing a large batch takes a while.
-        call(async move {
-            let one = |(i, m): (usize, TopicMessage)| {
-                types::StoredMessage::try_from(m)
-                    .map_err(|e| e.context(format_args!("message {i} of the list")))
-            };
-            let messages = messages.into_iter().enumerate().map(one);
-            let messages: Vec<_> = messages.collect::<crate::Result<_>>()?;
-            let hashes: Vec<_> = messages.iter().map(|m| m.hash).collect();
-            let outcomes = open.archive.put(messages, live(origin)).await?;
-            if outcomes.len() != hashes.len() {
-                return Err(lost_outcome());
-            }
-            Ok(hashes.into_iter().zip(outcomes).map(|(h, o)| PutResult::new(h, o)).collect())
+        guarded(async move {
+            let open = self.open_archive()?;
+            // In the task: hashing a large batch takes a while.
+            call(async move {
+                let one = |(i, m): (usize, TopicMessage)| {
+                    types::StoredMessage::try_from(m)
+                        .map_err(|e| e.context(format_args!("message {i} of the list")))
+                };
+                let messages = messages.into_iter().enumerate().map(one);
+                let messages: Vec<_> = messages.collect::<crate::Result<_>>()?;
+                let hashes: Vec<_> = messages.iter().map(|m| m.hash).collect();
+                let outcomes = open.archive().put(messages, live(origin)).await?;
+                if outcomes.len() != hashes.len() {
+                    return Err(lost_outcome());
+                }
+                Ok(hashes.into_iter().zip(outcomes).map(|(h, o)| PutResult::new(h, o)).collect())
+            })
+            .await
         })
         .await
     }
@@ -165,8 +194,11 @@ impl Archive {
     /// `InvalidTopic`, `InvalidHash`, `InvalidTimeRange`, `CursorNotFound`, `ArchiveIo`,
     /// `ArchiveClosed`.
     pub async fn query(&self, query: Query) -> Result<Page> {
-        let page = self.0.get()?.archive.query(query.checked()?);
-        call(async move { page.await.map(Page::from) }).await
+        guarded(async move {
+            let page = self.0.get()?.archive().query(query.checked()?);
+            call(async move { page.await.map(Page::from) }).await
+        })
+        .await
     }
 
     /// A walk through all that matches, page by page; nothing is read until the first page is
@@ -174,55 +206,59 @@ impl Archive {
     ///
     /// Fails as `query`, without the errors of the archive.
     pub fn history(&self, query: Query) -> Result<Arc<History>> {
-        let open = self.open_archive()?;
-        Ok(Arc::new(History::local(self.0.runtime(), open, query.checked()?)))
+        guard(|| {
+            let open = self.open_archive()?;
+            Ok(Arc::new(History::local(self.0.runtime(), open, query.checked()?)))
+        })
     }
 
     /// Those of the messages that are held, in the order asked for, each once.
     ///
     /// Fails with `InvalidHash`, `ArchiveIo`, `ArchiveClosed`.
     pub async fn get(&self, hashes: Vec<Vec<u8>>) -> Result<Vec<StoredMessage>> {
-        let held = self.0.get()?.archive.get(message::hashes(&hashes)?);
-        let of_each = |held: Vec<_>| held.into_iter().map(StoredMessage::from).collect();
-        call(async move { held.await.map(of_each) }).await
+        guarded(async move {
+            let held = self.0.get()?.archive().get(message::hashes(&hashes)?);
+            let of_each = |held: Vec<_>| held.into_iter().map(StoredMessage::from).collect();
+            call(async move { held.await.map(of_each) }).await
+        })
+        .await
     }
 
     /// Those of the hashes that are not held, in the order asked for. Any number of them.
     ///
     /// Fails with `InvalidHash`, `ArchiveIo`, `ArchiveClosed`.
     pub async fn missing(&self, hashes: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
-        let missing = self.0.get()?.archive.missing(message::hashes(&hashes)?);
-        call(async move { missing.await.map(message::bytes_of) }).await
+        guarded(async move {
+            let missing = self.0.get()?.archive().missing(message::hashes(&hashes)?);
+            call(async move { missing.await.map(message::bytes_of) }).await
+        })
+        .await
     }
 
     /// Figures.
     ///
     /// Fails with `ArchiveIo`, `ArchiveClosed`.
     pub async fn stats(&self) -> Result<Stats> {
-        let stats = self.0.get()?.archive.stats();
-        call(async move { stats.await.map(Stats::from) }).await
+        guarded(async move {
+            let stats = self.0.get()?.archive().stats();
+            call(async move { stats.await.map(Stats::from) }).await
+        })
+        .await
     }
 
     /// Commits what was accepted and closes the file. Every other call then fails with
     /// `ArchiveClosed`, those of a node over it too; a second `shutdown` is fine. (Letting go of
     /// the object does the same, once no node uses the archive any more.)
     pub async fn shutdown(&self) -> Result<()> {
-        let open = Arc::clone(self.0.get()?);
-        call_blocking(move || {
-            open.archive.close();
-            Ok(())
+        guarded(async move {
+            let open = Arc::clone(self.0.get()?);
+            call_blocking(move || {
+                open.archive().close();
+                Ok(())
+            })
+            .await
         })
         .await
-    }
-}
-
-impl Drop for Open {
-    /// The last to let go of an archive joins its threads: not on a worker of the runtime.
-    fn drop(&mut self) {
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let last = self.archive.clone();
-            drop(runtime.spawn_blocking(move || drop(last)));
-        }
     }
 }
 

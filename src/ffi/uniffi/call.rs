@@ -5,10 +5,12 @@
 //! answers `Shutdown`; in the child of a `fork` every object answers `Forked`, and letting go of
 //! it touches nothing, because the threads it would talk to are not there.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::mem::ManuallyDrop;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use super::error::Result;
@@ -29,11 +31,34 @@ static PROCESS: AtomicU32 = AtomicU32::new(0);
 pub(super) fn enter() -> crate::Result<Arc<Runtime>> {
     let here = std::process::id();
     match PROCESS.compare_exchange(0, here, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => runtime::silence(),
+        Ok(_) => {}
         Err(there) if there == here => {}
         Err(_) => bail!(Forked, "the library was in use before the fork, and this is the child"),
     }
     Runtime::current()
+}
+
+/// What every exported function's body is in: a panic becomes `Internal`, and prints nothing.
+///
+/// # Errors
+/// Those of the work, and [`crate::ErrorKind::Internal`].
+pub(super) fn guard<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    runtime::silence();
+    runtime::catch(work)?
+}
+
+/// [`guard`] for an asynchronous function: for each poll of it.
+///
+/// # Errors
+/// As [`guard`].
+pub(super) async fn guarded<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut work = pin!(work);
+    runtime::silence();
+    poll_fn(move |cx| match runtime::catch(|| work.as_mut().poll(cx)) {
+        Ok(poll) => poll,
+        Err(panic) => Poll::Ready(Err(panic.into())),
+    })
+    .await
 }
 
 /// Runs `work` on the library's runtime and waits for it. Dropping the wait aborts the work.
@@ -79,7 +104,8 @@ pub(super) fn shutdown(timeout: Option<Duration>) -> Result<()> {
 /// Stops all that runs, and lets nothing start again.
 pub(super) fn shutdown_at_exit() {
     if PROCESS.load(Ordering::Acquire) == std::process::id() {
-        runtime::shutdown_at_exit(SHUTDOWN_TIMEOUT);
+        runtime::silence();
+        let _ = runtime::catch(|| runtime::shutdown_at_exit(SHUTDOWN_TIMEOUT));
     }
 }
 
@@ -121,11 +147,11 @@ impl<T> Guarded<T> {
 impl<T> Drop for Guarded<T> {
     fn drop(&mut self) {
         if self.process == std::process::id() {
-            // SAFETY: dropped here once, and not used after.
-            unsafe {
-                ManuallyDrop::drop(&mut self.value);
-                ManuallyDrop::drop(&mut self.runtime);
-            }
+            // SAFETY: taken here once, and not used after.
+            let held = unsafe {
+                (ManuallyDrop::take(&mut self.value), ManuallyDrop::take(&mut self.runtime))
+            };
+            let _ = runtime::catch(move || drop(held));
         }
     }
 }

@@ -26,6 +26,7 @@ pub use stream::{History, NodeEvents};
 use std::time::Duration;
 
 use crate::types::{self, ContentTopic, PubsubTopic};
+use call::guard;
 use error::Result;
 
 /// The hash that names a message everywhere (14/WAKU2-MESSAGE), 32 bytes.
@@ -33,8 +34,10 @@ use error::Result;
 /// Fails with `InvalidTopic`.
 #[uniffi::export]
 pub fn message_hash(pubsub_topic: String, message: Message) -> Result<Vec<u8>> {
-    let stored = types::StoredMessage::try_from(TopicMessage { pubsub_topic, message })?;
-    Ok(stored.hash.0.to_vec())
+    guard(|| {
+        let stored = types::StoredMessage::try_from(TopicMessage { pubsub_topic, message })?;
+        Ok(stored.hash.0.to_vec())
+    })
 }
 
 /// The shard of a content topic by autosharding, in a cluster of so many shards.
@@ -42,7 +45,7 @@ pub fn message_hash(pubsub_topic: String, message: Message) -> Result<Vec<u8>> {
 /// Fails with `InvalidTopic`, and with `InvalidArgument` where `shards` is 0.
 #[uniffi::export]
 pub fn shard_of(content_topic: String, shards: u32) -> Result<u32> {
-    Ok(types::shard_of(&ContentTopic::new(content_topic)?, shards)?)
+    guard(|| Ok(types::shard_of(&ContentTopic::new(content_topic)?, shards)?))
 }
 
 /// The pubsub topic of a shard, `/waku/2/rs/{cluster}/{shard}`.
@@ -69,7 +72,7 @@ pub fn version() -> String {
 /// something did not end in time: it is left behind, all else is done.
 #[uniffi::export(default(timeout = None))]
 pub fn shutdown(timeout: Option<Duration>) -> Result<()> {
-    call::shutdown(timeout)
+    guard(|| call::shutdown(timeout))
 }
 
 /// [`shutdown`] for a process that is about to exit: nothing starts again after it, and every

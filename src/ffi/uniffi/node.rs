@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::archive::{Archive, Open};
-use super::call::{Guarded, call, enter};
+use super::call::{Guarded, call, enter, guard, guarded};
 use super::error::{Failure, Result};
 use super::message::Origin;
 use super::options::{NodeOptions, SyncOptions};
@@ -119,62 +119,73 @@ impl Node {
     /// Fails with `InvalidArgument`, `InvalidTopic`, `KeyFile`, `Address`, `Listen`.
     #[uniffi::constructor(default(options = None))]
     pub async fn start(archive: Arc<Archive>, options: Option<NodeOptions>) -> Result<Arc<Self>> {
-        let config = options.map(NodeOptions::checked).transpose()?.unwrap_or_default();
-        let archive = archive.open_archive()?;
-        let runtime = enter()?;
-        let running = Arc::clone(&runtime);
-        call(async move {
-            let node = node::Node::start(config, archive.archive().clone()).await?;
-            let stopping = node.clone();
-            let closer =
-                running.on_shutdown(Stage::Network, || async move { stopping.stop().await });
-            match closer {
-                Ok(_closer) => Ok(Running { node, archive, _closer }),
-                Err(e) => {
-                    node.stop().await;
-                    Err(e)
+        guarded(async move {
+            let config = options.map(NodeOptions::checked).transpose()?.unwrap_or_default();
+            let archive = archive.open_archive()?;
+            let runtime = enter()?;
+            let running = Arc::clone(&runtime);
+            call(async move {
+                let node = node::Node::start(config, archive.archive().clone()).await?;
+                let stopping = node.clone();
+                let closer =
+                    running.on_shutdown(Stage::Network, || async move { stopping.stop().await });
+                match closer {
+                    Ok(_closer) => Ok(Running { node, archive, _closer }),
+                    Err(e) => {
+                        node.stop().await;
+                        Err(e)
+                    }
                 }
-            }
+            })
+            .await
+            .map(|running| Arc::new(Node(Guarded::new(runtime, running))))
         })
         .await
-        .map(|running| Arc::new(Node(Guarded::new(runtime, running))))
     }
 
     /// The peer id, `12D3…`.
     pub fn peer_id(&self) -> Result<String> {
-        Ok(self.0.get()?.node.peer_id())
+        guard(|| Ok(self.0.get()?.node.peer_id()))
     }
 
     /// The archive under it.
     pub fn archive(&self) -> Result<Arc<Archive>> {
-        let open = Arc::clone(&self.0.get()?.archive);
-        Ok(Arc::new(Archive::of(self.0.runtime(), open)))
+        guard(|| {
+            let open = Arc::clone(&self.0.get()?.archive);
+            Ok(Arc::new(Archive::of(self.0.runtime(), open)))
+        })
     }
 
     /// Where it listens now, each address ending in `/p2p/{peer id}`.
     pub fn addresses(&self) -> Result<Vec<String>> {
-        Ok(self.0.get()?.node.addresses())
+        guard(|| Ok(self.0.get()?.node.addresses()))
     }
 
     /// The peers that are connected now.
     pub fn peers(&self) -> Result<Vec<String>> {
-        Ok(self.0.get()?.node.peers())
+        guard(|| Ok(self.0.get()?.node.peers()))
     }
 
     /// Connects to an address and gives the peer id. Fine where it is connected already.
     ///
     /// Fails with `Address`, `Dial`, `OtherCluster`, `TimedOut`.
     pub async fn dial(&self, address: String) -> Result<String> {
-        let node = self.node()?;
-        call(async move { node.dial(&address).await }).await
+        guarded(async move {
+            let node = self.node()?;
+            call(async move { node.dial(&address).await }).await
+        })
+        .await
     }
 
     /// Ends all connections to a peer.
     ///
     /// Fails with `Address`, `PeerUnknown`.
     pub async fn disconnect(&self, peer: String) -> Result<()> {
-        let node = self.node()?;
-        call(async move { node.disconnect(&peer).await }).await
+        guarded(async move {
+            let node = self.node()?;
+            call(async move { node.disconnect(&peer).await }).await
+        })
+        .await
     }
 
     /// One page from a store peer.
@@ -182,9 +193,12 @@ impl Node {
     /// Fails as the archive's `query`, and with `PeerUnknown`, `Dial`, `ProtocolUnsupported`,
     /// `StreamClosed`, `TimedOut`, and the kinds from `StoreBadRequest` to `StoreUnavailable`.
     pub async fn store_query(&self, peer: String, query: Query) -> Result<Page> {
-        let node = self.node()?;
-        let query = query.checked()?;
-        call(async move { node.store_query(&peer, query).await.map(Page::from) }).await
+        guarded(async move {
+            let node = self.node()?;
+            let query = query.checked()?;
+            call(async move { node.store_query(&peer, query).await.map(Page::from) }).await
+        })
+        .await
     }
 
     /// A walk through a store peer's history, page by page; nothing is asked until the first page
@@ -192,8 +206,10 @@ impl Node {
     ///
     /// Fails as the query is wrong, or with `Address`.
     pub fn history(&self, peer: String, query: Query) -> Result<Arc<History>> {
-        let history = self.0.get()?.node.history(&peer, query.checked()?)?;
-        Ok(Arc::new(History::of_peer(self.0.runtime(), history)))
+        guard(|| {
+            let history = self.0.get()?.node.history(&peer, query.checked()?)?;
+            Ok(Arc::new(History::of_peer(self.0.runtime(), history)))
+        })
     }
 
     /// Syncs with a peer now and waits for the end. A session that broke down is an error; what
@@ -203,23 +219,29 @@ impl Node {
     /// `SyncProtocol`, `SyncScope`, `SyncBusy`, `StreamClosed`, `TimedOut`.
     #[uniffi::method(default(options = None))]
     pub async fn sync(&self, peer: String, options: Option<SyncOptions>) -> Result<SyncReport> {
-        let node = self.node()?;
-        let options = options.map(SyncOptions::checked).transpose()?.unwrap_or_default();
-        call(async move { node.sync(&peer, options).await.map(SyncReport::from) }).await
+        guarded(async move {
+            let node = self.node()?;
+            let options = options.map(SyncOptions::checked).transpose()?.unwrap_or_default();
+            call(async move { node.sync(&peer, options).await.map(SyncReport::from) }).await
+        })
+        .await
     }
 
     /// From now on, what happens. A bounded queue; a slow reader is told that it lagged.
     pub fn events(&self) -> Result<Arc<NodeEvents>> {
-        Ok(Arc::new(NodeEvents::of(self.0.runtime(), self.0.get()?.node.events())))
+        guard(|| Ok(Arc::new(NodeEvents::of(self.0.runtime(), self.0.get()?.node.events()))))
     }
 
     /// Ends all sessions and connections. Fine a second time. The archive stays open. (Letting go
     /// of the object stops the node too, without waiting.)
     pub async fn stop(&self) -> Result<()> {
-        let node = self.node()?;
-        call(async move {
-            node.stop().await;
-            Ok(())
+        guarded(async move {
+            let node = self.node()?;
+            call(async move {
+                node.stop().await;
+                Ok(())
+            })
+            .await
         })
         .await
     }

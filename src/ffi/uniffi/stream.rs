@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::archive::Open;
-use super::call::{Guarded, call};
+use super::call::{Guarded, call, guard, guarded};
 use super::error::Result;
 use super::node::NodeEvent;
 use super::query::Page;
@@ -119,17 +119,22 @@ impl History {
     ///
     /// Fails with `CursorNotFound`, and as the archive's `query`, or the node's `store_query`.
     pub async fn next(&self) -> Result<Option<Page>> {
-        let walked = self.0.get()?;
-        let Step(page, cursor) = walked.stream.next().await?;
-        *walked.cursor.lock().unwrap_or_else(PoisonError::into_inner) = cursor;
-        Ok(page.map(Page::from))
+        guarded(async move {
+            let walked = self.0.get()?;
+            let Step(page, cursor) = walked.stream.next().await?;
+            *walked.cursor.lock().unwrap_or_else(PoisonError::into_inner) = cursor;
+            Ok(page.map(Page::from))
+        })
+        .await
     }
 
     /// Where to resume from, should the walk be given up after the pages that `next` gave: the
     /// cursor for a new query. Nothing before the first page, unless the query had one.
     pub fn cursor(&self) -> Result<Option<Vec<u8>>> {
-        let cursor = self.0.get()?.cursor.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(cursor.map(|h| h.0.to_vec()))
+        guard(|| {
+            let cursor = self.0.get()?.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(cursor.map(|h| h.0.to_vec()))
+        })
     }
 }
 
@@ -156,6 +161,6 @@ impl NodeEvents {
     /// The next event; nothing once the node has stopped and all have been handed out. A reader
     /// that is too slow is told how many events it missed.
     pub async fn next(&self) -> Result<Option<NodeEvent>> {
-        Ok(self.0.get()?.next().await?.map(NodeEvent::from))
+        guarded(async move { Ok(self.0.get()?.next().await?.map(NodeEvent::from)) }).await
     }
 }

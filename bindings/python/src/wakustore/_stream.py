@@ -37,10 +37,16 @@ class _Pulled(Generic[T]):
         self._waiting = True
         try:
             item = await asyncio.shield(pending)
+        except asyncio.CancelledError:
+            # Kept, also where it is done already: the next wait gets its item.
+            raise
+        except BaseException:
+            self._pending = None
+            raise
+        else:
+            self._pending = None
         finally:
             self._waiting = False
-            if pending.done():
-                self._pending = None
         return None if item is None else self._lift(item)
 
     async def aclose(self) -> None:

@@ -1,0 +1,230 @@
+//! `wks_events`: what a node tells while it runs, pulled one by one.
+
+use std::sync::Arc;
+
+use super::bytes::wks_bytes;
+use super::error::wks_error;
+use super::guard::{self, Call};
+use super::handle::{Handle, Output, handle};
+use super::memory::Record;
+use super::message::{number_of, wks_origin};
+use super::op::{block, publish, take, wks_op};
+use super::status::wks_status;
+use super::sync::wks_report;
+use crate::error::{Result, bail};
+use crate::node::{Events, NodeEvent};
+use crate::runtime::{Op, Pull, Runtime, Source};
+
+/// A subscription to a node's events, from the moment it was made. A bounded queue: a reader that
+/// is too slow is told how many events it missed.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct wks_events {
+    /// The number; 0 is null.
+    pub id: u64,
+}
+
+handle!(wks_events, 16, EventsObject);
+
+/// A subscription and the runtime that its ops run on.
+pub(super) struct EventsObject {
+    pull: Pull<Stream>,
+    runtime: Arc<Runtime>,
+}
+
+impl EventsObject {
+    pub(super) fn new(runtime: &Arc<Runtime>, events: Events) -> Self {
+        EventsObject { pull: Pull::new(Stream(events)), runtime: Arc::clone(runtime) }
+    }
+}
+
+struct Stream(Events);
+
+impl Source for Stream {
+    type Item = Option<NodeEvent>;
+
+    async fn next(&mut self) -> Result<Option<NodeEvent>> {
+        Ok(self.0.next().await)
+    }
+}
+
+/// One event.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct wks_event {
+    /// The number; 0 is null.
+    pub id: u64,
+}
+
+handle!(wks_event, 17, NodeEvent);
+
+/// What happened: a `WKS_EVENT_…`. Ignore those that you do not know.
+pub type wks_event_kind = i32;
+/// A peer's first connection stands: `peer_id`.
+pub const WKS_EVENT_PEER_CONNECTED: wks_event_kind = 1;
+/// A peer's last connection is gone: `peer_id`.
+pub const WKS_EVENT_PEER_DISCONNECTED: wks_event_kind = 2;
+/// The archive has stored a message: `hash`, `timestamp`, `pubsub_topic`, `content_topic`, `origin`.
+pub const WKS_EVENT_MESSAGE_STORED: wks_event_kind = 3;
+/// A sync has ended, begun by either side: `peer_id`, and `wks_event_report`.
+pub const WKS_EVENT_SYNC_FINISHED: wks_event_kind = 4;
+/// The reader was too slow: `lagged` events were left out here.
+pub const WKS_EVENT_LAGGED: wks_event_kind = 5;
+
+/// What an event tells; what its kind does not name is zero. The caller allocates it and sets
+/// `struct_size`; what it points to is the event's, and lives until `wks_event_free`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct wks_event_info {
+    /// `sizeof(wks_event_info)`.
+    pub struct_size: usize,
+    /// What happened.
+    pub kind: wks_event_kind,
+    /// Where the message came from.
+    pub origin: wks_origin,
+    /// The peer.
+    pub peer_id: wks_bytes,
+    /// The message's hash, 32 bytes.
+    pub hash: *const u8,
+    /// Where the message was published.
+    pub pubsub_topic: wks_bytes,
+    /// What the message is filed under.
+    pub content_topic: wks_bytes,
+    /// When the message was sent, in Unix nanoseconds.
+    pub timestamp: i64,
+    /// How many events were left out.
+    pub lagged: u64,
+}
+
+// SAFETY: `repr(C)`, the size first, numbers and pointers.
+unsafe impl Record for wks_event_info {
+    const NAME: &'static str = "wks_event_info";
+    const FIRST_SIZE: usize = size_of::<Self>();
+}
+
+impl wks_event_info {
+    fn lend(event: &NodeEvent) -> Self {
+        let mut out = wks_event_info {
+            struct_size: size_of::<wks_event_info>(),
+            kind: 0,
+            origin: 0,
+            peer_id: wks_bytes::NOTHING,
+            hash: std::ptr::null(),
+            pubsub_topic: wks_bytes::NOTHING,
+            content_topic: wks_bytes::NOTHING,
+            timestamp: 0,
+            lagged: 0,
+        };
+        match event {
+            NodeEvent::PeerConnected { peer_id } => {
+                out.kind = WKS_EVENT_PEER_CONNECTED;
+                out.peer_id = wks_bytes::lend(peer_id.as_bytes());
+            }
+            NodeEvent::PeerDisconnected { peer_id } => {
+                out.kind = WKS_EVENT_PEER_DISCONNECTED;
+                out.peer_id = wks_bytes::lend(peer_id.as_bytes());
+            }
+            NodeEvent::MessageStored(item) => {
+                out.kind = WKS_EVENT_MESSAGE_STORED;
+                out.hash = item.id.hash.0.as_ptr();
+                out.timestamp = item.id.timestamp.nanos();
+                out.pubsub_topic = wks_bytes::lend(item.pubsub_topic.as_bytes());
+                out.content_topic = wks_bytes::lend(item.content_topic.as_bytes());
+                out.origin = number_of(item.origin);
+            }
+            NodeEvent::SyncFinished(report) => {
+                out.kind = WKS_EVENT_SYNC_FINISHED;
+                out.peer_id = wks_bytes::lend(report.peer_id.as_bytes());
+            }
+            NodeEvent::Lagged(missed) => {
+                out.kind = WKS_EVENT_LAGGED;
+                out.lagged = *missed;
+            }
+        }
+        out
+    }
+}
+
+fn next(call: &mut Call, events: wks_events) -> Result<Op> {
+    let object = call.get(events)?;
+    object.pull.next(&object.runtime)
+}
+
+/// Waits for the next event; the null handle once the node has stopped and all were given.
+///
+/// Threads: any but the dispatcher's. Blocks: yes, until something happens. Owns: the event is the
+/// caller's, to free with `wks_event_free`.
+/// Errors: `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown,
+/// `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+#[unsafe(no_mangle)]
+pub extern "C" fn wks_events_next(
+    events: wks_events,
+    event: *mut wks_event,
+    error: *mut wks_error,
+) -> wks_status {
+    guard::give(error, event, |call| take(&block(|| next(call, events))?))
+}
+
+/// Starts to wait for the next event: take it with `wks_op_take_event`. A cancel loses no event:
+/// the next call gives it.
+///
+/// Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+/// Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+#[unsafe(no_mangle)]
+pub extern "C" fn wks_events_next_async(
+    events: wks_events,
+    op: *mut wks_op,
+    error: *mut wks_error,
+) -> wks_status {
+    guard::give(error, op, |call| publish(next(call, events)))
+}
+
+/// Ends a subscription. Events that it gave stay. The null handle is fine.
+///
+/// Threads: any. Blocks: no. Owns: takes the handle.
+/// Errors: none; a stale handle is ignored.
+#[unsafe(no_mangle)]
+pub extern "C" fn wks_events_free(events: wks_events) {
+    guard::free(events, |_| {})
+}
+
+/// What an event tells. Set `info->struct_size` first.
+///
+/// Threads: any. Blocks: no. Owns: `info` is the caller's; what it points to is the event's, and
+/// lives until `wks_event_free`.
+/// Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for a wrong
+/// `struct_size`.
+#[unsafe(no_mangle)]
+pub extern "C" fn wks_event_read(
+    event: wks_event,
+    info: *mut wks_event_info,
+    error: *mut wks_error,
+) -> wks_status {
+    guard::fill(error, info, |call| Ok(wks_event_info::lend(&*call.get(event)?)))
+}
+
+/// The report of a sync that has finished.
+///
+/// Threads: any. Blocks: no. Owns: the report is the caller's, to free with `wks_report_free`.
+/// Errors: `WKS_ERR_NO_RESULT` for an event of another kind, `WKS_ERR_HANDLE`,
+/// `WKS_ERR_NULL_POINTER`.
+#[unsafe(no_mangle)]
+pub extern "C" fn wks_event_report(
+    event: wks_event,
+    report: *mut wks_report,
+    error: *mut wks_error,
+) -> wks_status {
+    guard::give(error, report, |call| match &*call.get(event)? {
+        NodeEvent::SyncFinished(finished) => wks_report::publish(finished.clone()),
+        _ => bail!(NoResult, "only the end of a sync has a report"),
+    })
+}
+
+/// Frees an event and all that its info points to. The null handle is fine.
+///
+/// Threads: any. Blocks: no. Owns: takes the handle.
+/// Errors: none; a stale handle is ignored.
+#[unsafe(no_mangle)]
+pub extern "C" fn wks_event_free(event: wks_event) {
+    guard::free(event, |_| {})
+}

@@ -1,0 +1,115 @@
+//! A sorted run of ids, times and hashes in arrays of their own.
+//!
+//! Both the leaves and the separators of inner nodes are such runs. A search touches the times
+//! alone, eight to a cache line, and looks at hashes only between ids of one timestamp. Always:
+//! both arrays have one length, and the ids ascend strictly (of separators, all but the first).
+
+use crate::types::{MessageHash, SyncId, Timestamp};
+
+use super::Fingerprint;
+
+/// How much an array grows by. Doubling would leave half of many leaves unused.
+const STEP: usize = 16;
+
+/// A sorted run of ids.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Keys {
+    times: Vec<i64>,
+    hashes: Vec<MessageHash>,
+}
+
+impl Keys {
+    pub(super) fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    pub(super) fn get(&self, at: usize) -> Option<SyncId> {
+        Some(SyncId::new(Timestamp(*self.times.get(at)?), *self.hashes.get(at)?))
+    }
+
+    /// How many are below `id`.
+    pub(super) fn below(&self, id: &SyncId) -> usize {
+        self.below_from(0, id)
+    }
+
+    /// As [`Self::below`], where those before `from` are known to be.
+    fn below_from(&self, from: usize, id: &SyncId) -> usize {
+        let t = id.timestamp.nanos();
+        let times = self.times.get(from..).unwrap_or_default();
+        let start = times.partition_point(|&x| x < t);
+        if id.hash == MessageHash::ZERO || times.get(start) != Some(&t) {
+            return from + start;
+        }
+        let end = start + times[start..].partition_point(|&x| x == t);
+        from + start + self.hashes[from + start..from + end].partition_point(|h| *h < id.hash)
+    }
+
+    /// Where `id` is, or where it would go.
+    pub(super) fn find(&self, id: &SyncId) -> Result<usize, usize> {
+        let at = self.below(id);
+        if self.get(at) == Some(*id) { Ok(at) } else { Err(at) }
+    }
+
+    /// As separators: which child `id` belongs to. The first separator is not looked at; each
+    /// other is the lowest id that its child may hold.
+    pub(super) fn child_of(&self, id: &SyncId) -> usize {
+        let at = self.below_from(1, id);
+        if self.get(at) == Some(*id) { at } else { at - 1 }
+    }
+
+    pub(super) fn insert(&mut self, at: usize, id: SyncId) {
+        if self.times.len() == self.times.capacity() {
+            self.times.reserve_exact(STEP);
+            self.hashes.reserve_exact(STEP);
+        }
+        self.times.insert(at, id.timestamp.nanos());
+        self.hashes.insert(at, id.hash);
+    }
+
+    pub(super) fn set(&mut self, at: usize, id: SyncId) {
+        if let (Some(time), Some(hash)) = (self.times.get_mut(at), self.hashes.get_mut(at)) {
+            *time = id.timestamp.nanos();
+            *hash = id.hash;
+        }
+    }
+
+    pub(super) fn remove(&mut self, at: usize) {
+        self.times.remove(at);
+        self.hashes.remove(at);
+    }
+
+    pub(super) fn remove_first(&mut self, count: usize) {
+        self.times.drain(..count);
+        self.hashes.drain(..count);
+    }
+
+    /// Takes away all from `at` on.
+    pub(super) fn split_off(&mut self, at: usize) -> Keys {
+        let right = Keys { times: self.times.split_off(at), hashes: self.hashes.split_off(at) };
+        self.times.shrink_to(at + STEP);
+        self.hashes.shrink_to(at + STEP);
+        right
+    }
+
+    /// Puts `right`, all of which is above, behind.
+    pub(super) fn append(&mut self, right: Keys) {
+        self.times.reserve_exact(right.len());
+        self.hashes.reserve_exact(right.len());
+        self.times.extend_from_slice(&right.times);
+        self.hashes.extend_from_slice(&right.hashes);
+    }
+
+    /// Count and XOR of the ids from `start` to before `end`.
+    pub(super) fn sum(&self, start: usize, end: usize) -> Fingerprint {
+        let hashes = self.hashes.get(start..end).unwrap_or_default();
+        let mut sum = Fingerprint { count: hashes.len(), xor: MessageHash::ZERO };
+        for hash in hashes {
+            sum.mix(hash);
+        }
+        sum
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.times.capacity() * size_of::<i64>() + self.hashes.capacity() * size_of::<MessageHash>()
+    }
+}

@@ -1,0 +1,139 @@
+//! What one session has found, each difference once.
+
+use crate::error::{Result, bail};
+use crate::sync::spans::Spans;
+use crate::types::SyncId;
+
+use super::View;
+
+/// The most payloads of a peer that a session answers. Between honest peers ten are many; one
+/// whose every answer is cut to a megabyte gets 25 million ids across in as many.
+pub const MAX_ROUNDS: usize = 1024;
+
+/// The most spans that are granted in one session; beyond them the peer is asked to list.
+const MAX_GRANTS: usize = 16 * 1024;
+
+/// What one session has found.
+///
+/// Whoever takes from the lists while the session goes on takes the lists alone and keeps the
+/// value: it knows which spans are settled, and without that a peer that tells a range again
+/// would be heard twice.
+#[derive(Clone, Debug)]
+pub struct Differences {
+    /// Ours, that the peer lacks: to be sent.
+    pub local_only: Vec<SyncId>,
+    /// The peer's, that we lack: to be expected.
+    pub remote_only: Vec<SyncId>,
+    /// Spans in which the peer said that it holds nothing and wants all (an empty item set,
+    /// reconciled 1): ids of ours in them are in `local_only`. Spans in which WE said so are in
+    /// `granted`: what the peer sends of them comes unannounced.
+    pub granted: Vec<(SyncId, SyncId)>,
+    /// Differences that were found beyond the limit and are in no list. The next session finds
+    /// them again.
+    pub beyond_limit: usize,
+    limit: usize,
+    recorded: usize,
+    rounds: usize,
+    grants: usize,
+    settled: Spans,
+}
+
+impl Default for Differences {
+    /// With room for a million.
+    fn default() -> Self {
+        Differences::new(1_000_000)
+    }
+}
+
+impl Differences {
+    /// Nothing found yet; at most `limit` differences, of both lists together, will be recorded.
+    pub fn new(limit: usize) -> Self {
+        Differences {
+            local_only: Vec::new(),
+            remote_only: Vec::new(),
+            granted: Vec::new(),
+            beyond_limit: 0,
+            limit,
+            recorded: 0,
+            rounds: 0,
+            grants: 0,
+            settled: Spans::default(),
+        }
+    }
+
+    /// How many payloads were answered.
+    pub fn rounds(&self) -> usize {
+        self.rounds
+    }
+
+    /// Another payload is about to be answered.
+    pub(super) fn begin_round(&mut self) -> Result<()> {
+        if self.rounds >= MAX_ROUNDS {
+            bail!(SyncProtocol, "the peer does not come to an end after {MAX_ROUNDS} payloads");
+        }
+        self.rounds += 1;
+        Ok(())
+    }
+
+    /// Compares the peer's ids of a range, which ascend and lie in it, with ours.
+    ///
+    /// Only what no earlier comparison settled is looked at, and what holds a difference is
+    /// settled by this one. So memory grows with the differences, never with what a peer repeats.
+    pub(super) fn compare(
+        &mut self,
+        view: &View<'_>,
+        lower: SyncId,
+        upper: SyncId,
+        theirs: &[SyncId],
+    ) {
+        for (a, b) in self.settled.gaps(lower, upper) {
+            let start = theirs.partition_point(|id| *id < a);
+            let end = theirs.partition_point(|id| *id < b);
+            let mut any = false;
+            for (id, side) in view.merge(a, b, &theirs[start..end]) {
+                let list = match side {
+                    Side::Both => continue,
+                    Side::Local => &mut self.local_only,
+                    Side::Remote => &mut self.remote_only,
+                };
+                any = true;
+                if self.recorded < self.limit {
+                    list.push(id);
+                    self.recorded += 1;
+                } else {
+                    self.beyond_limit += 1;
+                }
+            }
+            if any {
+                self.settled.insert(a, b);
+            }
+        }
+    }
+
+    /// Grants a span, or says that there are too many.
+    pub(super) fn grant(&mut self, lower: SyncId, upper: SyncId) -> bool {
+        if let Some(last) = self.granted.last_mut()
+            && last.1 == lower
+        {
+            last.1 = upper;
+            return true;
+        }
+        if self.grants >= MAX_GRANTS {
+            return false;
+        }
+        self.grants += 1;
+        self.granted.push((lower, upper));
+        true
+    }
+}
+
+/// Who holds an id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Side {
+    /// We and the peer.
+    Both,
+    /// We alone.
+    Local,
+    /// The peer alone.
+    Remote,
+}
