@@ -190,8 +190,7 @@ async fn three_hundred_quick_queries_on_one_connection() {
     server.stop().await;
     let mut connected = 0;
     while let Some(event) = events.next().await {
-        connected +=
-            usize::from(matches!(event, wakustore::node::NodeEvent::PeerConnected { .. }));
+        connected += usize::from(matches!(event, wakustore::node::NodeEvent::PeerConnected { .. }));
     }
     assert_eq!(connected, 1, "the connection held");
 }

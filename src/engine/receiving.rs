@@ -187,10 +187,7 @@ impl Engine {
             (None, Some(_)) if may_come => Fate::Early,
             (None, None) if !harmless => Fate::NoSession,
             (None, Some(id)) if !harmless => {
-                // Once a session: a peer that goes on does not make more of it.
-                let told =
-                    self.sessions.get_mut(&id).map(|s| std::mem::replace(&mut s.told_of, true));
-                if told == Some(false) {
+                if self.sessions.get_mut(&id).is_some_and(Session::unasked) {
                     self.penalise(key, Misbehaviour::Unsolicited);
                 }
                 Fate::Drop

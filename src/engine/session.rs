@@ -18,6 +18,10 @@ use crate::wire::reconciliation::{Payload, Scope};
 /// The least time between two tellings of progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 
+/// So many messages that were not asked for cost a peer nothing, and a quarter more of those that
+/// were.
+const UNASKED: u64 = 64;
+
 /// Where a session is.
 #[derive(Debug)]
 pub(super) enum State {
@@ -65,8 +69,8 @@ pub(super) struct Session {
     pub(super) got_messages: bool,
     /// The peer closed its transfer stream: nothing more comes of the granted spans.
     pub(super) peer_closed_transfer: bool,
-    /// The host was told that the peer sent what it was not asked for.
-    pub(super) told_of: bool,
+    /// Messages within window and scope that were never asked for, or beyond the quota.
+    unasked: u64,
     pub(super) sending: Sending,
     /// Messages that wait for the archive.
     pub(super) pending_store: usize,
@@ -113,7 +117,7 @@ impl Session {
             spans_granted: false,
             got_messages: false,
             peer_closed_transfer: false,
-            told_of: false,
+            unasked: 0,
             sending: Sending::new(config.max_in_flight, now.elapsed),
             pending_store: 0,
             unstored: 0,
@@ -138,6 +142,14 @@ impl Session {
     /// Whether messages are sent.
     pub(super) fn sends(&self) -> bool {
         self.direction != SyncDirection::Pull
+    }
+
+    /// A message came that was never asked for; true, once, where there have been too many. Some
+    /// are no fault: what reaches an honest peer while the session runs, it finds missing here in
+    /// our last list and sends, though it had not announced it in its own.
+    pub(super) fn unasked(&mut self) -> bool {
+        self.unasked += 1;
+        self.unasked == UNASKED + self.figures.missing / 4
     }
 
     /// Whether it is over but for what is with the archive.

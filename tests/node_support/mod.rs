@@ -96,7 +96,11 @@ pub fn config() -> NodeConfig {
         cluster_id: CLUSTER,
         shards: vec![0, 1],
         request_timeout: Duration::from_secs(20),
-        engine: EngineConfig { heartbeat: None, ..EngineConfig::default() },
+        engine: EngineConfig {
+            heartbeat: None,
+            grace: Duration::from_secs(2),
+            ..EngineConfig::default()
+        },
         ..NodeConfig::default()
     }
 }
