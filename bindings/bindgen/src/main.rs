@@ -1,5 +1,9 @@
 //! Generates what is committed for other languages: `wakustore-bindgen <command> [options]`.
 
+mod abi;
+mod header;
+mod output;
+mod symbols;
 mod uniffi_bindings;
 
 use std::process::ExitCode;
@@ -11,8 +15,14 @@ fn main() -> ExitCode {
         None => ("", &[][..]),
     };
     let done = match command {
+        "abi" => abi::run(rest),
+        "header" => header::run(rest),
+        "symbols" => symbols::run(rest),
         "uniffi" => uniffi_bindings::run(rest),
-        _ => Err(format!("unknown command {command:?}; there is: uniffi").into()),
+        _ => {
+            let known = "abi, header, symbols, uniffi";
+            Err(format!("unknown command {command:?}; there are: {known}").into())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,2516 @@
+/*
+ * wakustore: Archive, Store queries and Sync of the Waku network.
+ *
+ * Generated from src/ffi/c by wakustore-bindgen. Do not edit.
+ *
+ * Handles are structs around a number. One that is null, stale or forged gives WKS_ERR_HANDLE, never
+ * undefined behaviour. They may be used from any thread, and freed while a call uses them.
+ *
+ * Every call that can fail returns a wks_status and takes a wks_error to fill, which may be null.
+ * Outputs are written on every path: where a call fails they are zero. Beside the errors that each
+ * function names, every call may give WKS_ERR_FORKED (in the child of a process that had used the
+ * library), WKS_ERR_INTERNAL (a bug, which did no more than that), WKS_ERR_POISONED (an earlier one
+ * in the same object) and WKS_ERR_RESOURCES.
+ *
+ * Inputs are lent for the call: nothing points into the caller's memory after it has returned.
+ * Results are the library's until they are freed. Structs that the caller allocates begin with
+ * struct_size: set it to their sizeof, so that they can grow. Of an array of them the library goes
+ * by the size of the first.
+ *
+ * Calls whose name ends in _async start an operation (wks_op) and return at once. Those without
+ * block; they are the same, started and waited for. From a callback everything may be called but what
+ * blocks and wks_shutdown, which give WKS_ERR_WOULD_DEADLOCK.
+ *
+ * Times are Unix nanoseconds where they name a moment of a message, milliseconds where they are a
+ * length or a limit. Texts are UTF-8.
+ *
+ * The library installs no signal handler, prints nothing, and leaves the process's global state
+ * alone, but for a fork handler and an exit handler from its first use on.
+ */
+
+#ifndef WAKUSTORE_H
+#define WAKUSTORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/**
+ * The major version of the ABI that this header describes; the soname carries it too.
+ */
+#define WKS_ABI_MAJOR 0
+
+/**
+ * The minor version: functions, fields and statuses are added with it.
+ */
+#define WKS_ABI_MINOR 1
+
+/**
+ * Waits without limit, where a timeout is asked for.
+ */
+#define WKS_FOREVER UINT64_MAX
+
+/**
+ * What came of a call: 0 for success, or the kind of an error. The numbers are grouped by layer,
+ * a hundred each, and are only ever added to: treat one that you do not know as an error.
+ */
+enum wks_status
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Success.
+     */
+    WKS_OK = 0,
+    /**
+     * A bug in the library: a panic was caught. The object it happened in is poisoned.
+     */
+    WKS_ERR_INTERNAL = 1,
+    /**
+     * An argument is outside of what the function documents.
+     */
+    WKS_ERR_INVALID_ARGUMENT = 2,
+    /**
+     * A pointer that must not be null is null.
+     */
+    WKS_ERR_NULL_POINTER = 3,
+    /**
+     * A handle is null, stale, forged or of another kind.
+     */
+    WKS_ERR_HANDLE = 4,
+    /**
+     * The library was in use before a `fork` and this is the child.
+     */
+    WKS_ERR_FORKED = 5,
+    /**
+     * The library, or the object, is shutting down or has been shut down.
+     */
+    WKS_ERR_SHUTDOWN = 6,
+    /**
+     * A blocking call was made from a callback.
+     */
+    WKS_ERR_WOULD_DEADLOCK = 7,
+    /**
+     * The operation was cancelled.
+     */
+    WKS_ERR_CANCELLED = 8,
+    /**
+     * The time allowed for it has passed.
+     */
+    WKS_ERR_TIMED_OUT = 9,
+    /**
+     * An earlier panic left this object unusable: free it.
+     */
+    WKS_ERR_POISONED = 10,
+    /**
+     * A bounded queue is full; try again later.
+     */
+    WKS_ERR_BUSY = 11,
+    /**
+     * This build, or this object, does not offer it.
+     */
+    WKS_ERR_UNSUPPORTED = 12,
+    /**
+     * The operation has not ended yet.
+     */
+    WKS_ERR_NOT_READY = 13,
+    /**
+     * The result of the operation is of another type, or was taken already.
+     */
+    WKS_ERR_NO_RESULT = 14,
+    /**
+     * The system gives no more threads, descriptors or memory.
+     */
+    WKS_ERR_RESOURCES = 15,
+    /**
+     * A pubsub or content topic is empty, too long, not UTF-8, or malformed.
+     */
+    WKS_ERR_INVALID_TOPIC = 100,
+    /**
+     * A message hash is not 32 bytes.
+     */
+    WKS_ERR_INVALID_HASH = 101,
+    /**
+     * A message is larger than the network's largest, 150 KiB.
+     */
+    WKS_ERR_MESSAGE_TOO_LARGE = 102,
+    /**
+     * The meta field is longer than 64 bytes.
+     */
+    WKS_ERR_META_TOO_LARGE = 103,
+    /**
+     * A message without a timestamp cannot be stored.
+     */
+    WKS_ERR_NO_TIMESTAMP = 104,
+    /**
+     * An ephemeral message is never stored.
+     */
+    WKS_ERR_EPHEMERAL = 105,
+    /**
+     * The timestamp lies too far in the future.
+     */
+    WKS_ERR_TIMESTAMP_IN_FUTURE = 106,
+    /**
+     * The timestamp lies too far in the past for where the message came from.
+     */
+    WKS_ERR_TIMESTAMP_TOO_OLD = 107,
+    /**
+     * A time range ends before it starts.
+     */
+    WKS_ERR_INVALID_TIME_RANGE = 108,
+    /**
+     * The bytes end before the value does.
+     */
+    WKS_ERR_TRUNCATED = 200,
+    /**
+     * A frame, or a count in it, is larger than allowed.
+     */
+    WKS_ERR_FRAME_TOO_LARGE = 201,
+    /**
+     * The bytes are not what the protocol says.
+     */
+    WKS_ERR_MALFORMED = 202,
+    /**
+     * The archive cannot be opened at this place.
+     */
+    WKS_ERR_ARCHIVE_OPEN = 300,
+    /**
+     * The file is not an archive, or it is damaged.
+     */
+    WKS_ERR_ARCHIVE_CORRUPT = 301,
+    /**
+     * No space is left on the disk. Reads go on; writes work again once there is space.
+     */
+    WKS_ERR_DISK_FULL = 302,
+    /**
+     * The cursor names a message that the archive does not hold (any more).
+     */
+    WKS_ERR_CURSOR_NOT_FOUND = 303,
+    /**
+     * The archive was written by a newer version of the library.
+     */
+    WKS_ERR_SCHEMA_TOO_NEW = 304,
+    /**
+     * Reading or writing the archive failed.
+     */
+    WKS_ERR_ARCHIVE_IO = 305,
+    /**
+     * Another process holds the archive's lock.
+     */
+    WKS_ERR_ARCHIVE_LOCKED = 306,
+    /**
+     * The archive was opened read-only, or its file cannot be written.
+     */
+    WKS_ERR_ARCHIVE_READ_ONLY = 307,
+    /**
+     * The archive was closed.
+     */
+    WKS_ERR_ARCHIVE_CLOSED = 308,
+    /**
+     * The store peer, or we, found the request invalid (status 400).
+     */
+    WKS_ERR_STORE_BAD_REQUEST = 400,
+    /**
+     * The store peer could not answer, or its answer is not one to this request (status 300).
+     */
+    WKS_ERR_STORE_BAD_RESPONSE = 401,
+    /**
+     * The store peer's rate limit is reached (status 429).
+     */
+    WKS_ERR_STORE_TOO_MANY_REQUESTS = 402,
+    /**
+     * The store peer is out of service (status 503).
+     */
+    WKS_ERR_STORE_UNAVAILABLE = 403,
+    /**
+     * The peer broke the sync protocol.
+     */
+    WKS_ERR_SYNC_PROTOCOL = 500,
+    /**
+     * The peer serves none of the topics that were to be compared.
+     */
+    WKS_ERR_SYNC_SCOPE = 501,
+    /**
+     * A sync with this peer is already running, or too many are.
+     */
+    WKS_ERR_SYNC_BUSY = 502,
+    /**
+     * The text is not a multiaddress, or not one that this node can use.
+     */
+    WKS_ERR_ADDRESS = 600,
+    /**
+     * The peer could not be reached.
+     */
+    WKS_ERR_DIAL = 601,
+    /**
+     * The node could not listen at this address.
+     */
+    WKS_ERR_LISTEN = 602,
+    /**
+     * No connection to this peer, and no address of it is known.
+     */
+    WKS_ERR_PEER_UNKNOWN = 603,
+    /**
+     * The peer does not speak this protocol.
+     */
+    WKS_ERR_PROTOCOL_UNSUPPORTED = 604,
+    /**
+     * The stream, or the connection under it, ended early.
+     */
+    WKS_ERR_STREAM_CLOSED = 605,
+    /**
+     * The identity key's file cannot be read, written, or is not a key.
+     */
+    WKS_ERR_KEY_FILE = 606,
+    /**
+     * The peer belongs to another cluster.
+     */
+    WKS_ERR_OTHER_CLUSTER = 607,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum wks_status wks_status;
+#else
+typedef int32_t wks_status;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * An error object: code, message and detail. Every call that can fail takes a pointer to one,
+ * which may be null. Where the call fails it gives one out, which is the caller's to free with
+ * `wks_error_free`; where it succeeds it writes the null handle. (In the child of a `fork` there
+ * is the status alone.)
+ */
+typedef struct wks_error {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_error;
+
+/**
+ * A result that is bytes, or one text.
+ */
+typedef struct wks_buffer {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_buffer;
+
+/**
+ * Bytes that are lent: an input for the call, a result until its owner is freed. Texts are UTF-8
+ * and need no NUL. `ptr` may be null only where `len` is 0.
+ */
+typedef struct wks_bytes {
+    /**
+     * The first byte.
+     */
+    const uint8_t *ptr;
+    /**
+     * How many.
+     */
+    size_t len;
+} wks_bytes;
+
+/**
+ * A result that is a list of texts.
+ */
+typedef struct wks_strings {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_strings;
+
+/**
+ * A result that is a list of message hashes.
+ */
+typedef struct wks_hashes {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_hashes;
+
+/**
+ * An operation that was started. It ends exactly once: with its result, an error, or
+ * `WKS_ERR_CANCELLED`. Wait for it, or attach it to a queue or a callback; then take its result
+ * with the function of the result's type; then free it.
+ */
+typedef struct wks_op {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_op;
+
+/**
+ * Called once when an operation has ended, on the library's dispatcher thread: one thread, one
+ * callback after the other. It may call everything but what blocks and `wks_shutdown`, and should
+ * return soon; it must not throw.
+ */
+typedef void (*wks_callback)(struct wks_op op, void *user);
+
+/**
+ * Lets go of what a `void *user` points to. Called exactly once for each that was handed over,
+ * also where handing it over failed; on the thread that lets go, never under a lock of the
+ * library. Null where there is nothing to let go of.
+ */
+typedef void (*wks_drop)(void *user);
+
+/**
+ * A completion queue. Attach operations to it with `wks_op_set_queue`; each gives one completion.
+ */
+typedef struct wks_queue {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_queue;
+
+/**
+ * One page of messages, in forward order.
+ */
+typedef struct wks_page {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_page;
+
+/**
+ * What became of the messages of a put, one outcome each, in their order.
+ */
+typedef struct wks_outcomes {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_outcomes;
+
+/**
+ * An open archive. Any number of threads may use it at once.
+ */
+typedef struct wks_archive {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_archive;
+
+/**
+ * Figures of an archive. The caller allocates it and sets `struct_size`.
+ */
+typedef struct wks_stats {
+    /**
+     * `sizeof(wks_stats)`.
+     */
+    size_t struct_size;
+    /**
+     * Messages held.
+     */
+    uint64_t messages;
+    /**
+     * Bytes on disk; 0 for an archive in memory.
+     */
+    uint64_t bytes_on_disk;
+    /**
+     * Timestamp of the oldest message, in Unix nanoseconds; 0 where there is none.
+     */
+    int64_t oldest;
+    /**
+     * Timestamp of the newest message, in Unix nanoseconds; 0 where there is none.
+     */
+    int64_t newest;
+} wks_stats;
+
+/**
+ * A running node. Any number of threads may use it at once. Peers are named by their peer id, or by
+ * an address that ends in `/p2p/` and the peer id.
+ */
+typedef struct wks_node {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_node;
+
+/**
+ * What a sync tells of itself at its end.
+ */
+typedef struct wks_report {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_report;
+
+/**
+ * One event.
+ */
+typedef struct wks_event {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_event;
+
+/**
+ * One operation that has ended. The caller allocates it and sets `struct_size`.
+ */
+typedef struct wks_completion {
+    /**
+     * `sizeof(wks_completion)`.
+     */
+    size_t struct_size;
+    /**
+     * The operation. Still the caller's to free.
+     */
+    struct wks_op op;
+    /**
+     * What `wks_op_set_queue` was given.
+     */
+    void *user;
+} wks_completion;
+
+/**
+ * Called when something has come into a queue that was empty, on the library's dispatcher thread.
+ * It may call everything but what blocks and `wks_shutdown`; it must not throw.
+ */
+typedef void (*wks_wake)(void *user);
+
+/**
+ * What became of a message: a `WKS_PUT_…`.
+ */
+typedef int32_t wks_put;
+
+/**
+ * What became of one message. The caller allocates it and sets `struct_size`; what it points to is
+ * the outcomes', and lives until `wks_outcomes_free`.
+ */
+typedef struct wks_outcome {
+    /**
+     * `sizeof(wks_outcome)`.
+     */
+    size_t struct_size;
+    /**
+     * The message's hash, 32 bytes.
+     */
+    const uint8_t *hash;
+    /**
+     * What became of it.
+     */
+    wks_put outcome;
+    /**
+     * Why it was refused: a `wks_status`; `WKS_OK` where it was not.
+     */
+    int32_t status;
+    /**
+     * Why it was refused, for people.
+     */
+    struct wks_bytes reason;
+} wks_outcome;
+
+/**
+ * A message that goes in. Zero it, set `struct_size`, the topics, the payload and the timestamp;
+ * the rest may stay zero. It and what it points to are copied by the call that takes it.
+ */
+typedef struct wks_message {
+    /**
+     * `sizeof(wks_message)`.
+     */
+    size_t struct_size;
+    /**
+     * Where it was published. UTF-8, 1 to 1,024 bytes.
+     */
+    struct wks_bytes pubsub_topic;
+    /**
+     * What it is filed under. UTF-8, 1 to 1,024 bytes.
+     */
+    struct wks_bytes content_topic;
+    /**
+     * What the app sends.
+     */
+    struct wks_bytes payload;
+    /**
+     * The app protocol's own, up to 64 bytes.
+     */
+    struct wks_bytes meta;
+    /**
+     * The proof against spam.
+     */
+    struct wks_bytes rate_limit_proof;
+    /**
+     * When it was sent, in Unix nanoseconds.
+     */
+    int64_t timestamp;
+    /**
+     * The kind of payload encryption.
+     */
+    uint32_t version;
+    /**
+     * 1 for a timestamp that is 0; any other counts without it.
+     */
+    uint8_t has_timestamp;
+    /**
+     * 1 for a version that is 0 and there; any other counts without it.
+     */
+    uint8_t has_version;
+    /**
+     * 1 for a meta field that is empty and there; any other counts without it.
+     */
+    uint8_t has_meta;
+    /**
+     * 1 for a rate limit proof that is empty and there; any other counts without it.
+     */
+    uint8_t has_rate_limit_proof;
+    /**
+     * 1 for a message that tells that it is not ephemeral.
+     */
+    uint8_t has_ephemeral;
+    /**
+     * 1 for an ephemeral message (which is never stored).
+     */
+    uint8_t ephemeral;
+} wks_message;
+
+/**
+ * A message hash, by value.
+ */
+typedef struct wks_hash {
+    /**
+     * The hash; all zero where there is none (no message has that).
+     */
+    uint8_t bytes[32];
+} wks_hash;
+
+/**
+ * A query. A new one asks for all messages, forward, 20 a page, with their data. A call copies it:
+ * it can be changed and used again, and freed at any time.
+ */
+typedef struct wks_query {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_query;
+
+/**
+ * Which way to walk: a `WKS_DIRECTION_…`.
+ */
+typedef int32_t wks_direction;
+
+/**
+ * One entry of a page. The caller allocates it and sets `struct_size`; what it points to is the
+ * page's, and lives until `wks_page_free`.
+ */
+typedef struct wks_entry {
+    /**
+     * `sizeof(wks_entry)`.
+     */
+    size_t struct_size;
+    /**
+     * The message's hash, 32 bytes.
+     */
+    const uint8_t *hash;
+    /**
+     * Where it was published.
+     */
+    struct wks_bytes pubsub_topic;
+    /**
+     * What it is filed under.
+     */
+    struct wks_bytes content_topic;
+    /**
+     * What the app sent.
+     */
+    struct wks_bytes payload;
+    /**
+     * The app protocol's own, up to 64 bytes.
+     */
+    struct wks_bytes meta;
+    /**
+     * The proof against spam, as it came.
+     */
+    struct wks_bytes rate_limit_proof;
+    /**
+     * When it was sent, in Unix nanoseconds.
+     */
+    int64_t timestamp;
+    /**
+     * The kind of payload encryption.
+     */
+    uint32_t version;
+    /**
+     * Whether there is more than the hash: 1 where whole messages were asked for.
+     */
+    uint8_t has_data;
+    /**
+     * Whether the message has a timestamp.
+     */
+    uint8_t has_timestamp;
+    /**
+     * Whether the message has a version; without one it is 0.
+     */
+    uint8_t has_version;
+    /**
+     * Whether the message has a meta field, which may be empty.
+     */
+    uint8_t has_meta;
+    /**
+     * Whether the message has a rate limit proof, which may be empty.
+     */
+    uint8_t has_rate_limit_proof;
+    /**
+     * Whether the message tells if it is ephemeral.
+     */
+    uint8_t has_ephemeral;
+    /**
+     * Whether it is ephemeral.
+     */
+    uint8_t ephemeral;
+} wks_entry;
+
+/**
+ * Where an archive is and how it is run. A call copies it: it can be changed and used again, and
+ * freed at any time.
+ */
+typedef struct wks_archive_options {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_archive_options;
+
+/**
+ * What a commit survives: a `WKS_DURABILITY_…`.
+ */
+typedef int32_t wks_durability;
+
+/**
+ * Where a message came from: a `WKS_ORIGIN_…`.
+ */
+typedef int32_t wks_origin;
+
+/**
+ * A walk through a history. It begins at the query's cursor and goes on from page to page by
+ * itself; nothing is asked before the first page is.
+ */
+typedef struct wks_history {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_history;
+
+/**
+ * How a node runs. A call copies it: it can be changed and used again, and freed at any time.
+ */
+typedef struct wks_node_options {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_node_options;
+
+/**
+ * Which way the messages of a sync go: a `WKS_SYNC_…`.
+ */
+typedef int32_t wks_sync_direction;
+
+/**
+ * What one sync is told. Zero it, set `struct_size` and what is to be other than usual.
+ */
+typedef struct wks_sync_options {
+    /**
+     * `sizeof(wks_sync_options)`.
+     */
+    size_t struct_size;
+    /**
+     * The beginning of the span to compare, in Unix nanoseconds.
+     */
+    int64_t window_start;
+    /**
+     * The first moment after it.
+     */
+    int64_t window_end;
+    /**
+     * 1 where the span above counts; 0 for the node's window before now.
+     */
+    uint8_t has_window;
+    /**
+     * Which way messages go.
+     */
+    wks_sync_direction direction;
+} wks_sync_options;
+
+/**
+ * A subscription to a node's events, from the moment it was made. A bounded queue: a reader that
+ * is too slow is told how many events it missed.
+ */
+typedef struct wks_events {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_events;
+
+/**
+ * The figures of a sync. The caller allocates it and sets `struct_size`; what it points to is the
+ * report's, and lives until `wks_report_free`.
+ */
+typedef struct wks_sync_figures {
+    /**
+     * `sizeof(wks_sync_figures)`.
+     */
+    size_t struct_size;
+    /**
+     * With whom: a peer id.
+     */
+    struct wks_bytes peer_id;
+    /**
+     * Why it broke down, for people; empty where it did not.
+     */
+    struct wks_bytes reason;
+    /**
+     * Why it broke down: a `wks_status`; `WKS_OK` where it did not.
+     */
+    int32_t status;
+    /**
+     * Whether we began it.
+     */
+    uint8_t initiator;
+    /**
+     * The beginning of the span that was compared, in Unix nanoseconds.
+     */
+    int64_t window_start;
+    /**
+     * The first moment after it.
+     */
+    int64_t window_end;
+    /**
+     * How long it took, in nanoseconds.
+     */
+    uint64_t duration_ns;
+    /**
+     * Messages that the peer has and we lacked.
+     */
+    uint64_t missing;
+    /**
+     * Messages that we have and the peer lacked.
+     */
+    uint64_t surplus;
+    /**
+     * Messages that came and were stored; new ones only.
+     */
+    uint64_t received;
+    /**
+     * Messages that were written to the peer's socket.
+     */
+    uint64_t sent;
+    /**
+     * Messages that came and were not stored: not asked for, refused, or duplicates.
+     */
+    uint64_t dropped;
+    /**
+     * Messages that could not be sent: gone meanwhile, or too large for the peer's frames.
+     */
+    uint64_t unsendable;
+    /**
+     * Messages that the peer announced and that are not here at the end.
+     */
+    uint64_t outstanding;
+    /**
+     * Frames of reconciliation, both ways; two make a round trip.
+     */
+    uint64_t frames;
+    /**
+     * Bytes of reconciliation that we sent.
+     */
+    uint64_t reconciliation_bytes_out;
+    /**
+     * Bytes of reconciliation that came.
+     */
+    uint64_t reconciliation_bytes_in;
+    /**
+     * Bytes of messages that we sent.
+     */
+    uint64_t transfer_bytes_out;
+    /**
+     * Bytes of messages that came.
+     */
+    uint64_t transfer_bytes_in;
+} wks_sync_figures;
+
+/**
+ * What happened: a `WKS_EVENT_…`. Ignore those that you do not know.
+ */
+typedef int32_t wks_event_kind;
+
+/**
+ * What an event tells; what its kind does not name is zero. The caller allocates it and sets
+ * `struct_size`; what it points to is the event's, and lives until `wks_event_free`.
+ */
+typedef struct wks_event_info {
+    /**
+     * `sizeof(wks_event_info)`.
+     */
+    size_t struct_size;
+    /**
+     * What happened.
+     */
+    wks_event_kind kind;
+    /**
+     * Where the message came from.
+     */
+    wks_origin origin;
+    /**
+     * The peer.
+     */
+    struct wks_bytes peer_id;
+    /**
+     * The message's hash, 32 bytes.
+     */
+    const uint8_t *hash;
+    /**
+     * Where the message was published.
+     */
+    struct wks_bytes pubsub_topic;
+    /**
+     * What the message is filed under.
+     */
+    struct wks_bytes content_topic;
+    /**
+     * When the message was sent, in Unix nanoseconds.
+     */
+    int64_t timestamp;
+    /**
+     * How many events were left out.
+     */
+    uint64_t lagged;
+} wks_event_info;
+
+/**
+ * From relay, or from the host, as it happened. Such a message must be recent.
+ */
+#define WKS_ORIGIN_LIVE 0
+
+/**
+ * By a sync with a peer.
+ */
+#define WKS_ORIGIN_SYNC 1
+
+/**
+ * By a store query for a time when the node was off.
+ */
+#define WKS_ORIGIN_RESUME 2
+
+/**
+ * From another archive.
+ */
+#define WKS_ORIGIN_IMPORT 3
+
+/**
+ * It is new, and committed.
+ */
+#define WKS_PUT_STORED 0
+
+/**
+ * It was there already, and committed.
+ */
+#define WKS_PUT_DUPLICATE 1
+
+/**
+ * The rules refuse it; `status` and `reason` tell why.
+ */
+#define WKS_PUT_REFUSED 2
+
+/**
+ * Oldest first.
+ */
+#define WKS_DIRECTION_FORWARD 0
+
+/**
+ * Newest first. The entries of each page are in forward order all the same.
+ */
+#define WKS_DIRECTION_BACKWARD 1
+
+/**
+ * An acknowledged message survives a power loss. The default.
+ */
+#define WKS_DURABILITY_FULL 0
+
+/**
+ * It survives a crash of the process; a power loss may take the last commits, never the file.
+ */
+#define WKS_DURABILITY_NORMAL 1
+
+/**
+ * Both ways.
+ */
+#define WKS_SYNC_BOTH 0
+
+/**
+ * Only to us.
+ */
+#define WKS_SYNC_PULL 1
+
+/**
+ * Only to the peer.
+ */
+#define WKS_SYNC_PUSH 2
+
+/**
+ * A peer's first connection stands: `peer_id`.
+ */
+#define WKS_EVENT_PEER_CONNECTED 1
+
+/**
+ * A peer's last connection is gone: `peer_id`.
+ */
+#define WKS_EVENT_PEER_DISCONNECTED 2
+
+/**
+ * The archive has stored a message: `hash`, `timestamp`, `pubsub_topic`, `content_topic`, `origin`.
+ */
+#define WKS_EVENT_MESSAGE_STORED 3
+
+/**
+ * A sync has ended, begun by either side: `peer_id`, and `wks_event_report`.
+ */
+#define WKS_EVENT_SYNC_FINISHED 4
+
+/**
+ * The reader was too slow: `lagged` events were left out here.
+ */
+#define WKS_EVENT_LAGGED 5
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The code: the status that the call returned.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE` for a handle that is null or stale (that is then the answer).
+ */
+wks_status wks_error_code(struct wks_error error);
+
+/**
+ * What is wrong, and with what, for people: UTF-8 that ends in NUL. It never carries a payload, a
+ * key or a password.
+ *
+ * Threads: any. Blocks: no. Owns: the text is the error's, and lives until `wks_error_free`.
+ * Errors: none; the empty text for a handle that is null or stale.
+ */
+const char *wks_error_message(struct wks_error error);
+
+/**
+ * The name of the error's kind and the function that failed, for logs: UTF-8 that ends in NUL.
+ *
+ * Threads: any. Blocks: no. Owns: the text is the error's, and lives until `wks_error_free`.
+ * Errors: none; the empty text for a handle that is null or stale.
+ */
+const char *wks_error_detail(struct wks_error error);
+
+/**
+ * Frees an error and its texts. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_error_free(struct wks_error error);
+
+/**
+ * The name of a status, `WKS_ERR_DIAL` say, as a text that ends in NUL; `WKS_ERR_UNKNOWN` for a
+ * number that this library does not know.
+ *
+ * Threads: any. Blocks: no. Owns: the text is a constant.
+ * Errors: none.
+ */
+const char *wks_status_name(int32_t status);
+
+/**
+ * The bytes of a buffer.
+ *
+ * Threads: any. Blocks: no. Owns: the bytes are the buffer's, and live until `wks_buffer_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_buffer_bytes(struct wks_buffer buffer,
+                            struct wks_bytes *bytes,
+                            struct wks_error *error);
+
+/**
+ * Frees a buffer and its bytes. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_buffer_free(struct wks_buffer buffer);
+
+/**
+ * How many texts there are.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_strings_count(struct wks_strings strings, size_t *count, struct wks_error *error);
+
+/**
+ * Text `index`, counted from 0.
+ *
+ * Threads: any. Blocks: no. Owns: the text is the list's, and lives until `wks_strings_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for an index
+ * beyond the end.
+ */
+wks_status wks_strings_get(struct wks_strings strings,
+                           size_t index,
+                           struct wks_bytes *text,
+                           struct wks_error *error);
+
+/**
+ * Frees a list and its texts. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_strings_free(struct wks_strings strings);
+
+/**
+ * The hashes, 32 bytes each, one after the other: `len` is 32 times their count.
+ *
+ * Threads: any. Blocks: no. Owns: the bytes are the list's, and live until `wks_hashes_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_hashes_bytes(struct wks_hashes hashes,
+                            struct wks_bytes *bytes,
+                            struct wks_error *error);
+
+/**
+ * Frees a list of hashes. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_hashes_free(struct wks_hashes hashes);
+
+/**
+ * The version of the library's ABI: major in the upper 16 bits, minor in the lower. A program
+ * works with a library of the same major and the same or a later minor version.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: none. It may be asked in any process, also before a fork.
+ */
+uint32_t wks_abi_version(void);
+
+/**
+ * The version of the library, `1.2.3` say, as a text that ends in NUL.
+ *
+ * Threads: any. Blocks: no. Owns: the text is a constant.
+ * Errors: none. It may be asked in any process, also before a fork.
+ */
+const char *wks_version(void);
+
+/**
+ * Waits until the operation has ended, well or not; `wks_op_status` tells which. `WKS_FOREVER`
+ * waits without limit.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, up to `timeout_ms` milliseconds. Owns: nothing.
+ * Errors: `WKS_ERR_TIMED_OUT` where it has not ended by then (it goes on),
+ * `WKS_ERR_WOULD_DEADLOCK` from a callback, `WKS_ERR_HANDLE`.
+ */
+wks_status wks_op_wait(struct wks_op op, uint64_t timeout_ms, struct wks_error *error);
+
+/**
+ * How the operation ended: `WKS_OK` where its result is there, or was taken.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: the operation's own, `WKS_ERR_NOT_READY` where it has not ended, `WKS_ERR_HANDLE`.
+ */
+wks_status wks_op_status(struct wks_op op, struct wks_error *error);
+
+/**
+ * Ends the operation with `WKS_ERR_CANCELLED`, unless it has ended. Any number of times. A put
+ * that was accepted is committed all the same.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_op_cancel(struct wks_op op, struct wks_error *error);
+
+/**
+ * Has `callback` called with `user` once the operation has ended; at once where it has. Only one
+ * callback or queue, once, for each operation.
+ *
+ * Threads: any. Blocks: no. Owns: takes `user`; `drop` is called for it exactly once: after the
+ * callback, or where the operation is freed before, or where this call fails.
+ * Errors: `WKS_ERR_NULL_POINTER`, `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` where something is
+ * attached already, `WKS_ERR_SHUTDOWN`, `WKS_ERR_RESOURCES`.
+ */
+wks_status wks_op_set_callback(struct wks_op op,
+                               wks_callback callback,
+                               void *user,
+                               wks_drop drop,
+                               struct wks_error *error);
+
+/**
+ * Has `queue` told once the operation has ended, with `user` beside it; at once where it has. Only
+ * one callback or queue, once, for each operation.
+ *
+ * Threads: any. Blocks: no. Owns: `user` stays the caller's; the library only hands it back.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` where something is attached already.
+ */
+wks_status wks_op_set_queue(struct wks_op op,
+                            struct wks_queue queue,
+                            void *user,
+                            struct wks_error *error);
+
+/**
+ * Takes a page: of a query, a get, or the next of a history (the null handle at its end).
+ *
+ * Threads: any. Blocks: no. Owns: the page is the caller's, to free with `wks_page_free`.
+ * Errors: the operation's own, `WKS_ERR_NOT_READY`, `WKS_ERR_NO_RESULT` where the result is of
+ * another type or was taken, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_op_take_page(struct wks_op op, struct wks_page *page, struct wks_error *error);
+
+/**
+ * Takes what became of the messages of a put.
+ *
+ * Threads: any. Blocks: no. Owns: the outcomes are the caller's, to free with
+ * `wks_outcomes_free`.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_outcomes(struct wks_op op,
+                                struct wks_outcomes *outcomes,
+                                struct wks_error *error);
+
+/**
+ * Takes a list of hashes.
+ *
+ * Threads: any. Blocks: no. Owns: the list is the caller's, to free with `wks_hashes_free`.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_hashes(struct wks_op op, struct wks_hashes *hashes, struct wks_error *error);
+
+/**
+ * Takes bytes, or a text: a store response, a peer id.
+ *
+ * Threads: any. Blocks: no. Owns: the buffer is the caller's, to free with `wks_buffer_free`.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_buffer(struct wks_op op, struct wks_buffer *buffer, struct wks_error *error);
+
+/**
+ * Takes an archive that was opened.
+ *
+ * Threads: any. Blocks: no. Owns: the archive is the caller's, to free with `wks_archive_free`.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_archive(struct wks_op op,
+                               struct wks_archive *archive,
+                               struct wks_error *error);
+
+/**
+ * Takes an archive's figures. Set `struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: as `wks_op_take_page`, and `WKS_ERR_INVALID_ARGUMENT` for a wrong `struct_size`.
+ */
+wks_status wks_op_take_stats(struct wks_op op, struct wks_stats *stats, struct wks_error *error);
+
+/**
+ * Takes a node that was started.
+ *
+ * Threads: any. Blocks: no. Owns: the node is the caller's, to free with `wks_node_free`.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_node(struct wks_op op, struct wks_node *node, struct wks_error *error);
+
+/**
+ * Takes the report of a sync.
+ *
+ * Threads: any. Blocks: no. Owns: the report is the caller's, to free with `wks_report_free`.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_report(struct wks_op op, struct wks_report *report, struct wks_error *error);
+
+/**
+ * Takes a node's event; the null handle once the node has stopped.
+ *
+ * Threads: any. Blocks: no. Owns: the event is the caller's, to free with `wks_event_free`.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_event(struct wks_op op, struct wks_event *event, struct wks_error *error);
+
+/**
+ * Frees an operation, and with it a result that was not taken. One that has not ended is
+ * cancelled. A callback that has not begun by then never begins (its `drop` is called); a queue
+ * does not tell of it any more. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_op_free(struct wks_op op);
+
+/**
+ * Makes an empty queue. Starts the library's threads where they do not run.
+ *
+ * Threads: any. Blocks: no. Owns: the queue is the caller's, to free with `wks_queue_free`.
+ * Errors: `WKS_ERR_NULL_POINTER`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_RESOURCES`.
+ */
+wks_status wks_queue_new(struct wks_queue *queue, struct wks_error *error);
+
+/**
+ * A file descriptor that is readable while the queue holds something: for `poll`, `epoll`,
+ * `select`, `add_reader`. Do not read from it or close it. (It may be readable and the queue
+ * empty, where operations were freed meanwhile.)
+ *
+ * Threads: any. Blocks: no. Owns: the descriptor is the queue's, and open until
+ * `wks_queue_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_queue_fd(struct wks_queue queue, int32_t *fd, struct wks_error *error);
+
+/**
+ * Takes completions out, the oldest first: up to `capacity` of them, and writes how many to
+ * `count`. Set `struct_size` of the first of `completions`.
+ *
+ * Threads: any. Blocks: no; `count` is 0 where there is none. Owns: `completions` is the
+ * caller's; so are the operations in it.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for a wrong
+ * `struct_size` or a `capacity` of 0.
+ */
+wks_status wks_queue_poll(struct wks_queue queue,
+                          struct wks_completion *completions,
+                          size_t capacity,
+                          size_t *count,
+                          struct wks_error *error);
+
+/**
+ * Has `wake` called with `user` each time something comes into the empty queue, and at once where
+ * something is in it: take everything out then, until `wks_queue_poll` gives less than its
+ * capacity. A null `wake` takes the one before away: it will not be called again (one that runs
+ * goes on).
+ *
+ * Threads: any. Blocks: no. Owns: takes `user`; `drop` is called for it exactly once: when it is
+ * replaced, when the queue is freed, or where this call fails.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_RESOURCES`.
+ */
+wks_status wks_queue_set_wake(struct wks_queue queue,
+                              wks_wake wake,
+                              void *user,
+                              wks_drop drop,
+                              struct wks_error *error);
+
+/**
+ * Frees a queue and forgets the completions in it. Operations that are attached go on, untold. The
+ * null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle; the operations stay the caller's.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_queue_free(struct wks_queue queue);
+
+/**
+ * How many outcomes there are: as many as messages were put.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_outcomes_count(struct wks_outcomes outcomes, size_t *count, struct wks_error *error);
+
+/**
+ * What became of message `index`, counted from 0. Set `outcome->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: `outcome` is the caller's; what it points to is the outcomes',
+ * and lives until `wks_outcomes_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for an index
+ * beyond the end or a wrong `struct_size`.
+ */
+wks_status wks_outcomes_get(struct wks_outcomes outcomes,
+                            size_t index,
+                            struct wks_outcome *outcome,
+                            struct wks_error *error);
+
+/**
+ * Frees outcomes and all that they point to. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_outcomes_free(struct wks_outcomes outcomes);
+
+/**
+ * Computes a message's hash.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; `message` is lent for the call.
+ * Errors: `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for a wrong `struct_size`,
+ * `WKS_ERR_INVALID_TOPIC`.
+ */
+wks_status wks_message_hash(const struct wks_message *message,
+                            struct wks_hash *hash,
+                            struct wks_error *error);
+
+/**
+ * The shard of a content topic in a cluster of so many shards, by autosharding.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the topic is lent for the call.
+ * Errors: `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_TOPIC` where the topic is not of the form
+ * /application/version/name/encoding, `WKS_ERR_INVALID_ARGUMENT` for 0 shards.
+ */
+wks_status wks_shard_of(struct wks_bytes content_topic,
+                        uint32_t shards,
+                        uint32_t *shard,
+                        struct wks_error *error);
+
+/**
+ * Makes a query for everything.
+ *
+ * Threads: any. Blocks: no. Owns: the query is the caller's, to free with `wks_query_free`.
+ * Errors: `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_query_new(struct wks_query *query, struct wks_error *error);
+
+/**
+ * Only messages that were published on this topic; empty for any.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the topic is copied.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_TOPIC`.
+ */
+wks_status wks_query_set_pubsub_topic(struct wks_query query,
+                                      struct wks_bytes pubsub_topic,
+                                      struct wks_error *error);
+
+/**
+ * Only messages that are filed under this topic, or under another one that was added; 100 at the
+ * most.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the topic is copied.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_TOPIC`,
+ * `WKS_ERR_INVALID_ARGUMENT` for too many.
+ */
+wks_status wks_query_add_content_topic(struct wks_query query,
+                                       struct wks_bytes content_topic,
+                                       struct wks_error *error);
+
+/**
+ * Only messages of the half-open span from `start` to before `end`, in Unix nanoseconds.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_TIME_RANGE` where it ends before it starts.
+ */
+wks_status wks_query_set_time(struct wks_query query,
+                              int64_t start,
+                              int64_t end,
+                              struct wks_error *error);
+
+/**
+ * Only messages of these hashes, 32 bytes each, one after the other; 1,000 at the most, none for
+ * any. No other filter may be set beside them.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the hashes are copied.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_HASH` for a length that is
+ * not a multiple of 32, `WKS_ERR_INVALID_ARGUMENT` for too many.
+ */
+wks_status wks_query_set_hashes(struct wks_query query,
+                                struct wks_bytes hashes,
+                                struct wks_error *error);
+
+/**
+ * Go on after (forward) or before (backward) the message of this hash; empty to begin at the
+ * beginning.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the hash is copied.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_HASH` unless it is 32 bytes
+ * or none.
+ */
+wks_status wks_query_set_cursor(struct wks_query query,
+                                struct wks_bytes cursor,
+                                struct wks_error *error);
+
+/**
+ * Which way to walk: `WKS_DIRECTION_FORWARD` or `WKS_DIRECTION_BACKWARD`.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for any other.
+ */
+wks_status wks_query_set_direction(struct wks_query query,
+                                   wks_direction direction,
+                                   struct wks_error *error);
+
+/**
+ * The most entries of a page, 1 to 100. (What is out of that is refused by the call that uses the
+ * query.)
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_query_set_limit(struct wks_query query, size_t limit, struct wks_error *error);
+
+/**
+ * Whole messages (1), or hashes alone (0).
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for any other.
+ */
+wks_status wks_query_set_include_data(struct wks_query query,
+                                      uint8_t include_data,
+                                      struct wks_error *error);
+
+/**
+ * Frees a query. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_query_free(struct wks_query query);
+
+/**
+ * How many entries there are.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_page_count(struct wks_page page, size_t *count, struct wks_error *error);
+
+/**
+ * Where to go on, for `wks_query_set_cursor`: 32 bytes; none where nothing more matches.
+ *
+ * Threads: any. Blocks: no. Owns: the bytes are the page's, and live until `wks_page_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_page_cursor(struct wks_page page, struct wks_bytes *cursor, struct wks_error *error);
+
+/**
+ * Entry `index`, counted from 0. Set `entry->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: `entry` is the caller's; what it points to is the page's, and
+ * lives until `wks_page_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for an index
+ * beyond the end or a wrong `struct_size`.
+ */
+wks_status wks_page_entry(struct wks_page page,
+                          size_t index,
+                          struct wks_entry *entry,
+                          struct wks_error *error);
+
+/**
+ * The first entries, up to `capacity` of them, in one call; how many goes to `count`. Set
+ * `struct_size` of the first of `entries`.
+ *
+ * Threads: any. Blocks: no. Owns: `entries` is the caller's; what they point to is the page's, and
+ * lives until `wks_page_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for a wrong
+ * `struct_size`.
+ */
+wks_status wks_page_entries(struct wks_page page,
+                            struct wks_entry *entries,
+                            size_t capacity,
+                            size_t *count,
+                            struct wks_error *error);
+
+/**
+ * Frees a page and all that its entries point to. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_page_free(struct wks_page page);
+
+/**
+ * Makes options for an archive in memory, with all else as the library has it.
+ *
+ * Threads: any. Blocks: no. Owns: the options are the caller's, to free with
+ * `wks_archive_options_free`.
+ * Errors: `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_archive_options_new(struct wks_archive_options *options, struct wks_error *error);
+
+/**
+ * The file, UTF-8, taken literally; or `:memory:`. It is created with mode 0600 where there is
+ * none.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the path is copied.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` where it is empty,
+ * not UTF-8 or has a NUL in it.
+ */
+wks_status wks_archive_options_set_path(struct wks_archive_options options,
+                                        struct wks_bytes path,
+                                        struct wks_error *error);
+
+/**
+ * What a commit survives: `WKS_DURABILITY_FULL` or `WKS_DURABILITY_NORMAL`.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for any other.
+ */
+wks_status wks_archive_options_set_durability(struct wks_archive_options options,
+                                              wks_durability durability,
+                                              struct wks_error *error);
+
+/**
+ * Threads that read beside the one that writes, up to 64. (What is out of that is refused by the
+ * call that opens the archive.)
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_archive_options_set_readers(struct wks_archive_options options,
+                                           uint32_t readers,
+                                           struct wks_error *error);
+
+/**
+ * How far a live message's timestamp may lie from the clock, both ways, and how far any message's
+ * may lie ahead of it, in milliseconds. 20,000 by default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_archive_options_set_clock_tolerance(struct wks_archive_options options,
+                                                   uint64_t tolerance_ms,
+                                                   struct wks_error *error);
+
+/**
+ * Whether a live message that is too old is refused (1, the default) or not (0), for a host that
+ * feeds old messages in as live. One that is of the future is refused in any case.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for any other number.
+ */
+wks_status wks_archive_options_set_check_live_age(struct wks_archive_options options,
+                                                  uint8_t check,
+                                                  struct wks_error *error);
+
+/**
+ * How many bytes of messages may wait to be committed; puts beyond it end with `WKS_ERR_BUSY`.
+ * 64 MiB by default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_archive_options_set_max_queued_bytes(struct wks_archive_options options,
+                                                    size_t bytes,
+                                                    struct wks_error *error);
+
+/**
+ * Frees options. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_archive_options_free(struct wks_archive_options options);
+
+/**
+ * Opens an archive, or creates it. Starts the library's threads where they do not run.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it is open. Owns: the archive is the
+ * caller's, to free with `wks_archive_free`.
+ * Errors: `WKS_ERR_ARCHIVE_OPEN`, `WKS_ERR_ARCHIVE_CORRUPT`, `WKS_ERR_SCHEMA_TOO_NEW`,
+ * `WKS_ERR_ARCHIVE_LOCKED`, `WKS_ERR_ARCHIVE_READ_ONLY`, `WKS_ERR_DISK_FULL`,
+ * `WKS_ERR_INVALID_ARGUMENT` for options that cannot be, `WKS_ERR_WOULD_DEADLOCK` from a callback,
+ * `WKS_ERR_SHUTDOWN`, `WKS_ERR_RESOURCES`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_archive_open(struct wks_archive_options options,
+                            struct wks_archive *archive,
+                            struct wks_error *error);
+
+/**
+ * Starts to open an archive: take it with `wks_op_take_archive`.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_RESOURCES`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the
+ * operation's are those of `wks_archive_open`.
+ */
+wks_status wks_archive_open_async(struct wks_archive_options options,
+                                  struct wks_op *op,
+                                  struct wks_error *error);
+
+/**
+ * Stores messages in one commit, and tells what became of each. It is acknowledged after its
+ * commit. A message that the rules refuse does not hinder the others. Where `outcomes` is null,
+ * the first refusal is the call's error (the others are stored all the same).
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it is committed. Owns: the messages are
+ * lent for the call; the outcomes are the caller's, to free with `wks_outcomes_free`.
+ * Errors: `WKS_ERR_INVALID_TOPIC`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for a wrong
+ * `struct_size`, flag or origin, `WKS_ERR_UNSUPPORTED` for fields of a newer header,
+ * `WKS_ERR_BUSY`, `WKS_ERR_DISK_FULL`, `WKS_ERR_ARCHIVE_IO`, `WKS_ERR_ARCHIVE_READ_ONLY`,
+ * `WKS_ERR_ARCHIVE_CLOSED` (with each of these nothing is stored); without `outcomes` the refusals
+ * from `WKS_ERR_MESSAGE_TOO_LARGE` to `WKS_ERR_TIMESTAMP_TOO_OLD`; `WKS_ERR_WOULD_DEADLOCK`,
+ * `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown, `WKS_ERR_HANDLE`.
+ */
+wks_status wks_archive_put(struct wks_archive archive,
+                           const struct wks_message *messages,
+                           size_t count,
+                           wks_origin origin,
+                           struct wks_outcomes *outcomes,
+                           struct wks_error *error);
+
+/**
+ * Starts to store messages: take what became of them with `wks_op_take_outcomes`. Cancelling does
+ * not take the messages back.
+ *
+ * Threads: any. Blocks: no. Owns: the messages are lent for the call; the operation is the
+ * caller's, to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`, as for `wks_archive_put`; the operation's
+ * are the others.
+ */
+wks_status wks_archive_put_async(struct wks_archive archive,
+                                 const struct wks_message *messages,
+                                 size_t count,
+                                 wks_origin origin,
+                                 struct wks_op *op,
+                                 struct wks_error *error);
+
+/**
+ * Reads one page of what matches a query.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it is read. Owns: the page is the
+ * caller's, to free with `wks_page_free`.
+ * Errors: `WKS_ERR_INVALID_ARGUMENT` for a limit that is not 1 to 100 or hashes beside other
+ * filters, `WKS_ERR_CURSOR_NOT_FOUND`, `WKS_ERR_ARCHIVE_IO`, `WKS_ERR_ARCHIVE_CORRUPT`,
+ * `WKS_ERR_ARCHIVE_CLOSED`, `WKS_ERR_BUSY`, `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`,
+ * `WKS_ERR_CANCELLED` by a shutdown, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_archive_query(struct wks_archive archive,
+                             struct wks_query what,
+                             struct wks_page *page,
+                             struct wks_error *error);
+
+/**
+ * Starts to read one page: take it with `wks_op_take_page`.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_archive_query`.
+ */
+wks_status wks_archive_query_async(struct wks_archive archive,
+                                   struct wks_query what,
+                                   struct wks_op *op,
+                                   struct wks_error *error);
+
+/**
+ * Reads those of the messages that are held, in the order asked for, each once, as a page without
+ * a cursor. `hashes` are 32 bytes each, one after the other.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until they are read. Owns: the hashes are lent
+ * for the call; the page is the caller's, to free with `wks_page_free`.
+ * Errors: `WKS_ERR_INVALID_HASH` for a length that is not a multiple of 32; and as
+ * `wks_archive_query`.
+ */
+wks_status wks_archive_get(struct wks_archive archive,
+                           struct wks_bytes hashes,
+                           struct wks_page *page,
+                           struct wks_error *error);
+
+/**
+ * Starts to read messages by their hashes: take them with `wks_op_take_page`.
+ *
+ * Threads: any. Blocks: no. Owns: the hashes are lent for the call; the operation is the caller's,
+ * to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`, as for `wks_archive_get`; the operation's
+ * are the others.
+ */
+wks_status wks_archive_get_async(struct wks_archive archive,
+                                 struct wks_bytes hashes,
+                                 struct wks_op *op,
+                                 struct wks_error *error);
+
+/**
+ * Tells which of these messages are not held, in the order asked for, each once. `hashes` are 32
+ * bytes each, one after the other, any number of them.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it is known. Owns: the hashes are lent for
+ * the call; the answer is the caller's, to free with `wks_hashes_free`.
+ * Errors: as `wks_archive_get`.
+ */
+wks_status wks_archive_missing(struct wks_archive archive,
+                               struct wks_bytes hashes,
+                               struct wks_hashes *lacking,
+                               struct wks_error *error);
+
+/**
+ * Starts to find out which messages are not held: take the answer with `wks_op_take_hashes`.
+ *
+ * Threads: any. Blocks: no. Owns: the hashes are lent for the call; the operation is the caller's,
+ * to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`, as for `wks_archive_get`; the operation's
+ * are the others.
+ */
+wks_status wks_archive_missing_async(struct wks_archive archive,
+                                     struct wks_bytes hashes,
+                                     struct wks_op *op,
+                                     struct wks_error *error);
+
+/**
+ * Figures of the archive. Set `figures->struct_size` first.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until they are known. Owns: nothing.
+ * Errors: `WKS_ERR_ARCHIVE_IO`, `WKS_ERR_ARCHIVE_CLOSED`, `WKS_ERR_INVALID_ARGUMENT` for a wrong
+ * `struct_size`, `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_archive_stats(struct wks_archive archive,
+                             struct wks_stats *figures,
+                             struct wks_error *error);
+
+/**
+ * Starts to find figures: take them with `wks_op_take_stats`.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_archive_stats`.
+ */
+wks_status wks_archive_stats_async(struct wks_archive archive,
+                                   struct wks_op *op,
+                                   struct wks_error *error);
+
+/**
+ * Commits what was accepted and closes the archive, also under a node that uses it: every other
+ * call then gives `WKS_ERR_ARCHIVE_CLOSED`. A second time is fine. The handle still has to be
+ * freed.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it is closed. Owns: nothing.
+ * Errors: `WKS_ERR_WOULD_DEADLOCK` from a callback, `WKS_ERR_SHUTDOWN` after a shutdown (which
+ * closed it), `WKS_ERR_HANDLE`.
+ */
+wks_status wks_archive_close(struct wks_archive archive, struct wks_error *error);
+
+/**
+ * Starts to close an archive. The operation has no result: its status tells.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_archive_close_async(struct wks_archive archive,
+                                   struct wks_op *op,
+                                   struct wks_error *error);
+
+/**
+ * Frees an archive's handle. The last to let go of an archive (a node over it holds it too) closes
+ * it. The null handle is fine.
+ *
+ * Threads: any. Blocks: where it closes the archive, until what was accepted is committed. Owns:
+ * takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_archive_free(struct wks_archive archive);
+
+/**
+ * Begins a walk through an archive. The query's limit is the size of a page.
+ *
+ * Threads: any. Blocks: no. Owns: the walk is the caller's, to free with `wks_history_free`; it
+ * keeps the archive open.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`. (A query that cannot be is
+ * refused with the first page.)
+ */
+wks_status wks_archive_history(struct wks_archive archive,
+                               struct wks_query query,
+                               struct wks_history *history,
+                               struct wks_error *error);
+
+/**
+ * The next page; the null handle at the end. After an error the walk stands where it was, and this
+ * asks for the same page again.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until the page is there. Owns: the page is the
+ * caller's, to free with `wks_page_free`.
+ * Errors: those of `wks_archive_query`, or of `wks_node_store_query`.
+ */
+wks_status wks_history_next(struct wks_history history,
+                            struct wks_page *page,
+                            struct wks_error *error);
+
+/**
+ * Starts to get the next page: take it with `wks_op_take_page`. A cancel loses no page: the next
+ * call gives it.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_history_next`.
+ */
+wks_status wks_history_next_async(struct wks_history history,
+                                  struct wks_op *op,
+                                  struct wks_error *error);
+
+/**
+ * Where to resume, after the pages that were given, should the walk be given up here: a cursor for
+ * a query. All zero where it stands at the beginning.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_BUSY` while a page is being got, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_history_cursor(struct wks_history history,
+                              struct wks_hash *cursor,
+                              struct wks_error *error);
+
+/**
+ * Frees a walk. Pages that it gave stay. The null handle is fine.
+ *
+ * Threads: any. Blocks: where it is the last to let go of an archive, until what was accepted is
+ * committed. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_history_free(struct wks_history history);
+
+/**
+ * Answers a store request: takes its bytes, without length prefix, and gives the response's. What
+ * is wrong with the request, or with the archive, is told to the peer in the response.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until the archive has answered. Owns: the
+ * request is lent for the call; the response is the caller's, to free with `wks_buffer_free`.
+ * Errors: `WKS_ERR_FRAME_TOO_LARGE` over 1 MiB (reset the stream), `WKS_ERR_WOULD_DEADLOCK`,
+ * `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_store_respond(struct wks_archive archive,
+                             struct wks_bytes request,
+                             struct wks_buffer *response,
+                             struct wks_error *error);
+
+/**
+ * Starts to answer a store request: take the response with `wks_op_take_buffer`.
+ *
+ * Threads: any. Blocks: no. Owns: the request is lent for the call; the operation is the caller's,
+ * to free with `wks_op_free`.
+ * Errors: as `wks_store_respond`, but `WKS_ERR_WOULD_DEADLOCK`.
+ */
+wks_status wks_store_respond_async(struct wks_archive archive,
+                                   struct wks_bytes request,
+                                   struct wks_op *op,
+                                   struct wks_error *error);
+
+/**
+ * The response (429) to a request that the host does not want to answer because of its load.
+ *
+ * Threads: any. Blocks: no. Owns: the response is the caller's, to free with `wks_buffer_free`.
+ * Errors: `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_store_too_many_requests(struct wks_buffer *response, struct wks_error *error);
+
+/**
+ * A store request's bytes, without length prefix, for a peer. `request_id` should be random text;
+ * `wks_store_decode` needs it again.
+ *
+ * Threads: any. Blocks: no. Owns: the id is lent for the call; the request is the caller's, to
+ * free with `wks_buffer_free`.
+ * Errors: `WKS_ERR_INVALID_ARGUMENT` for a query that a peer does not take or an id that is not
+ * UTF-8, `WKS_ERR_STORE_BAD_REQUEST`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_store_encode(struct wks_bytes request_id,
+                            struct wks_query query,
+                            struct wks_buffer *request,
+                            struct wks_error *error);
+
+/**
+ * Checks a peer's response, without length prefix, against the request: its id, its status, its
+ * count, and that every message has the hash it is listed under and matches the query.
+ *
+ * Threads: any. Blocks: no. Owns: id and response are lent for the call; the page is the caller's,
+ * to free with `wks_page_free`.
+ * Errors: `WKS_ERR_STORE_BAD_REQUEST`, `WKS_ERR_STORE_BAD_RESPONSE`,
+ * `WKS_ERR_STORE_TOO_MANY_REQUESTS`, `WKS_ERR_STORE_UNAVAILABLE`, `WKS_ERR_CURSOR_NOT_FOUND`,
+ * `WKS_ERR_MALFORMED`, `WKS_ERR_TRUNCATED`, `WKS_ERR_FRAME_TOO_LARGE`,
+ * `WKS_ERR_INVALID_ARGUMENT`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_store_decode(struct wks_bytes request_id,
+                            struct wks_query query,
+                            struct wks_bytes response,
+                            struct wks_page *page,
+                            struct wks_error *error);
+
+/**
+ * Makes options as the library has them: a new identity, no listening address, cluster 0, Store
+ * and Sync on.
+ *
+ * Threads: any. Blocks: no. Owns: the options are the caller's, to free with
+ * `wks_node_options_free`.
+ * Errors: `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_options_new(struct wks_node_options *options, struct wks_error *error);
+
+/**
+ * Keeps the identity key in this file: it is created, with mode 0600, where there is none. The path
+ * is UTF-8.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the path is copied.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` where the path is empty,
+ * not UTF-8 or has a NUL in it.
+ */
+wks_status wks_node_options_set_identity_file(struct wks_node_options options,
+                                              struct wks_bytes path,
+                                              struct wks_error *error);
+
+/**
+ * Uses this identity key: the 32 secret bytes of an ed25519 key.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the secret is copied.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` unless there are 32.
+ */
+wks_status wks_node_options_set_identity_secret(struct wks_node_options options,
+                                                struct wks_bytes secret,
+                                                struct wks_error *error);
+
+/**
+ * Listens there: a multiaddress, `/ip4/127.0.0.1/tcp/0` say, or one that ends in `/ws`. Port 0 takes
+ * a free one.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the address is copied.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` where it is not UTF-8 or
+ * there are more than 1,024. (One that is no address is refused when the node is started.)
+ */
+wks_status wks_node_options_add_listen(struct wks_node_options options,
+                                       struct wks_bytes address,
+                                       struct wks_error *error);
+
+/**
+ * The cluster. Peers of another are dropped.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_cluster_id(struct wks_node_options options,
+                                           uint32_t cluster_id,
+                                           struct wks_error *error);
+
+/**
+ * Tells peers that the node serves this shard.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for more than 1,024.
+ */
+wks_status wks_node_options_add_shard(struct wks_node_options options,
+                                      uint32_t shard,
+                                      struct wks_error *error);
+
+/**
+ * Whether the node answers store requests: 1, the default, or 0.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for any other number.
+ */
+wks_status wks_node_options_set_serve_store(struct wks_node_options options,
+                                            uint8_t on,
+                                            struct wks_error *error);
+
+/**
+ * Whether the node answers and begins syncs: 1, the default, or 0.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for any other number.
+ */
+wks_status wks_node_options_set_sync(struct wks_node_options options,
+                                     uint8_t on,
+                                     struct wks_error *error);
+
+/**
+ * Syncs messages of this pubsub topic, and of others that were added; without any, of all.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the topic is copied.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_TOPIC`,
+ * `WKS_ERR_INVALID_ARGUMENT` for more than 1,024.
+ */
+wks_status wks_node_options_add_sync_pubsub_topic(struct wks_node_options options,
+                                                  struct wks_bytes pubsub_topic,
+                                                  struct wks_error *error);
+
+/**
+ * Syncs messages of this content topic, and of others that were added; without any, of all.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the topic is copied.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_TOPIC`,
+ * `WKS_ERR_INVALID_ARGUMENT` for more than 1,024.
+ */
+wks_status wks_node_options_add_sync_content_topic(struct wks_node_options options,
+                                                   struct wks_bytes content_topic,
+                                                   struct wks_error *error);
+
+/**
+ * How far back a sync goes, in milliseconds. An hour by default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_sync_window(struct wks_node_options options,
+                                            uint64_t ms,
+                                            struct wks_error *error);
+
+/**
+ * How long before now a sync's window ends, in milliseconds: younger messages may still be on their
+ * way. 20,000 by default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_sync_margin(struct wks_node_options options,
+                                            uint64_t ms,
+                                            struct wks_error *error);
+
+/**
+ * How far back the node keeps its messages' ids in memory for syncs, in milliseconds. Two hours by
+ * default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_sync_horizon(struct wks_node_options options,
+                                             uint64_t ms,
+                                             struct wks_error *error);
+
+/**
+ * The longest that a sync waits for the peer, in milliseconds. 30,000 by default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_sync_idle_timeout(struct wks_node_options options,
+                                                  uint64_t ms,
+                                                  struct wks_error *error);
+
+/**
+ * How long an announced message may still come after the end of reconciliation, in milliseconds.
+ * 10,000 by default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_sync_grace(struct wks_node_options options,
+                                           uint64_t ms,
+                                           struct wks_error *error);
+
+/**
+ * How long a dial or a store request may take, in milliseconds. 30,000 by default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_request_timeout(struct wks_node_options options,
+                                                uint64_t ms,
+                                                struct wks_error *error);
+
+/**
+ * The time between two syncs that the node begins by itself with a peer chosen at random, in
+ * milliseconds, jittered by a tenth; 0 for none. 300,000 by default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_sync_interval(struct wks_node_options options,
+                                              uint64_t ms,
+                                              struct wks_error *error);
+
+/**
+ * The most syncs at once, in all. 16 by default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_sync_max_sessions(struct wks_node_options options,
+                                                  size_t sessions,
+                                                  struct wks_error *error);
+
+/**
+ * The most messages that one sync may bring. 1,000,000 by default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_sync_max_messages(struct wks_node_options options,
+                                                  size_t messages,
+                                                  struct wks_error *error);
+
+/**
+ * The most bytes that one sync may bring. 4 GiB by default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_sync_max_bytes(struct wks_node_options options,
+                                               size_t bytes,
+                                               struct wks_error *error);
+
+/**
+ * The most connections at once, in all. 200 by default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_max_connections(struct wks_node_options options,
+                                                uint32_t connections,
+                                                struct wks_error *error);
+
+/**
+ * The most connections at once of one peer. 4 by default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_max_connections_per_peer(struct wks_node_options options,
+                                                         uint32_t connections,
+                                                         struct wks_error *error);
+
+/**
+ * The most store requests that are answered at once; others get a 429. 64 by default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_max_store_requests(struct wks_node_options options,
+                                                   size_t requests,
+                                                   struct wks_error *error);
+
+/**
+ * Frees options. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_node_options_free(struct wks_node_options options);
+
+/**
+ * Starts a node over an archive and listens. The node keeps the archive open.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it listens. Owns: the node is the
+ * caller's, to free with `wks_node_free`; options and archive stay the caller's.
+ * Errors: `WKS_ERR_KEY_FILE`, `WKS_ERR_ADDRESS`, `WKS_ERR_LISTEN`, `WKS_ERR_INVALID_ARGUMENT` for
+ * options that cannot be, `WKS_ERR_ARCHIVE_CLOSED`, `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`,
+ * `WKS_ERR_CANCELLED` by a shutdown, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_start(struct wks_node_options options,
+                          struct wks_archive archive,
+                          struct wks_node *node,
+                          struct wks_error *error);
+
+/**
+ * Begins to start a node: take it with `wks_op_take_node`.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_node_start`.
+ */
+wks_status wks_node_start_async(struct wks_node_options options,
+                                struct wks_archive archive,
+                                struct wks_op *op,
+                                struct wks_error *error);
+
+/**
+ * The node's own peer id, as text.
+ *
+ * Threads: any. Blocks: no. Owns: the buffer is the caller's, to free with `wks_buffer_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_peer_id(struct wks_node node,
+                            struct wks_buffer *peer_id,
+                            struct wks_error *error);
+
+/**
+ * Where the node listens now: addresses that end in `/p2p/` and its peer id.
+ *
+ * Threads: any. Blocks: no. Owns: the list is the caller's, to free with `wks_strings_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_addresses(struct wks_node node,
+                              struct wks_strings *addresses,
+                              struct wks_error *error);
+
+/**
+ * The ids of the peers that are connected now.
+ *
+ * Threads: any. Blocks: no. Owns: the list is the caller's, to free with `wks_strings_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_peers(struct wks_node node, struct wks_strings *peers, struct wks_error *error);
+
+/**
+ * Connects to an address, and gives the peer's id as text. Fine where it is connected already.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it is connected. Owns: the address is lent
+ * for the call; the buffer is the caller's, to free with `wks_buffer_free`. `peer_id` may be null.
+ * Errors: `WKS_ERR_ADDRESS`, `WKS_ERR_DIAL`, `WKS_ERR_TIMED_OUT`, `WKS_ERR_OTHER_CLUSTER`,
+ * `WKS_ERR_INVALID_ARGUMENT` where the address is not UTF-8, `WKS_ERR_WOULD_DEADLOCK`,
+ * `WKS_ERR_SHUTDOWN` also where the node was stopped, `WKS_ERR_CANCELLED` by a shutdown,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_dial(struct wks_node node,
+                         struct wks_bytes address,
+                         struct wks_buffer *peer_id,
+                         struct wks_error *error);
+
+/**
+ * Begins to connect to an address: take the peer's id with `wks_op_take_buffer`.
+ *
+ * Threads: any. Blocks: no. Owns: the address is lent for the call; the operation is the caller's,
+ * to free with `wks_op_free`.
+ * Errors: `WKS_ERR_INVALID_ARGUMENT`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`,
+ * `WKS_ERR_NULL_POINTER`; the operation's are those of `wks_node_dial`.
+ */
+wks_status wks_node_dial_async(struct wks_node node,
+                               struct wks_bytes address,
+                               struct wks_op *op,
+                               struct wks_error *error);
+
+/**
+ * Ends all connections to a peer.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until they are closed. Owns: the peer's name is
+ * lent for the call.
+ * Errors: `WKS_ERR_ADDRESS`, `WKS_ERR_PEER_UNKNOWN`, `WKS_ERR_INVALID_ARGUMENT`,
+ * `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_disconnect(struct wks_node node,
+                               struct wks_bytes peer,
+                               struct wks_error *error);
+
+/**
+ * Begins to end all connections to a peer. The operation has no result: its status tells.
+ *
+ * Threads: any. Blocks: no. Owns: the peer's name is lent for the call; the operation is the
+ * caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_INVALID_ARGUMENT`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`,
+ * `WKS_ERR_NULL_POINTER`; the operation's are those of `wks_node_disconnect`.
+ */
+wks_status wks_node_disconnect_async(struct wks_node node,
+                                     struct wks_bytes peer,
+                                     struct wks_op *op,
+                                     struct wks_error *error);
+
+/**
+ * Reads one page from a store peer. Every message is checked: its hash, and that it matches.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until the answer is there. Owns: the peer's name
+ * is lent for the call; the page is the caller's, to free with `wks_page_free`.
+ * Errors: `WKS_ERR_PEER_UNKNOWN`, `WKS_ERR_ADDRESS`, `WKS_ERR_DIAL`, `WKS_ERR_TIMED_OUT`,
+ * `WKS_ERR_PROTOCOL_UNSUPPORTED`, `WKS_ERR_STREAM_CLOSED`, `WKS_ERR_OTHER_CLUSTER`, the
+ * `WKS_ERR_STORE_…`, `WKS_ERR_CURSOR_NOT_FOUND`, `WKS_ERR_MALFORMED`, `WKS_ERR_TRUNCATED`,
+ * `WKS_ERR_FRAME_TOO_LARGE`, `WKS_ERR_INVALID_ARGUMENT` for a query that a peer does not take,
+ * `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_store_query(struct wks_node node,
+                                struct wks_bytes peer,
+                                struct wks_query query,
+                                struct wks_page *page,
+                                struct wks_error *error);
+
+/**
+ * Begins to read one page from a store peer: take it with `wks_op_take_page`.
+ *
+ * Threads: any. Blocks: no. Owns: the peer's name is lent for the call; the operation is the
+ * caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_INVALID_ARGUMENT`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`,
+ * `WKS_ERR_NULL_POINTER`; the operation's are those of `wks_node_store_query`.
+ */
+wks_status wks_node_store_query_async(struct wks_node node,
+                                      struct wks_bytes peer,
+                                      struct wks_query query,
+                                      struct wks_op *op,
+                                      struct wks_error *error);
+
+/**
+ * Begins a walk through a store peer's history: pull its pages with `wks_history_next`. The query's
+ * limit is the size of a page.
+ *
+ * Threads: any. Blocks: no. Owns: the peer's name is lent for the call; the walk is the caller's,
+ * to free with `wks_history_free`. It does not keep the node running.
+ * Errors: `WKS_ERR_ADDRESS`, `WKS_ERR_INVALID_ARGUMENT`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`,
+ * `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_history(struct wks_node node,
+                            struct wks_bytes peer,
+                            struct wks_query query,
+                            struct wks_history *history,
+                            struct wks_error *error);
+
+/**
+ * Syncs with a peer: finds the messages that one of the two lacks, and sends them. `options` may
+ * be null. A sync that breaks down is an error; what it brought until then is stored.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until the end. Owns: the peer's name and the
+ * options are lent for the call; the report is the caller's, to free with `wks_report_free`.
+ * `report` may be null.
+ * Errors: `WKS_ERR_SYNC_PROTOCOL`, `WKS_ERR_SYNC_SCOPE`, `WKS_ERR_SYNC_BUSY`,
+ * `WKS_ERR_PEER_UNKNOWN`, `WKS_ERR_ADDRESS`, `WKS_ERR_DIAL`, `WKS_ERR_TIMED_OUT`,
+ * `WKS_ERR_PROTOCOL_UNSUPPORTED`, `WKS_ERR_STREAM_CLOSED`, `WKS_ERR_OTHER_CLUSTER`,
+ * `WKS_ERR_UNSUPPORTED` where the node has Sync off or for fields of a newer header,
+ * `WKS_ERR_INVALID_TIME_RANGE`, `WKS_ERR_INVALID_ARGUMENT`, the archive's errors,
+ * `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_sync(struct wks_node node,
+                         struct wks_bytes peer,
+                         const struct wks_sync_options *options,
+                         struct wks_report *report,
+                         struct wks_error *error);
+
+/**
+ * Begins a sync with a peer: take its report with `wks_op_take_report`. A cancel ends the sync.
+ *
+ * Threads: any. Blocks: no. Owns: the peer's name and the options are lent for the call; the
+ * operation is the caller's, to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`, as for `wks_node_sync`; the operation's
+ * are the others.
+ */
+wks_status wks_node_sync_async(struct wks_node node,
+                               struct wks_bytes peer,
+                               const struct wks_sync_options *options,
+                               struct wks_op *op,
+                               struct wks_error *error);
+
+/**
+ * Subscribes to what happens from now on: pull it with `wks_events_next`.
+ *
+ * Threads: any. Blocks: no. Owns: the subscription is the caller's, to free with
+ * `wks_events_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_events(struct wks_node node,
+                           struct wks_events *events,
+                           struct wks_error *error);
+
+/**
+ * Stops a node: ends its syncs and connections. Its archive stays open. A second time is fine. The
+ * handle still has to be freed.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it has stopped. Owns: nothing.
+ * Errors: `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN` after a shutdown (which stopped it),
+ * `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_stop(struct wks_node node, struct wks_error *error);
+
+/**
+ * Begins to stop a node. The operation has no result: its status tells.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_stop_async(struct wks_node node, struct wks_op *op, struct wks_error *error);
+
+/**
+ * Frees a node. One that runs is stopped, in the background; operations on it go on until then.
+ * The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle; lets go of the archive when it has stopped.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_node_free(struct wks_node node);
+
+/**
+ * The figures of a sync. Set `figures->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: `figures` is the caller's; what it points to is the report's,
+ * and lives until `wks_report_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for a wrong
+ * `struct_size`.
+ */
+wks_status wks_report_figures(struct wks_report report,
+                              struct wks_sync_figures *figures,
+                              struct wks_error *error);
+
+/**
+ * Frees a report and all that its figures point to. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_report_free(struct wks_report report);
+
+/**
+ * Waits for the next event; the null handle once the node has stopped and all were given.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until something happens. Owns: the event is the
+ * caller's, to free with `wks_event_free`.
+ * Errors: `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_events_next(struct wks_events events,
+                           struct wks_event *event,
+                           struct wks_error *error);
+
+/**
+ * Starts to wait for the next event: take it with `wks_op_take_event`. A cancel loses no event:
+ * the next call gives it.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_events_next_async(struct wks_events events,
+                                 struct wks_op *op,
+                                 struct wks_error *error);
+
+/**
+ * Ends a subscription. Events that it gave stay. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_events_free(struct wks_events events);
+
+/**
+ * What an event tells. Set `info->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: `info` is the caller's; what it points to is the event's, and
+ * lives until `wks_event_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for a wrong
+ * `struct_size`.
+ */
+wks_status wks_event_read(struct wks_event event,
+                          struct wks_event_info *info,
+                          struct wks_error *error);
+
+/**
+ * The report of a sync that has finished.
+ *
+ * Threads: any. Blocks: no. Owns: the report is the caller's, to free with `wks_report_free`.
+ * Errors: `WKS_ERR_NO_RESULT` for an event of another kind, `WKS_ERR_HANDLE`,
+ * `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_event_report(struct wks_event event,
+                            struct wks_report *report,
+                            struct wks_error *error);
+
+/**
+ * Frees an event and all that its info points to. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_event_free(struct wks_event event);
+
+/**
+ * Shuts the library down: takes no more work, ends every operation with `WKS_ERR_CANCELLED`, stops
+ * the nodes, commits and closes the archives, joins the threads and lets the last callbacks run.
+ * A second time is fine. Handles still have to be freed; those of archives and nodes give
+ * `WKS_ERR_SHUTDOWN` from here on. The next call that opens something starts the library again.
+ *
+ * `timeout_ms` bounds the waits for peers, tasks and callbacks; archives are always closed to the
+ * end.
+ *
+ * A process that exits without it does the same by itself, but for the callbacks and drop
+ * functions, which do not run any more then.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes. Owns: nothing.
+ * Errors: `WKS_ERR_WOULD_DEADLOCK` from a callback, with nothing done; `WKS_ERR_TIMED_OUT` where
+ * something did not end in time: it is left behind, all else is done.
+ */
+wks_status wks_shutdown(uint64_t timeout_ms, struct wks_error *error);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+/**
+ * The bytes of a C string, without its NUL: for the inputs of this header. Null gives none.
+ */
+static inline wks_bytes wks_str(const char *text)
+{
+    wks_bytes bytes;
+    bytes.ptr = (const uint8_t *)text;
+    bytes.len = text ? strlen(text) : 0;
+    return bytes;
+}
+
+#endif  /* WAKUSTORE_H */
