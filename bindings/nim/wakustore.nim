@@ -200,6 +200,9 @@ func text(b: WksBytes): string =
   result = newString(int(b.len))
   if b.len > 0: copyMem(addr result[0], b.data, int(b.len))
 
+func hashAt(p: ptr UncheckedArray[byte]): MessageHash =
+  copyMem(addr result, p, sizeof(result))
+
 template sized[T](x: var T) =
   x.structSize = csize_t(sizeof(T))
 
@@ -243,7 +246,7 @@ proc resultsOf(outcomes: WksOutcomes): seq[PutResult] =
     sized o
     ok wks_outcomes_get(outcomes, csize_t(i), addr o, addr err)
     result.add PutResult(
-      hash: o.hash[], outcome: PutOutcome(o.outcome), code: o.status, reason: text(o.reason))
+      hash: hashAt(o.hash), outcome: PutOutcome(o.outcome), code: o.status, reason: text(o.reason))
 
 proc reportOf(report: WksReport): SyncReport =
   defer: wks_report_free(report)
@@ -268,7 +271,7 @@ proc eventOf(event: WksEvent): Event =
   case i.kind
   of 1: Event(kind: EventKind.PeerConnected, peerId: text(i.peerId))
   of 2: Event(kind: EventKind.PeerDisconnected, peerId: text(i.peerId))
-  of 3: Event(kind: EventKind.MessageStored, hash: i.hash[], timestamp: i.timestamp,
+  of 3: Event(kind: EventKind.MessageStored, hash: hashAt(i.hash), timestamp: i.timestamp,
               pubsubTopic: text(i.pubsubTopic), contentTopic: text(i.contentTopic),
               origin: Origin(i.origin))
   of 4:
@@ -404,11 +407,9 @@ proc cursor*(page: Page): Option[MessageHash] =
   var lent: WksBytes
   ok wks_page_cursor(page.handle, addr lent, addr err)
   if lent.len > 0:
-    var hash: MessageHash
-    copyMem(addr hash, lent.data, sizeof(hash))
-    result = some(hash)
+    result = some(hashAt(lent.data))
 
-func hash*(entry: Entry): MessageHash = entry.raw.hash[]
+func hash*(entry: Entry): MessageHash = hashAt(entry.raw.hash)
 
 func message*(entry: Entry): Option[Message] =
   ## A copy of the message, where whole messages were asked for.

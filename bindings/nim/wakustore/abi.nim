@@ -81,14 +81,14 @@ type
 
   WksOutcome* {.importc: "wks_outcome", header: "wakustore.h", bycopy.} = object
     structSize* {.importc: "struct_size".}: csize_t
-    hash*: ptr array[32, byte]
+    hash*: ptr UncheckedArray[byte]
     outcome*: int32
     status*: int32
     reason*: WksBytes
 
   WksEntry* {.importc: "wks_entry", header: "wakustore.h", bycopy.} = object
     structSize* {.importc: "struct_size".}: csize_t
-    hash*: ptr array[32, byte]
+    hash*: ptr UncheckedArray[byte]
     pubsubTopic* {.importc: "pubsub_topic".}: WksBytes
     contentTopic* {.importc: "content_topic".}: WksBytes
     payload*: WksBytes
@@ -145,7 +145,7 @@ type
     kind*: int32
     origin*: int32
     peerId* {.importc: "peer_id".}: WksBytes
-    hash*: ptr array[32, byte]
+    hash*: ptr UncheckedArray[byte]
     pubsubTopic* {.importc: "pubsub_topic".}: WksBytes
     contentTopic* {.importc: "content_topic".}: WksBytes
     timestamp*: int64
