@@ -113,23 +113,21 @@ fn walk(stream: TokenStream, module: &[String], file: &Path, out: &mut Vec<Named
                     g.delimiter() == Delimiter::Brace && i >= 2,
                     tokens.get(i.wrapping_sub(1)),
                     tokens.get(i.wrapping_sub(2)),
-                ) {
-                    if word == "mod" {
-                        inside.push(name.to_string());
-                    }
+                ) && word == "mod"
+                {
+                    inside.push(name.to_string());
                 }
                 walk(g.stream(), &inside, file, out);
             }
             TokenTree::Ident(_) => {
                 // Only where a path begins: not after `::` or `.`.
-                if let Some(TokenTree::Punct(p)) = i.checked_sub(1).and_then(|j| tokens.get(j)) {
-                    if p.as_char() == ':'
+                if let Some(TokenTree::Punct(p)) = i.checked_sub(1).and_then(|j| tokens.get(j))
+                    && (p.as_char() == ':'
                         && matches!(i.checked_sub(2).and_then(|j| tokens.get(j)),
                             Some(TokenTree::Punct(q)) if q.as_char() == ':')
-                        || p.as_char() == '.'
-                    {
-                        continue;
-                    }
+                        || p.as_char() == '.')
+                {
+                    continue;
                 }
                 let mut paths = Vec::new();
                 read_path(&tokens, i, Vec::new(), &mut paths);
@@ -201,10 +199,10 @@ fn breaches(paths: &[Named]) -> Vec<String> {
             }
             let c_and_uniffi = named.module.get(..2).map(|m| m.join("::"));
             let other = named.path.get(1..3).map(|p| p.join("::"));
-            if let (Some(a), Some(b)) = (c_and_uniffi, other) {
-                if (a == "ffi::c" && b == "ffi::uniffi") || (a == "ffi::uniffi" && b == "ffi::c") {
-                    found.push(format!("{}: {a} names {b}", named.file.display()));
-                }
+            if let (Some(a), Some(b)) = (c_and_uniffi, other)
+                && ((a == "ffi::c" && b == "ffi::uniffi") || (a == "ffi::uniffi" && b == "ffi::c"))
+            {
+                found.push(format!("{}: {a} names {b}", named.file.display()));
             }
         }
         let written = named.path.join("::");
