@@ -245,8 +245,10 @@ class Node:
     ) -> Any:
         """Has the child do something and waits for the end of it."""
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"do": do, **what}).encode() + b"\n")
-        await self.process.stdin.drain()
+        # A child that is gone is noticed where its answer is read.
+        with contextlib.suppress(ConnectionError):
+            self.process.stdin.write(json.dumps({"do": do, **what}).encode() + b"\n")
+            await self.process.stdin.drain()
         return await self.answer(on_progress)
 
     async def end(self) -> None:
