@@ -83,6 +83,9 @@ impl Driver for OrderedDriver {
         self.1.put(batch)
     }
     fn query(&mut self, query: &Query) -> Result<Page> {
+        if let Some(begun) = &self.0.begun {
+            let _ = begun.lock().unwrap().send(0);
+        }
         OrderedDriver::obey(&self.0.reads)?;
         self.1.query(query)
     }
@@ -386,23 +389,26 @@ fn close_commits_what_was_accepted_and_then_says_no() {
 #[test]
 fn questions_that_nobody_took_up_end_with_the_archive() {
     let (orders, reads) = channel();
-    let backend = Ordered { reads: Some(Mutex::new(reads)), ..Ordered::default() };
+    let (begun, begins) = channel();
+    let backend = Ordered {
+        reads: Some(Mutex::new(reads)),
+        begun: Some(Mutex::new(begun)),
+        ..Ordered::default()
+    };
     let closed = backend.closed.clone();
     let archive =
         Archive::open(Shared(Arc::new(backend)), ArchiveConfig { readers: 1, ..config() }).unwrap();
     let mut asked: Vec<_> = (0..10).map(|_| archive.query(Query::default())).collect();
+    begins.recv_timeout(LONG).unwrap();
     let closing = archive.clone();
     let closer = thread::spawn(move || closing.close());
+    // The first has been taken up; the others wait behind it.
     for pending in asked.drain(1..) {
-        // The first may or may not have been taken up by then; of the rest at most one was.
-        match pending.wait() {
-            Err(e) => assert_eq!(e.kind(), ErrorKind::ArchiveClosed),
-            Ok(_) => panic!("no order was given yet"),
-        }
+        assert_eq!(pending.wait().unwrap_err().kind(), ErrorKind::ArchiveClosed);
     }
     orders.send(Order::Go).unwrap();
+    assert_eq!(asked.remove(0).wait().unwrap(), Page::default());
     closer.join().unwrap();
-    drop(asked);
     assert_eq!(closed.load(Ordering::SeqCst), 2);
 }
 

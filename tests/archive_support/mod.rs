@@ -60,6 +60,7 @@ pub struct Opened {
 /// A fresh archive on each backend that this build has.
 pub fn every_backend(config: &ArchiveConfig) -> Vec<Opened> {
     let memory = Archive::open(MemoryBackend::default(), config.clone()).unwrap();
+    #[cfg_attr(not(feature = "sqlite"), allow(unused_mut))]
     let mut all = vec![Opened { name: "memory", archive: memory, dir: None }];
     #[cfg(feature = "sqlite")]
     {
