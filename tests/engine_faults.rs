@@ -11,12 +11,12 @@ use wakustore::ErrorKind;
 use wakustore::engine::{EngineConfig, SyncOptions};
 use wakustore::types::{StoredMessage, TimeRange, Timestamp};
 
-/// A pair of nodes of which each lacks 60 of 300 messages, with little room in flight so that
+/// A pair of nodes of which each lacks 40 of 120 messages, with little room in flight so that
 /// there are many steps.
 fn pair(seed: u64) -> (World, Vec<StoredMessage>) {
-    let all = hour(&mut Random(seed), 300);
+    let all = hour(&mut Random(seed), 120);
     let config = EngineConfig { max_in_flight: 1500, ..quiet() };
-    (World::pair_with(seed, config.clone(), config, &all[..240], &all[60..]), all)
+    (World::pair_with(seed, config.clone(), config, &all[..80], &all[40..]), all)
 }
 
 fn assert_converged(world: &mut World, all: &[StoredMessage]) {
@@ -40,7 +40,7 @@ fn a_peer_may_vanish_at_every_step() {
         let kind = report.error.as_ref().map(|e| e.kind());
         assert!(kind.is_none_or(|k| k == ErrorKind::StreamClosed), "after {after}: {report:?}");
         let received = report.figures.received;
-        assert_eq!(world.hashes(0).len() as u64, 240 + received, "what came is stored");
+        assert_eq!(world.hashes(0).len() as u64, 80 + received, "what came is stored");
         world.assert_released();
         cuts += usize::from(kind.is_some());
 
@@ -93,7 +93,7 @@ fn an_archive_that_is_busy_for_a_while_only_delays() {
         }
         let (ours, theirs) = world.sync_to_end(0, 1, SyncOptions::default());
         assert_eq!((ours.error, theirs.error), (None, None));
-        assert_eq!((ours.figures.received, theirs.figures.received), (60, 60));
+        assert_eq!((ours.figures.received, theirs.figures.received), (40, 40));
         assert!(
             world.nodes[node].fetch_faults.is_empty() && world.nodes[node].store_faults.is_empty()
         );
@@ -133,7 +133,7 @@ fn a_full_disk_ends_the_session_and_the_next_one_makes_up_for_it() {
         let error = ours.error.unwrap();
         assert_eq!(error.kind(), ErrorKind::DiskFull);
         assert!(error.message().contains("storing messages"), "{error}");
-        assert_eq!(world.hashes(0).len() as u64, 240 + ours.figures.received);
+        assert_eq!(world.hashes(0).len() as u64, 80 + ours.figures.received);
         assert!(ours.outstanding > 0);
         world.nodes[0].store_faults.clear();
         world.assert_released();

@@ -31,7 +31,7 @@ pub struct EngineConfig {
     /// The longest that a session may take, from first to last.
     pub max_duration: Duration,
     /// The most reconciliation frames that a peer may send in one session. Deployed nodes need
-    /// about four.
+    /// about four; where an answer would grow beyond [`Tuning::max_answer`] there are more.
     pub max_rounds: u32,
     /// The largest reconciliation frame that is taken, in bytes without its length prefix. The
     /// host bounds its reads by it. Deployed nodes list up to a hundred ids for each difference,
@@ -87,7 +87,7 @@ impl Default for EngineConfig {
             max_sessions: 16,
             idle_timeout: Duration::from_secs(30),
             max_duration: Duration::from_secs(1800),
-            max_rounds: 64,
+            max_rounds: 256,
             max_frame: 32 * 1024 * 1024,
             max_index: 4_000_000,
             max_loaded: 1_000_000,

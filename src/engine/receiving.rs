@@ -145,47 +145,54 @@ impl Engine {
         }
     }
 
-    /// Asks every session with the peer, so that what one takes is not waited for by another.
+    /// Asks every session with the peer, so that what one takes is not waited for by another. Only
+    /// what all of them hold against it costs the peer.
     fn judge(&mut self, key: PeerKey, early: &EarlyMessage) -> Fate {
         let now = self.now.elapsed;
+        let (message, size) = (&early.message, early.size);
         let Some(peer) = self.peers.get_mut(&key) else { return Fate::Drop };
-        let (mut fate, mut beyond_quota) = (Fate::NoSession, false);
+        // The archive would find the duplicate too, but nobody need wait for it to.
+        let held = self.horizon.contains(&message.pubsub_topic, &message.sync_id());
+        let mut taken = None;
+        let (mut running, mut may_come, mut harmless) = (None, false, held);
         for id in &peer.sessions {
             let Some(s) = self.sessions.get_mut(id).filter(|s| !s.ends()) else { continue };
-            match (verdict(s, early), &fate) {
-                (Judged::Taken { announced }, _) => {
+            running.get_or_insert(*id);
+            if held {
+                s.grants.as_mut().map(|grants| grants.forget(&message.sync_id()));
+                continue;
+            }
+            match verdict(s, message, size) {
+                Judged::Taken { announced } => {
                     (s.last_arrival, s.got_messages) = (now, true);
-                    if !matches!(fate, Fate::Take(..)) {
-                        fate = Fate::Take(Some(*id), announced);
-                    }
+                    taken.get_or_insert(Fate::Take(Some(*id), announced));
                 }
-                (_, Fate::Take(..)) => {}
-                (Judged::Early, _) => fate = Fate::Early,
-                (Judged::Dropped, Fate::Early) => {}
-                (Judged::Dropped, _) => fate = Fate::Drop,
-                (Judged::BeyondQuota, _) => {
-                    beyond_quota |= !std::mem::replace(&mut s.beyond_quota, true);
-                    if !matches!(fate, Fate::Early) {
-                        fate = Fate::Drop;
-                    }
-                }
+                Judged::Early => may_come = true,
+                Judged::Harmless => harmless = true,
+                Judged::Unasked => {}
             }
         }
         for ended in &mut peer.ended {
-            if ended.grants.judge(&early.message, early.size) == Verdict::Take {
-                ended.until = now + self.config.grace;
-                if !matches!(fate, Fate::Take(..)) {
-                    fate = Fate::Take(None, true);
+            match ended.grants.judge(message, size) {
+                Verdict::Take if !held => {
+                    ended.until = now + self.config.grace;
+                    taken.get_or_insert(Fate::Take(None, true));
                 }
+                Verdict::Penalise => {}
+                Verdict::Take | Verdict::Early | Verdict::Drop => harmless = true,
             }
         }
-        if beyond_quota && !matches!(fate, Fate::Take(..)) {
-            self.penalise(key, Misbehaviour::Unsolicited);
-        }
-        let held = |m: &StoredMessage| self.horizon.contains(&m.pubsub_topic, &m.sync_id());
-        match fate {
-            Fate::Early | Fate::NoSession if held(&early.message) => Fate::Drop,
-            fate => fate,
+        match (taken, running) {
+            (Some(fate), _) => fate,
+            (None, Some(_)) if may_come => Fate::Early,
+            (None, None) if !harmless => Fate::NoSession,
+            (None, Some(id)) if !harmless => {
+                if self.sessions.get_mut(&id).is_some_and(Session::unasked) {
+                    self.penalise(key, Misbehaviour::Unsolicited);
+                }
+                Fate::Drop
+            }
+            _ => Fate::Drop,
         }
     }
 
@@ -303,19 +310,23 @@ impl Engine {
 
 /// What one session says of a message.
 enum Judged {
+    /// It is to be stored.
     Taken { announced: bool },
+    /// It may yet be announced.
     Early,
-    Dropped,
-    BeyondQuota,
+    /// Of no use, and no fault of the peer's.
+    Harmless,
+    /// Beyond the quota, or never asked for.
+    Unasked,
 }
 
-fn verdict(s: &mut Session, early: &EarlyMessage) -> Judged {
+fn verdict(s: &mut Session, message: &StoredMessage, size: usize) -> Judged {
     if !s.takes() {
-        return Judged::Dropped;
+        return Judged::Harmless;
     }
     let Some(grants) = &mut s.grants else { return Judged::Early };
     let before = grants.outstanding();
-    match grants.judge(&early.message, early.size) {
+    match grants.judge(message, size) {
         Verdict::Take => {
             let announced = grants.outstanding() < before;
             // Of a granted span only what comes tells how much was missing.
@@ -323,8 +334,8 @@ fn verdict(s: &mut Session, early: &EarlyMessage) -> Judged {
             Judged::Taken { announced }
         }
         Verdict::Early => Judged::Early,
-        Verdict::Drop => Judged::Dropped,
-        Verdict::Penalise => Judged::BeyondQuota,
+        Verdict::Drop => Judged::Harmless,
+        Verdict::Penalise => Judged::Unasked,
     }
 }
 

@@ -217,11 +217,10 @@ impl Engine {
             Source::Own(index) => View(vec![index]),
         };
         let (scope, tuning) = (&self.config.scope, &self.config.tuning);
-        let mut found = Differences::default();
-        match reconcile::respond(&view, payload, s.window, scope, tuning, &mut found) {
+        match reconcile::respond(&view, payload, s.window, scope, tuning, &mut s.found) {
             Err(error) => self.bad_frame(id, error),
             Ok(reply) => {
-                absorb(s, found, self.config.max_messages);
+                absorb(s);
                 let peer = s.peer;
                 match reply {
                     Some(reply) => self.send(id, &reply),
@@ -238,7 +237,7 @@ impl Engine {
         s.state = State::Settled;
         s.moved = self.now.elapsed;
         s.source = Source::Horizon;
-        s.sending.seal();
+        s.found = Differences::default();
         if let Some(grants) = &mut s.grants {
             grants.seal();
         }
@@ -279,21 +278,22 @@ fn check_size(scope: &Scope, own: &Scope) -> Result<()> {
     Ok(())
 }
 
-/// Hands what was found to sending and to the grants.
-fn absorb(s: &mut Session, found: Differences, max_messages: usize) {
-    let sends = s.sends();
-    s.figures.surplus += s.sending.queue(found.local_only, sends);
-    let takes = s.takes();
+/// Hands what was found since the last payload to sending and to the grants.
+fn absorb(s: &mut Session) {
+    let (sends, takes) = (s.sends(), s.takes());
+    // The lists alone: what is settled must stay known.
+    let local_only = std::mem::take(&mut s.found.local_only);
+    s.figures.surplus += local_only.len() as u64;
+    if sends {
+        s.sending.queue(local_only);
+    }
     let Some(grants) = &mut s.grants else { return };
     let before = grants.outstanding();
-    for id in found.remote_only {
-        // Beyond the quota nothing is taken, so there is no use in remembering it.
-        if grants.outstanding() < max_messages {
-            grants.expect(id);
-        }
+    for id in s.found.remote_only.drain(..) {
+        grants.expect(id);
     }
-    s.figures.missing += (grants.outstanding() - before) as u64;
-    for (lower, upper) in found.granted {
+    s.figures.missing += grants.outstanding().saturating_sub(before) as u64;
+    for (lower, upper) in s.found.granted.drain(..) {
         grants.grant(lower, upper);
         s.spans_granted |= takes;
     }

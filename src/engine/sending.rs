@@ -1,8 +1,8 @@
 //! The outgoing half of a session: ids to be sent, fetched in batches, encoded, and handed to the
 //! host as the socket takes them.
 //!
-//! What must hold: at most `max_in_flight` bytes are with the host and not yet written, each id is
-//! sent at most once, and no frame leaves that a deployed peer could not read.
+//! What must hold: at most `max_in_flight` bytes are with the host and not yet written (a single
+//! frame may be larger), and no frame leaves that a deployed peer could not read.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -33,8 +33,6 @@ pub(super) struct Fetched {
 pub(super) struct Sending {
     max_in_flight: usize,
     queue: VecDeque<SyncId>,
-    /// All that ever was in `queue`, while reconciliation may still name an id again.
-    known: HashSet<MessageHash>,
     fetch: Option<(FetchId, Vec<SyncId>)>,
     /// For questions that failed.
     pub(super) backoff: Backoff,
@@ -57,7 +55,6 @@ impl Sending {
         Sending {
             max_in_flight,
             queue: VecDeque::new(),
-            known: HashSet::new(),
             fetch: None,
             backoff: Backoff::default(),
             ready: VecDeque::new(),
@@ -73,23 +70,11 @@ impl Sending {
         }
     }
 
-    /// Queues ids; tells how many were not queued before.
-    pub(super) fn queue(&mut self, ids: Vec<SyncId>, send: bool) -> u64 {
-        let mut new = 0;
-        for id in ids {
-            if self.known.insert(id.hash) {
-                new += 1;
-                if send && !self.dead {
-                    self.queue.push_back(id);
-                }
-            }
+    /// Queues ids, none of which was queued before.
+    pub(super) fn queue(&mut self, ids: Vec<SyncId>) {
+        if !self.dead {
+            self.queue.extend(ids);
         }
-        new
-    }
-
-    /// Reconciliation is over: no id will be named again.
-    pub(super) fn seal(&mut self) {
-        self.known = HashSet::new();
     }
 
     /// The next question for the archive, if there is one and room for its answer.
@@ -209,7 +194,6 @@ impl Sending {
     /// Gives up on all that was not sent; the stream, if any, is still to be closed.
     pub(super) fn abandon(&mut self) {
         self.queue = VecDeque::new();
-        self.known = HashSet::new();
         self.ready = VecDeque::new();
         self.fetch = None;
         self.unsent = VecDeque::new();
@@ -259,8 +243,7 @@ mod tests {
         let all: Vec<_> = (0..1000).map(|n| message(n, 500)).collect();
         let mut s = Sending::new(100_000, Duration::ZERO);
         let ids: Vec<SyncId> = all.iter().map(StoredMessage::sync_id).collect();
-        assert_eq!(s.queue(ids.clone(), true), 1000);
-        assert_eq!(s.queue(ids, true), 0, "an id named twice is sent once");
+        s.queue(ids);
         let (most, largest) = run(&mut s, &all);
         assert!(most <= 100_000 && most > 50_000, "{most}");
         assert!(largest > 2 * FIRST_FETCH && largest <= MAX_FETCH, "{largest}");
@@ -270,7 +253,7 @@ mod tests {
     fn large_messages_make_small_batches() {
         let all: Vec<_> = (0..200).map(|n| message(n, 100_000)).collect();
         let mut s = Sending::new(1_000_000, Duration::ZERO);
-        s.queue(all.iter().map(StoredMessage::sync_id).collect(), true);
+        s.queue(all.iter().map(StoredMessage::sync_id).collect());
         let (most, largest) = run(&mut s, &all);
         assert!(most <= 1_000_000, "{most}");
         assert_eq!(largest, FIRST_FETCH, "after the first question the sizes are known");
@@ -280,7 +263,7 @@ mod tests {
     fn a_frame_larger_than_the_bound_still_goes_alone() {
         let all = [message(1, 5000), message(2, 5000)];
         let mut s = Sending::new(1000, Duration::ZERO);
-        s.queue(all.iter().map(StoredMessage::sync_id).collect(), true);
+        s.queue(all.iter().map(StoredMessage::sync_id).collect());
         let (most, _) = run(&mut s, &all);
         assert!(most < 5200, "{most}");
     }
@@ -290,7 +273,7 @@ mod tests {
         let (held, large) = (message(1, 10), message(2, transfer::MAX_DEPLOYED_FRAME));
         let (gone, stranger) = (message(3, 10), message(4, 10));
         let mut s = Sending::new(1 << 20, Duration::ZERO);
-        s.queue([&held, &large, &gone].map(StoredMessage::sync_id).to_vec(), true);
+        s.queue([&held, &large, &gone].map(StoredMessage::sync_id).to_vec());
         s.next_fetch(Duration::ZERO, FetchId(1)).unwrap();
         let outcome = s.fetched(vec![held, large, stranger]);
         assert_eq!((outcome.too_large, outcome.gone), (1, vec![gone.sync_id()]));

@@ -11,11 +11,16 @@ use super::{EngineConfig, Now, PeerKey, SyncDirection, SyncProgress};
 use crate::error::{Error, ErrorKind};
 use crate::sync::grants::Grants;
 use crate::sync::index::Index;
+use crate::sync::reconcile::Differences;
 use crate::types::TimeRange;
 use crate::wire::reconciliation::{Payload, Scope};
 
 /// The least time between two tellings of progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+
+/// So many messages that were not asked for cost a peer nothing, and a quarter more of those that
+/// were.
+const UNASKED: u64 = 64;
 
 /// Where a session is.
 #[derive(Debug)]
@@ -54,6 +59,8 @@ pub(super) struct Session {
     pub(super) told: Option<Scope>,
     pub(super) source: Source,
     pub(super) state: State,
+    /// The differences that were found, and which spans are settled.
+    pub(super) found: Differences,
     /// What it may bring, once the scope is known.
     pub(super) grants: Option<Grants>,
     /// Spans were granted, of which nobody can tell how much will come.
@@ -62,8 +69,8 @@ pub(super) struct Session {
     pub(super) got_messages: bool,
     /// The peer closed its transfer stream: nothing more comes of the granted spans.
     pub(super) peer_closed_transfer: bool,
-    /// The peer was penalised for going beyond its quota.
-    pub(super) beyond_quota: bool,
+    /// Messages within window and scope that were never asked for, or beyond the quota.
+    unasked: u64,
     pub(super) sending: Sending,
     /// Messages that wait for the archive.
     pub(super) pending_store: usize,
@@ -104,11 +111,13 @@ impl Session {
             told: None,
             source: Source::Horizon,
             state: State::WaitsForIndex(None),
+            // Those of one side alone may be as many as the quota.
+            found: Differences::new(config.max_messages.saturating_mul(2)),
             grants: None,
             spans_granted: false,
             got_messages: false,
             peer_closed_transfer: false,
-            beyond_quota: false,
+            unasked: 0,
             sending: Sending::new(config.max_in_flight, now.elapsed),
             pending_store: 0,
             unstored: 0,
@@ -133,6 +142,14 @@ impl Session {
     /// Whether messages are sent.
     pub(super) fn sends(&self) -> bool {
         self.direction != SyncDirection::Pull
+    }
+
+    /// A message came that was never asked for; true, once, where there have been too many. Some
+    /// are no fault: what reaches an honest peer while the session runs, it finds missing here in
+    /// our last list and sends, though it had not announced it in its own.
+    pub(super) fn unasked(&mut self) -> bool {
+        self.unasked += 1;
+        self.unasked == UNASKED + self.figures.missing / 4
     }
 
     /// Whether it is over but for what is with the archive.

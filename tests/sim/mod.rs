@@ -5,6 +5,7 @@
 
 pub mod messages;
 pub mod node;
+pub mod solo;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -38,6 +38,11 @@ impl Answer {
         self.bytes
     }
 
+    /// How many ranges it has.
+    pub(super) fn ranges(&self) -> usize {
+        self.ranges.len()
+    }
+
     /// The bytes that these parts, which follow in order, would add.
     pub(super) fn cost(&self, parts: &[Part]) -> usize {
         let mut at = (!self.is_empty()).then_some(self.at);
@@ -96,4 +101,61 @@ fn list_len(ids: &[SyncId]) -> usize {
 pub(super) fn varint_len(from: i64, to: Timestamp) -> usize {
     let difference = to.nanos().wrapping_sub(from) as u64;
     (70 - (difference | 1).leading_zeros() as usize) / 7
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::types::MessageHash;
+
+    fn data() -> impl Strategy<Value = RangeData> {
+        prop_oneof![
+            Just(RangeData::Fingerprint(MessageHash([7; 32]))),
+            (0usize..300, any::<bool>()).prop_map(|(n, reconciled)| RangeData::ItemSet {
+                ids: vec![SyncId::floor(Timestamp(0)); n],
+                reconciled
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn costs_are_those_of_the_bytes(
+            parts in prop::collection::vec((0i64..1 << 40, 1i64..1 << 40, data()), 1..8),
+            lower in 0i64..1 << 62,
+        ) {
+            let mut answer = Answer::default();
+            let mut at = lower;
+            let mut list = Vec::new();
+            for (gap, length, mut data) in parts {
+                let (lower, upper) = (Timestamp(at + gap / 2 * (gap & 1)), at + gap + length);
+                if let RangeData::ItemSet { ids, .. } = &mut data {
+                    let step = (upper - lower.0) / (ids.len() as i64 + 1);
+                    for (i, id) in ids.iter_mut().enumerate() {
+                        *id = SyncId::new(
+                            Timestamp(lower.0 + step * i as i64),
+                            MessageHash([i as u8; 32]),
+                        );
+                    }
+                    ids.dedup();
+                }
+                list.push(Part { lower, upper: Timestamp(upper), data });
+                at = upper;
+            }
+            let whole = answer.cost(&list);
+            for part in list {
+                answer.push(part);
+            }
+            let bytes = answer.bytes();
+            prop_assert_eq!(bytes, whole);
+            let payload = answer.into_payload(&Scope::default());
+            // Two bytes say that both lists of topics are empty.
+            prop_assert_eq!(payload.encode().len(), bytes + 2);
+            prop_assert_eq!(payload.clone().as_read(), payload);
+        }
+    }
 }

@@ -13,8 +13,6 @@ mod differences;
 mod respond;
 mod scope;
 mod split;
-#[cfg(test)]
-mod tests;
 mod view;
 
 pub use differences::{Differences, MAX_ROUNDS};

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 
 use crate::error::{Result, bail};
 use crate::types::{MessageHash, SyncId, TimeRange, Timestamp};
-use crate::wire::reconciliation::{Payload, Range, RangeData, Scope};
+use crate::wire::reconciliation::{MAX_RANGES, Payload, Range, RangeData, Scope};
 
 use super::answer::{Answer, FINGERPRINT_BYTES, Part, varint_len};
 use super::differences::Side;
@@ -151,8 +151,11 @@ fn within(ids: &[SyncId], lower: SyncId, upper: SyncId) -> Cow<'_, [SyncId]> {
     Cow::Owned(ids)
 }
 
-/// Answers each task in full while the budget lasts, keeping enough of it to answer each later one
-/// by its fingerprint. Where even that is too much, all that are left become one range.
+/// Answers each task in full while the budget lasts, and the others by their fingerprint. Where
+/// even that is too much, all that are left become one range.
+///
+/// A quarter of the budget, at the most, is kept for those fingerprints: most of an answer must
+/// take the session further.
 fn carry_out(
     view: &View<'_>,
     tasks: &[Task<'_>],
@@ -163,19 +166,24 @@ fn carry_out(
 ) {
     for (i, task) in tasks.iter().enumerate() {
         let first = answer.is_empty();
-        let later = (tasks.len() - i - 1) * FINGERPRINT_BYTES;
-        let budget = tuning.max_answer.saturating_sub(answer.bytes() + later);
-        if !first && budget < FINGERPRINT_BYTES {
+        let later = tasks.len() - i - 1;
+        let left = tuning.max_answer.saturating_sub(answer.bytes());
+        let room = MAX_RANGES.saturating_sub(answer.ranges() + 2 * later);
+        if !first && (left < FINGERPRINT_BYTES * (1 + later.min(1)) || room < 2) {
             let upper = tasks.last().map_or(task.upper, |last| last.upper);
             answer.push(split::fingerprint(view, task.lower, upper));
             return;
         }
+        let kept = (later * FINGERPRINT_BYTES).min(tuning.max_answer / 4);
+        let budget = left.saturating_sub(kept.max(FINGERPRINT_BYTES));
+        let put_off = || vec![split::fingerprint(view, task.lower, task.upper)];
         let mut parts = match &task.listed {
             Some(theirs) => reply(view, task, theirs, answer, budget),
+            None if !first && budget == 0 => put_off(),
             None => differ(view, task, tuning, found, expected),
         };
-        if !first && answer.cost(&parts) > budget {
-            parts = vec![split::fingerprint(view, task.lower, task.upper)];
+        if !first && (answer.cost(&parts) > budget || 2 * parts.len() > room) {
+            parts = put_off();
         }
         for part in parts {
             answer.push(part);
@@ -241,7 +249,8 @@ fn reply(
         let begin = if stretches.open { 0 } else { FINGERPRINT_BYTES };
         let gap = varint_len(stretches.last.nanos(), t);
         spent += begin + ours.len() * 33 + gap + varint_len(0, t);
-        if spent > budget && !(answer.is_empty() && stretches.parts.is_empty()) {
+        let full = spent > budget || stretches.parts.len() >= MAX_RANGES / 4;
+        if full && !(answer.is_empty() && stretches.parts.is_empty()) {
             let mut parts = stretches.parts;
             parts.push(split::fingerprint(view, t, task.upper));
             return parts;

@@ -82,7 +82,7 @@ impl Grants {
 
     /// This id was found missing. At most `max_messages` are remembered; of more, only how many.
     pub fn expect(&mut self, id: SyncId) {
-        let room = self.expected + self.messages < self.max_messages;
+        let room = self.expected + self.messages < self.max_messages && self.remembers_more();
         match self.known.entry(id.hash) {
             Entry::Vacant(new) if room => {
                 new.insert(Known::Expected);
@@ -158,7 +158,11 @@ impl Grants {
                 self.unnamed -= 1;
                 Verdict::Drop
             }
-            None if self.sealed || !fits || self.messages + self.early >= self.max_messages => {
+            None if self.sealed
+                || !fits
+                || self.messages + self.early >= self.max_messages
+                || !self.remembers_more() =>
+            {
                 Verdict::Penalise
             }
             None => {
@@ -185,6 +189,12 @@ impl Grants {
         self.expected + self.unnamed
     }
 
+    /// Whether there is room for another hash beside those of granted messages, which the quota
+    /// bounds. What came by another way or was out of scope is remembered without being taken.
+    fn remembers_more(&self) -> bool {
+        self.known.len() < self.max_messages.saturating_mul(2)
+    }
+
     /// What has become of this hash is decided.
     fn done(&mut self, hash: MessageHash, was: Option<Known>) {
         match was {
@@ -203,3 +213,6 @@ impl Grants {
             && allows(&self.content_topics, &message.message.content_topic)
     }
 }
+
+#[cfg(test)]
+mod tests;
