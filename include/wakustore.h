@@ -1771,14 +1771,15 @@ wks_status wks_archive_stats_async(struct wks_archive archive,
 
 /**
  * Commits what was accepted and closes the archive, also under a node that uses it: every other
- * call then gives `WKS_ERR_ARCHIVE_CLOSED`. A second time is fine. The handle still has to be
+ * call, and a read that waits, then gives `WKS_ERR_ARCHIVE_CLOSED`. A second time is fine. The handle still has to be
  * freed.
  *
  * Threads: any but the dispatcher's. Blocks: yes, until it is closed. Owns: nothing.
  * Errors: `WKS_ERR_WOULD_DEADLOCK` from a callback, `WKS_ERR_SHUTDOWN` after a shutdown (which
  * closed it), `WKS_ERR_HANDLE`.
  */
-wks_status wks_archive_close(struct wks_archive archive, struct wks_error *error);
+wks_status wks_archive_close(struct wks_archive archive,
+                             struct wks_error *error);
 
 /**
  * Starts to close an archive. The operation has no result: its status tells.
@@ -1791,8 +1792,9 @@ wks_status wks_archive_close_async(struct wks_archive archive,
                                    struct wks_error *error);
 
 /**
- * Frees an archive's handle. The last to let go of an archive (a node over it holds it too) closes
- * it. The null handle is fine.
+ * Frees an archive's handle. The last to let go of an archive (a node over it, and a walk through
+ * its history, hold it too) closes it: puts that were accepted are committed, reads that wait end
+ * with `WKS_ERR_ARCHIVE_CLOSED`. The null handle is fine.
  *
  * Threads: any. Blocks: where it closes the archive, until what was accepted is committed. Owns:
  * takes the handle.
@@ -1842,7 +1844,7 @@ wks_status wks_history_next_async(struct wks_history history,
  * a query. All zero where it stands at the beginning.
  *
  * Threads: any. Blocks: no. Owns: nothing.
- * Errors: `WKS_ERR_BUSY` while a page is being got, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
  */
 wks_status wks_history_cursor(struct wks_history history,
                               struct wks_hash *cursor,

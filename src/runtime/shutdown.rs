@@ -31,7 +31,7 @@ pub fn shutdown(timeout: Duration) -> Result<()> {
     }
     let _one = lock(&SHUTDOWN);
     let Some(runtime) = Runtime::running() else { return Ok(()) };
-    let deadline = Instant::now() + timeout;
+    let deadline = Instant::now() + timeout.min(MAX_WAIT);
     let left = close(&runtime, deadline);
     let drained = runtime.dispatcher().drain(deadline.max(Instant::now() + MIN_WAIT));
     runtime.forget();
@@ -51,10 +51,12 @@ pub fn shutdown_at_exit(timeout: Duration) {
     let Some(runtime) = Runtime::running() else { return };
     runtime.dispatcher().mute();
     let _one = lock(&SHUTDOWN);
-    close(&runtime, Instant::now() + timeout);
+    close(&runtime, Instant::now() + timeout.min(MAX_WAIT));
     runtime.forget();
 }
 
+/// A year stands for ever: times beyond that would not add up.
+const MAX_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// What even a timeout of zero grants: threads that have nothing to do need a moment to end.
 const MIN_WAIT: Duration = Duration::from_millis(100);
 
@@ -108,7 +110,7 @@ pub(super) mod tests {
     #[test]
     fn closes_in_order_and_starts_again() {
         let _serial = serial();
-        shutdown(SECONDS).unwrap();
+        shutdown(Duration::MAX).unwrap();
         let (tx, rx) = mpsc::channel();
         let runtime = Runtime::current().unwrap();
         let says = |what: &'static str| {
@@ -123,7 +125,7 @@ pub(super) mod tests {
         let cancelled = tx.clone();
         op.attach_callback(Box::new(move || cancelled.send("callback").unwrap())).unwrap();
 
-        shutdown(SECONDS).unwrap();
+        shutdown(Duration::MAX).unwrap();
         shutdown(SECONDS).unwrap();
         let mut order: Vec<_> = rx.try_iter().collect();
         assert!(order.contains(&"callback"), "drained before the shutdown returns");

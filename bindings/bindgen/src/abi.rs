@@ -105,3 +105,11 @@ fn compile_and_run(dir: &std::path::Path, program: &str) -> Result<String> {
     }
     Ok(String::from_utf8(run.stdout)?)
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_committed_layout_is_that_of_the_header() {
+        super::run(&["--check".to_owned()]).unwrap();
+    }
+}

@@ -83,3 +83,11 @@ static inline wks_bytes wks_str(const char *text)
 }
 
 ";
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_committed_header_is_that_of_the_sources() {
+        super::run(&["--check".to_owned()]).unwrap();
+    }
+}

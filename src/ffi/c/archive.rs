@@ -388,7 +388,7 @@ pub extern "C" fn wks_archive_stats_async(
 }
 
 /// Commits what was accepted and closes the archive, also under a node that uses it: every other
-/// call then gives `WKS_ERR_ARCHIVE_CLOSED`. A second time is fine. The handle still has to be
+/// call, and a read that waits, then gives `WKS_ERR_ARCHIVE_CLOSED`. A second time is fine. The handle still has to be
 /// freed.
 ///
 /// Threads: any but the dispatcher's. Blocks: yes, until it is closed. Owns: nothing.
@@ -412,8 +412,9 @@ pub extern "C" fn wks_archive_close_async(
     guard::give(error, op, |call| publish(close(call, archive)))
 }
 
-/// Frees an archive's handle. The last to let go of an archive (a node over it holds it too) closes
-/// it. The null handle is fine.
+/// Frees an archive's handle. The last to let go of an archive (a node over it, and a walk through
+/// its history, hold it too) closes it: puts that were accepted are committed, reads that wait end
+/// with `WKS_ERR_ARCHIVE_CLOSED`. The null handle is fine.
 ///
 /// Threads: any. Blocks: where it closes the archive, until what was accepted is committed. Owns:
 /// takes the handle.

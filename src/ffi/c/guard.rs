@@ -177,3 +177,92 @@ pub(super) fn free<H: Handle>(handle: H, last: impl FnOnce(&H::Object)) {
         Ok(())
     });
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::super::bytes::{wks_buffer, wks_buffer_bytes, wks_buffer_free, wks_bytes};
+    use super::super::error::{
+        wks_error_code, wks_error_detail, wks_error_free, wks_error_message,
+    };
+    use super::*;
+    use crate::error::bail;
+
+    fn a_buffer() -> wks_buffer {
+        wks_buffer::publish(bytes::Bytes::from_static(b"abc")).unwrap()
+    }
+
+    fn text(at: *const std::ffi::c_char) -> String {
+        // SAFETY: a text of an error that is not freed yet.
+        unsafe { std::ffi::CStr::from_ptr(at) }.to_str().unwrap().to_owned()
+    }
+
+    fn read(buffer: wks_buffer) -> (wks_status, usize) {
+        let mut bytes = wks_bytes { ptr: std::ptr::null(), len: 9 };
+        (wks_buffer_bytes(buffer, &mut bytes, std::ptr::null_mut()), bytes.len)
+    }
+
+    #[test]
+    fn a_panic_is_an_error_and_poisons_what_was_in_hand() {
+        let (held, other) = (a_buffer(), a_buffer());
+        let mut error = wks_error::NOTHING;
+        let mut out = 7_u64;
+        let status = give(&mut error, &mut out, |call| {
+            let _object = call.get(held)?;
+            if std::hint::black_box(true) {
+                panic!("secret");
+            }
+            Ok(1)
+        });
+        assert_eq!((status, out), (wks_status::WKS_ERR_INTERNAL, 0));
+        assert_eq!(wks_error_code(error), wks_status::WKS_ERR_INTERNAL);
+        let message = text(wks_error_message(error));
+        assert!(message.contains("ffi/c/guard.rs:") && !message.contains("secret"), "{message}");
+        wks_error_free(error);
+
+        assert_eq!(read(held), (wks_status::WKS_ERR_POISONED, 0));
+        assert_eq!(read(other), (wks_status::WKS_OK, 3));
+        wks_buffer_free(held);
+        assert_eq!(read(held), (wks_status::WKS_ERR_HANDLE, 0));
+        wks_buffer_free(other);
+    }
+
+    #[test]
+    fn an_error_tells_the_function_and_its_outputs_are_zero() {
+        fn wks_of_the_test(error: *mut wks_error, out: *mut u64) -> wks_status {
+            give(error, out, |_| bail!(Dial, "no\0body"))
+        }
+        let (mut error, mut out) = (wks_error::NOTHING, 7);
+        assert_eq!(wks_of_the_test(&mut error, &mut out), wks_status::WKS_ERR_DIAL);
+        assert_eq!(out, 0);
+        assert_eq!(text(wks_error_detail(error)), "Dial in wks_of_the_test");
+        assert_eq!(text(wks_error_message(error)), "no\u{fffd}body");
+        wks_error_free(error);
+        let null = wks_of_the_test(std::ptr::null_mut(), std::ptr::null_mut());
+        assert_eq!(null, wks_status::WKS_ERR_NULL_POINTER);
+    }
+
+    #[test]
+    fn what_is_handed_over_is_dropped_once_whatever_happens() {
+        static DROPS: AtomicU32 = AtomicU32::new(0);
+        unsafe extern "C" fn count(_user: *mut c_void) {
+            DROPS.fetch_add(1, Ordering::Relaxed);
+        }
+        let null: *mut c_void = std::ptr::null_mut();
+        let ok = register(null.cast(), null, Some(count), |_, _user| Ok(()));
+        let failed = register(null.cast(), null, Some(count), |_, _user| bail!(Busy, "full"));
+        let panicked = register(null.cast(), null, Some(count), |_, _user| {
+            if std::hint::black_box(true) {
+                panic!("on purpose");
+            }
+            Ok(())
+        });
+        let statuses = [ok, failed, panicked];
+        let want = [wks_status::WKS_OK, wks_status::WKS_ERR_BUSY, wks_status::WKS_ERR_INTERNAL];
+        assert_eq!(statuses, want);
+        assert_eq!(DROPS.load(Ordering::Relaxed), 3);
+    }
+}

@@ -12,8 +12,8 @@ use crate::runtime;
 /// A second time is fine. Handles still have to be freed; those of archives and nodes give
 /// `WKS_ERR_SHUTDOWN` from here on. The next call that opens something starts the library again.
 ///
-/// `timeout_ms` bounds the waits for peers, tasks and callbacks; archives are always closed to the
-/// end.
+/// `timeout_ms` bounds the waits for peers, tasks and callbacks (`WKS_FOREVER` does not); archives
+/// are always closed to the end.
 ///
 /// A process that exits without it does the same by itself, but for the callbacks and drop
 /// functions, which do not run any more then.
@@ -23,8 +23,5 @@ use crate::runtime;
 /// something did not end in time: it is left behind, all else is done.
 #[unsafe(no_mangle)]
 pub extern "C" fn wks_shutdown(timeout_ms: u64, error: *mut wks_error) -> wks_status {
-    guard::run(error, |_| runtime::shutdown(Duration::from_millis(timeout_ms.min(MOST))))
+    guard::run(error, |_| runtime::shutdown(Duration::from_millis(timeout_ms)))
 }
-
-/// A year: beyond that, and with `WKS_FOREVER`, sums of times would not fit.
-const MOST: u64 = 365 * 24 * 3600 * 1000;
