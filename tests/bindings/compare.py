@@ -10,6 +10,7 @@ differ, or hold fewer than AT_LEAST (1 unless told).
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 import wakustore
@@ -17,6 +18,8 @@ from wakustore import Entry, Query
 
 
 async def read(path: str) -> dict[bytes, Entry]:
+    if not os.path.isfile(path):
+        raise SystemExit(f"compare: there is no file {path}")
     held: dict[bytes, Entry] = {}
     async with wakustore.open_archive(path) as archive:
         async for page in archive.history(Query(limit=100)):

@@ -61,8 +61,9 @@ async def run(args: argparse.Namespace) -> None:
             args.expected.write_text(json.dumps([expected(h, m) for _, h, m in held]))
 
         listen = "/ip4/127.0.0.1/tcp/0" + ("/ws" if args.ws else "")
+        # It begins no sync by itself.
         async with wakustore.start_node(
-            archive, listen=[listen], cluster_id=CLUSTER, shards=SHARDS
+            archive, listen=[listen], cluster_id=CLUSTER, shards=SHARDS, sync_interval=0
         ) as node:
             watching = asyncio.create_task(watch(node.events(), args.syncs))
             print(node.addresses[0], flush=True)

@@ -12,8 +12,11 @@ esac
 in_swift() { LD_LIBRARY_PATH="$LIBRARY_DIR" "$ROOT/tests/setup/swift-run.sh" "$@"; }
 
 mkdir -p "$SCRATCH"
-in_swift swift build --quiet --package-path "$ROOT/examples/swift/whole-path" \
-    --scratch-path "$SCRATCH" -Xlinker "-L$LIBRARY_DIR" </dev/null
+in_swift swift build --package-path "$ROOT/examples/swift/whole-path" --scratch-path "$SCRATCH" \
+    -Xlinker "-L$LIBRARY_DIR" </dev/null >"$WORK/build.log" 2>&1 || {
+    cat "$WORK/build.log" >&2
+    fail "swift build ended with an error"
+}
 start_peer --syncs 1
 export LD_LIBRARY_PATH="$LIBRARY_DIR"
 run_program "$ROOT/tests/setup/swift-run.sh" "$SCRATCH/debug/whole-path" "$WORK" "$PEER_ADDRESS" "$PEER_COUNT"
