@@ -74,13 +74,17 @@ impl Index {
 
     /// The id with so many below it.
     pub fn select(&self, rank: usize) -> Option<SyncId> {
-        let (leaf, at) = self.tree.seek(rank)?;
-        leaf.get(at)
+        self.tree.select(rank)
+    }
+
+    /// The ids of some ranks, which must not descend; those that there are, in one walk.
+    pub fn select_each(&self, ranks: &[usize]) -> Vec<SyncId> {
+        self.tree.select_each(ranks)
     }
 
     /// The ids of `[lower, upper)` in order.
     pub fn range(&self, lower: &SyncId, upper: &SyncId) -> Ids<'_> {
-        Ids::new(&self.tree, self.rank(lower), self.rank(upper))
+        self.tree.range(lower, upper)
     }
 
     /// Whether it is there.
