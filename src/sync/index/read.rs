@@ -2,7 +2,7 @@
 
 use super::Fingerprint;
 use super::keys::Keys;
-use super::tree::{Child, Tree, sum_of};
+use super::tree::{Child, Inner, Tree, sum_of};
 use crate::types::SyncId;
 
 /// Count and XOR of the first `at` of some children that sum up to `total`, from the shorter side.
@@ -133,24 +133,85 @@ impl Tree {
         self.leaf(node).find(id).is_ok()
     }
 
-    /// The leaf that holds the id of this rank, and where in it.
-    pub(super) fn seek(&self, mut rank: usize) -> Option<(&Keys, usize)> {
+    /// The place of the id of this rank.
+    fn seek(&self, mut rank: usize) -> Option<Place<'_>> {
         if rank >= self.sum.count {
             return None;
         }
-        let (mut level, mut node) = (self.height, self.root);
-        while level > 0 {
-            let child = self.inner(node).children.iter().find(|child| {
-                let here = rank < child.sum.count;
-                if !here {
-                    rank -= child.sum.count;
-                }
-                here
-            })?;
-            node = child.node;
-            level -= 1;
+        let mut node = self.root;
+        let mut parent = None;
+        for _ in 0..self.height {
+            let inner = self.inner(node);
+            let at = child_at(&inner.children, 0, &mut rank)?;
+            node = inner.children[at].node;
+            parent = Some((inner, at));
         }
-        Some((self.leaf(node), rank))
+        Some(Place { parent, leaf: self.leaf(node), at: rank })
+    }
+
+    pub(super) fn select(&self, rank: usize) -> Option<SyncId> {
+        let place = self.seek(rank)?;
+        place.leaf.get(place.at)
+    }
+
+    /// The ids of some ranks, which must not descend; those that there are.
+    pub(super) fn select_each(&self, ranks: &[usize]) -> Vec<SyncId> {
+        let mut ids = Vec::with_capacity(ranks.len());
+        self.select_each_in(self.height, self.root, 0, ranks, &mut ids);
+        ids
+    }
+
+    /// The part of the walk in a subtree, before which so many ids lie.
+    fn select_each_in(
+        &self,
+        level: usize,
+        node: u32,
+        mut before: usize,
+        mut ranks: &[usize],
+        ids: &mut Vec<SyncId>,
+    ) {
+        if level == 0 {
+            let leaf = self.leaf(node);
+            ids.extend(ranks.iter().filter_map(|rank| leaf.get(rank - before)));
+            return;
+        }
+        let children = &self.inner(node).children;
+        let mut at = 0;
+        while let Some(first) = ranks.first() {
+            let mut rank = first - before;
+            let Some(next) = child_at(children, at, &mut rank) else { return };
+            before = first - rank;
+            let end = before + children[next].sum.count;
+            let (here, rest) = ranks.split_at(ranks.partition_point(|rank| *rank < end));
+            self.select_each_in(level - 1, children[next].node, before, here, ids);
+            (at, ranks) = (next, rest);
+        }
+    }
+
+    /// The ids of `[lower, upper)`, found by one walk down for both bounds.
+    pub(super) fn range(&self, lower: &SyncId, upper: &SyncId) -> Ids<'_> {
+        let (mut low, mut high) = (self.root, self.root);
+        // Before the lower bound, and before the upper one, but for what is before both.
+        let (mut below, mut count) = (0, 0);
+        let mut parent = None;
+        let counts = |children: &[Child]| children.iter().map(|c| c.sum.count).sum::<usize>();
+        let upper = upper.max(lower);
+        for _ in 0..self.height {
+            let (left, right) = (self.inner(low), self.inner(high));
+            let (a, b) = (left.child_of(lower), right.child_of(upper));
+            if low == high {
+                count += counts(&left.children[a..b]);
+            } else {
+                below += counts(&left.children[..a]);
+                count += counts(&right.children[..b]);
+            }
+            parent = Some((left, a));
+            (low, high) = (left.children[a].node, right.children[b].node);
+        }
+        let (leaf, last) = (self.leaf(low), self.leaf(high));
+        let at = leaf.below(lower);
+        let left = count + last.below(upper) - (below + at);
+        Ids { tree: self, place: Place { parent, leaf, at }, left }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -165,20 +226,50 @@ impl Tree {
     }
 }
 
+/// Which child holds the id of a rank that counts from the child at `from`; the rank is then
+/// within that child.
+fn child_at(children: &[Child], from: usize, rank: &mut usize) -> Option<usize> {
+    let here = children.get(from..)?.iter().position(|child| {
+        let here = *rank < child.sum.count;
+        if !here {
+            *rank -= child.sum.count;
+        }
+        here
+    })?;
+    Some(from + here)
+}
+
+/// Where an id is: its leaf, where in it, and which child of its parent the leaf is.
+#[derive(Clone, Copy, Debug)]
+struct Place<'a> {
+    parent: Option<(&'a Inner, usize)>,
+    leaf: &'a Keys,
+    at: usize,
+}
+
 /// The ids of a range of an [`super::Index`], in order.
 #[derive(Clone, Debug)]
 pub struct Ids<'a> {
     tree: &'a Tree,
-    leaf: Option<&'a Keys>,
-    at: usize,
-    rank: usize,
-    end: usize,
+    place: Place<'a>,
+    left: usize,
 }
 
 impl<'a> Ids<'a> {
-    /// From one rank to before another.
-    pub(super) fn new(tree: &'a Tree, rank: usize, end: usize) -> Self {
-        Ids { tree, leaf: None, at: 0, rank, end: end.max(rank) }
+    /// Goes to the next leaf. The parent knows it, but for its last child, after which the walk
+    /// begins anew from the last id that was seen.
+    #[cold]
+    fn next_leaf(&mut self) -> Option<()> {
+        if let Some((parent, at)) = self.place.parent
+            && let Some(child) = parent.children.get(at + 1)
+        {
+            let leaf = self.tree.leaf(child.node);
+            self.place = Place { parent: Some((parent, at + 1)), leaf, at: 0 };
+            return Some(());
+        }
+        let last = self.place.leaf.get(self.place.leaf.len().checked_sub(1)?)?;
+        self.place = self.tree.seek(self.tree.rank(&last) + 1)?;
+        Some(())
     }
 }
 
@@ -186,25 +277,23 @@ impl Iterator for Ids<'_> {
     type Item = SyncId;
 
     fn next(&mut self) -> Option<SyncId> {
-        if self.rank >= self.end {
+        if self.left == 0 {
             return None;
         }
-        let id = match self.leaf.and_then(|leaf| leaf.get(self.at)) {
+        let id = match self.place.leaf.get(self.place.at) {
             Some(id) => id,
             None => {
-                let (leaf, at) = self.tree.seek(self.rank)?;
-                (self.leaf, self.at) = (Some(leaf), at);
-                leaf.get(at)?
+                self.next_leaf()?;
+                self.place.leaf.get(self.place.at)?
             }
         };
-        self.at += 1;
-        self.rank += 1;
+        self.place.at += 1;
+        self.left -= 1;
         Some(id)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.end - self.rank;
-        (left, Some(left))
+        (self.left, Some(self.left))
     }
 }
 

@@ -98,6 +98,9 @@ fn same(index: &Index, model: &BTreeSet<SyncId>, bounds: &[SyncId]) {
         assert!(range.eq(want));
     }
     assert_eq!(index.select(all.len()), None);
+    let ranks: Vec<_> = (0..all.len() + 9).step_by(3).flat_map(|r| [r, r]).collect();
+    let ids: Vec<_> = ranks.iter().filter_map(|r| all.get(*r).copied()).collect();
+    assert_eq!(index.select_each(&ranks), ids);
     let mut ordered = bounds.to_vec();
     ordered.extend(all.iter().step_by(5));
     ordered.sort_unstable();

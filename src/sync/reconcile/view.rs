@@ -74,18 +74,18 @@ impl<'a> View<'a> {
             .filter(|(_, _, count)| *count > 0)
             .collect();
         if let [(index, start, count)] = spans.as_slice() {
-            let at = |part| index.select(start + part_of(*count, part, parts));
-            return (1..parts).filter_map(at).map(|id| id.timestamp).collect();
+            let ranks: Vec<usize> =
+                (1..parts).map(|part| start + part_of(*count, part, parts)).collect();
+            return index.select_each(&ranks).iter().map(|id| id.timestamp).collect();
         }
         let mut points = Vec::new();
         for (index, start, count) in spans {
             let n = count.min(2 * parts);
-            for i in 0..n {
-                let (here, next) = (part_of(count, i, n), part_of(count, i + 1, n));
-                if let Some(id) = index.select(start + here) {
-                    points.push((id.timestamp, next - here));
-                }
-            }
+            let ranks: Vec<usize> = (0..n).map(|i| start + part_of(count, i, n)).collect();
+            let ids = index.select_each(&ranks);
+            let ends = ranks.iter().skip(1).copied().chain(std::iter::once(start + count));
+            let weights = ranks.iter().zip(ends).map(|(here, next)| next - here);
+            points.extend(ids.iter().map(|id| id.timestamp).zip(weights));
         }
         points.sort_unstable();
         let mut cuts = Vec::new();
