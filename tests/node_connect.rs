@@ -28,6 +28,7 @@ async fn tcp_and_websocket_both_ways() {
     .unwrap();
     let addresses = server.addresses();
     assert_eq!(addresses.len(), 2, "{addresses:?}");
+    assert!(addresses[1].contains("/ws/"), "in the order in which they were asked for");
     for address in &addresses {
         assert!(address.ends_with(&format!("/p2p/{}", server.peer_id())), "{address}");
         let client =
@@ -66,6 +67,7 @@ async fn mplex_alone_is_enough() {
     let mut stream = peer.open(&server, protocol).await;
     let ours = wakustore::wire::metadata::Metadata { cluster_id: Some(CLUSTER), shards: vec![7] };
     stream.write_all(&framed(&ours.encode())).await.unwrap();
+    stream.flush().await.unwrap();
     let mut answer = Vec::new();
     soon(stream.read_to_end(&mut answer)).await.unwrap();
     let theirs = wakustore::wire::metadata::Metadata::decode(&answer[1..]).unwrap();
@@ -112,7 +114,14 @@ async fn where_nobody_is_is_told() {
         assert_eq!(kind, ErrorKind::Dial, "{text}");
         assert!(text.contains("refused") && text.contains(&free.to_string()), "{text}");
     }
-    for garbage in ["", "nonsense", "/ip4/1.2.3.4", "/ip4/127.0.0.1/udp/1/quic-v1"] {
+    for garbage in [
+        "",
+        "nonsense",
+        "/ip4/1.2.3.4",
+        "/ip4/127.0.0.1/udp/1/quic-v1",
+        "/ip4/127.0.0.1/tcp/1/ws/tcp/2",
+        "/unix/socket",
+    ] {
         let (kind, text) = kind_of_dial(&node, garbage).await;
         assert_eq!(kind, ErrorKind::Address, "{garbage}: {text}");
     }
@@ -273,7 +282,7 @@ async fn a_peer_dialled_before_is_dialled_again() {
         a.disconnect(&id).await.unwrap();
         assert!(a.peers().is_empty());
         soon(a.store_query(&id, Query::default())).await.unwrap();
-        assert_eq!(a.peers(), [id.clone()]);
+        assert_eq!(a.peers(), std::slice::from_ref(&id));
     }
 }
 

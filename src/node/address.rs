@@ -32,10 +32,28 @@ pub(super) fn parse(text: &str) -> Result<Address> {
         }
         _ => None,
     };
-    if at.is_empty() {
-        bail!(Address, "{text:?} says where nobody can be reached");
+    if !is_usable(&at) {
+        bail!(
+            Address,
+            "{text:?} is not an address for this node: it takes /ip4, /ip6 or /dns, then /tcp, and \
+             perhaps /ws"
+        );
     }
     Ok(Address { at, peer })
+}
+
+/// Whether the transport can do something with it. The transport's own refusals come late, and
+/// wrapped in several layers.
+fn is_usable(at: &Multiaddr) -> bool {
+    use Protocol::{Dns, Dns4, Dns6, Dnsaddr, Ip4, Ip6, Tcp, Tls, Ws, Wss};
+    let parts: Vec<Protocol<'_>> = at.iter().collect();
+    match parts.as_slice() {
+        [Dnsaddr(_)] => true,
+        [Ip4(_) | Ip6(_) | Dns(_) | Dns4(_) | Dns6(_), Tcp(_), rest @ ..] => {
+            matches!(rest, [] | [Ws(_) | Wss(_)] | [Tls, Ws(_)])
+        }
+        _ => false,
+    }
 }
 
 /// Reads a peer id, or an address.

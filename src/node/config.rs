@@ -11,13 +11,20 @@ pub enum Identity {
     /// A new one for this run.
     #[default]
     Ephemeral,
-    /// Kept in this file: created with mode 0600 where there is none, libp2p's protobuf encoding.
+    /// Kept in this file, in libp2p's protobuf encoding: created whole and with mode 0600 where
+    /// there is none. A file that others than its owner may read or write, or that holds no key,
+    /// is refused ([`crate::ErrorKind::KeyFile`]).
     File(PathBuf),
     /// The 32 secret bytes.
     Secret([u8; 32]),
 }
 
 /// How a node runs.
+///
+/// Beside what is set here: a peer may have 64 streams open to the node (all of them together 1024);
+/// a connection that a peer opened is closed after half an hour without a stream, one that the node
+/// dialled is kept while the peer answers pings; and a peer that ten times did what honest peers do
+/// not is disconnected.
 #[derive(Clone)]
 pub struct NodeConfig {
     /// Who it is.
@@ -34,9 +41,10 @@ pub struct NodeConfig {
     pub sync: bool,
     /// Sync.
     pub engine: EngineConfig,
-    /// How long a dial, or a store request, may take.
+    /// How long a dial, or a store request with the dial before it, may take.
     pub request_timeout: Duration,
-    /// Connections at once, in all.
+    /// Connections at once, in all. Those that peers open get three quarters at the most, so that the
+    /// node can always dial.
     pub max_connections: u32,
     /// Connections at once, of one peer.
     pub max_connections_per_peer: u32,

@@ -39,7 +39,9 @@ pub(super) fn judge(ours: u32, told: &Answer) -> Result<()> {
 
 /// Asks a peer that has just connected and tells the swarm's task.
 pub(super) async fn ask(shared: Arc<Shared>, peer: PeerId, ours: Bytes) {
-    let asked = tokio::time::timeout(ANSWER_TIMEOUT, async {
+    // A dial waits for this, so it must not take all of the dial's time.
+    let limit = ANSWER_TIMEOUT.min(shared.request_timeout / 2);
+    let asked = tokio::time::timeout(limit, async {
         let mut stream = shared.open(peer, PROTOCOL).await?;
         frame::write(&mut stream, &[ours]).await?;
         frame::read(&mut stream, MAX_FRAME, None).await

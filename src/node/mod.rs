@@ -16,6 +16,7 @@ mod event;
 mod frame;
 mod history;
 mod identity;
+mod listeners;
 mod metadata;
 mod peers;
 mod shared;
@@ -101,7 +102,8 @@ impl Node {
         &self.shared().archive
     }
 
-    /// Where it listens now, each address ending in `/p2p/{peer id}`. None once it has stopped.
+    /// Where it listens now, in the order of the configuration, each address ending in
+    /// `/p2p/{peer id}`. None once it has stopped.
     pub fn addresses(&self) -> Vec<String> {
         let own = Protocol::P2p(self.shared().peer_id);
         let all = self.shared().addresses.read().unwrap_or_else(PoisonError::into_inner);

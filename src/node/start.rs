@@ -9,13 +9,14 @@ use libp2p::identity::Keypair;
 use libp2p::swarm::{Config, StreamProtocol};
 use libp2p::{Multiaddr, Swarm};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::behaviour::Behaviour;
 use super::event::{self, Hub};
 use super::shared::Shared;
 use super::store_service::StoreService;
 use super::streams::Streams;
-use super::swarm::{self, State, SwarmTask};
+use super::swarm::{State, SwarmTask};
 use super::sync_host::SyncHost;
 use super::tasks::Tasks;
 use super::{NodeConfig, address, identity, transport};
@@ -49,16 +50,7 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
     let seed = u64::from_le_bytes(identity::random()?);
 
     let tasks = Arc::new(Tasks::new());
-    let mut swarm = build_swarm(&config, &key, &tasks)?;
-    let addresses = match listen_all(&mut swarm, &listen).await {
-        Ok(addresses) => addresses,
-        Err(e) => {
-            drop(swarm);
-            tasks.kill();
-            tasks.join().await;
-            return Err(e);
-        }
-    };
+    let swarm = build_swarm(&config, &key, &tasks)?;
     let (commands, to_swarm) = mpsc::channel(COMMANDS);
     let (sync, to_sync) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared {
@@ -69,7 +61,7 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         commands,
         sync,
         request_timeout: config.request_timeout,
-        addresses: RwLock::new(addresses),
+        addresses: RwLock::new(Vec::new()),
         peers: RwLock::new(BTreeMap::new()),
     });
 
@@ -78,6 +70,20 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
     let store =
         config.serve_store.then(|| StoreService::new(archive.clone(), config.max_store_requests));
     let state = State::new(config.cluster_id, metadata, store);
+    let mut task = SwarmTask { swarm, commands: to_swarm, shared: shared.clone(), state };
+    let listening = match timeout(LISTEN_TIMEOUT, task.listen(&listen)).await {
+        Ok(listening) => listening,
+        Err(_) => Err(Error::new(
+            ErrorKind::Listen,
+            format!("the node did not come to listen within {LISTEN_TIMEOUT:?}"),
+        )),
+    };
+    if let Err(e) = listening {
+        drop(task);
+        tasks.kill();
+        tasks.join().await;
+        return Err(e);
+    }
     tasks.spawn(event::forward(archive.subscribe(EVENT_FEED), shared.hub.clone()));
     if config.sync {
         // Subscribed before the engine loads, so that nothing falls between.
@@ -85,7 +91,6 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         let host = SyncHost::new(config.engine, seed, shared.clone());
         tasks.spawn(host.run(to_sync, feed));
     }
-    let task = SwarmTask { swarm, commands: to_swarm, shared: shared.clone(), state };
     tasks.spawn_until_killed(task.run());
     Ok(shared)
 }
@@ -138,11 +143,4 @@ fn build_swarm(config: &NodeConfig, key: &Keypair, tasks: &Arc<Tasks>) -> Result
         .with_idle_connection_timeout(IDLE_CONNECTION)
         .with_max_negotiating_inbound_streams(MAX_NEGOTIATING);
     Ok(Swarm::new(transport, behaviour, key.public().to_peer_id(), swarm_config))
-}
-
-async fn listen_all(swarm: &mut Swarm<Behaviour>, on: &[Multiaddr]) -> Result<Vec<Multiaddr>> {
-    match tokio::time::timeout(LISTEN_TIMEOUT, swarm::listen(swarm, on)).await {
-        Ok(addresses) => addresses,
-        Err(_) => bail!(Listen, "the node did not come to listen within {LISTEN_TIMEOUT:?}"),
-    }
 }

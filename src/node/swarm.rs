@@ -18,6 +18,7 @@ use super::address::Address;
 use super::behaviour::{Behaviour, BehaviourEvent};
 use super::dials::{self, Dials};
 use super::event::NodeEvent;
+use super::listeners::{self, Listeners};
 use super::metadata::{self, Answer};
 use super::peers::{KnownAddresses, Peer, Verdict, Waiter};
 use super::shared::{Command, Shared};
@@ -56,6 +57,7 @@ pub(super) struct State {
     known: KnownAddresses,
     dials: Dials,
     missed_pings: HashMap<ConnectionId, u8>,
+    listeners: Listeners,
 }
 
 impl State {
@@ -69,11 +71,29 @@ impl State {
             known: KnownAddresses::default(),
             dials: Dials::default(),
             missed_pings: HashMap::new(),
+            listeners: Listeners::default(),
         }
     }
 }
 
 impl SwarmTask {
+    /// Begins to listen at all of these and waits until each listens.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Address`] for one that is not usable, [`ErrorKind::Listen`] where it fails.
+    pub(super) async fn listen(&mut self, on: &[Multiaddr]) -> Result<()> {
+        for address in on {
+            let listener = listeners::begin(&mut self.swarm, address)?;
+            self.state.listeners.begun(listener, address.clone());
+        }
+        // Peers may come at the first while the last is not there yet.
+        while !self.state.listeners.all_listen()? {
+            let event = self.swarm.select_next_some().await;
+            self.on_event(event);
+        }
+        Ok(())
+    }
+
     /// Runs until the node stops, then says goodbye to all.
     pub(super) async fn run(mut self) {
         let ending = Ending(self.shared.clone());
@@ -211,27 +231,30 @@ impl SwarmTask {
             SwarmEvent::IncomingConnectionError { error, .. } => {
                 tracing::debug!("an incoming connection failed: {error}");
             }
-            SwarmEvent::NewListenAddr { address, .. } => {
+            SwarmEvent::NewListenAddr { listener_id, address } => {
                 tracing::info!(%address, "listening");
-                let mut all = self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner);
-                if !all.contains(&address) {
-                    all.push(address);
-                }
+                self.state.listeners.add(listener_id, address);
+                self.publish_addresses();
             }
-            SwarmEvent::ExpiredListenAddr { address, .. } => {
-                let mut all = self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner);
-                all.retain(|a| *a != address);
+            SwarmEvent::ExpiredListenAddr { listener_id, address } => {
+                self.state.listeners.remove(listener_id, &address);
+                self.publish_addresses();
             }
-            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
-                if let Err(e) = reason {
+            SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
+                if let Err(e) = &reason {
                     tracing::warn!("a listener ended: {e}");
                 }
-                let mut all = self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner);
-                all.retain(|a| !addresses.contains(a));
+                self.state.listeners.close(listener_id, reason.err());
+                self.publish_addresses();
             }
             SwarmEvent::ListenerError { error, .. } => tracing::warn!("a listener failed: {error}"),
             _ => {}
         }
+    }
+
+    fn publish_addresses(&self) {
+        let mut all = self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner);
+        *all = self.state.listeners.addresses();
     }
 
     fn on_connected(&mut self, peer: PeerId, connection: ConnectionId, first: bool) {
@@ -243,6 +266,7 @@ impl SwarmTask {
             }
         }
         if first {
+            let _ = self.shared.sync.send(Input::Present { peer });
             let ask = metadata::ask(self.shared.clone(), peer, self.state.metadata.clone());
             self.shared.tasks.spawn(ask);
         }
@@ -372,55 +396,4 @@ impl Drop for Ending {
         shared.addresses.write().unwrap_or_else(PoisonError::into_inner).clear();
         shared.hub.close();
     }
-}
-
-/// Begins to listen at all of these and waits until each listens.
-///
-/// # Errors
-/// [`ErrorKind::Address`] for one that is not usable, [`ErrorKind::Listen`] where it fails.
-pub(super) async fn listen(
-    swarm: &mut Swarm<Behaviour>,
-    on: &[Multiaddr],
-) -> Result<Vec<Multiaddr>> {
-    let mut waiting = HashMap::new();
-    for address in on {
-        let failed = |why: &str| {
-            let kind = ErrorKind::Listen;
-            Error::new(kind, format!("cannot listen at {address}: {why}"))
-        };
-        match swarm.listen_on(address.clone()) {
-            Ok(id) => {
-                waiting.insert(id, address.clone());
-            }
-            Err(libp2p::TransportError::MultiaddrNotSupported(_)) => {
-                return Err(Error::new(
-                    ErrorKind::Address,
-                    format!(
-                        "this node listens at /ip4 and /ip6 with /tcp, and /ws on top, not at {address}"
-                    ),
-                ));
-            }
-            Err(libp2p::TransportError::Other(e)) => return Err(failed(&dials::innermost(&e))),
-        }
-    }
-    let mut addresses = Vec::new();
-    while !waiting.is_empty() {
-        match swarm.select_next_some().await {
-            SwarmEvent::NewListenAddr { listener_id, address } => {
-                waiting.remove(&listener_id);
-                addresses.push(address);
-            }
-            SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
-                if let Some(address) = waiting.remove(&listener_id) {
-                    let why = reason.err().map_or("it closed".to_owned(), |e| dials::innermost(&e));
-                    return Err(Error::new(
-                        ErrorKind::Listen,
-                        format!("cannot listen at {address}: {why}"),
-                    ));
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(addresses)
 }

@@ -27,7 +27,7 @@ use crate::engine::{
     Engine, FetchId, LoadId, Misbehaviour, Now, Output, PeerKey, SessionId, StoreId, SyncOptions,
     SyncReport,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::types::{Origin, StoredMessage};
 
 /// What a peer may do that honest peers do not, before its connections are closed. Counted for as
@@ -40,6 +40,12 @@ pub(super) type Report = oneshot::Sender<Result<NodeSyncReport>>;
 /// What the task is told. Unbounded as a queue, since all that send here are bounded: a reader has
 /// one frame under way, and streams, peers and callers are limited where they come from.
 pub(super) enum Input {
+    /// A peer's first connection stands. Between this and [`Input::Disconnected`], and then alone,
+    /// what it does counts.
+    Present {
+        peer: PeerId,
+    },
+    /// It was taken in; or what it speaks has become known since.
     Connected {
         peer: PeerId,
         reconciles: bool,
@@ -96,6 +102,12 @@ pub(super) enum Input {
     BadFrame {
         peer: PeerId,
     },
+}
+
+impl Input {
+    fn begins_a_sync(&self) -> bool {
+        matches!(self, Input::Sync { .. } | Input::Reconcile { .. })
+    }
 }
 
 /// What the archive answered.
@@ -166,7 +178,16 @@ impl SyncHost {
             let deadline = self.engine.next_deadline().map(|d| self.started + d);
             tokio::select! {
                 input = inputs.recv() => match input {
-                    Some(input) => self.take(input),
+                    Some(input) => {
+                        // A put is told to the feed before it is acknowledged: so what was put
+                        // before a sync began is in it.
+                        if input.begins_a_sync() {
+                            while let Some(event) = feed.try_next() {
+                                self.engine.fed(self.now(), event);
+                            }
+                        }
+                        self.take(input);
+                    }
                     None => break,
                 },
                 Some(answer) = self.answers.next() => self.answered(answer),
@@ -193,41 +214,39 @@ impl SyncHost {
         }
     }
 
-    /// The number under which the engine knows a peer.
-    fn key(&mut self, id: PeerId) -> PeerKey {
-        if let Some(key) = self.keys.get(&id) {
-            return *key;
-        }
+    fn present(&mut self, id: PeerId) {
         self.next_key += 1;
         let key = PeerKey(self.next_key);
         let known = Known { id, connected: false, penalties: 0, waiting: Vec::new() };
         self.keys.insert(id, key);
         self.peers.insert(key, known);
-        key
     }
 
-    fn connected(&mut self, id: PeerId, reconciles: bool) -> PeerKey {
-        let key = self.key(id);
+    fn connected(&mut self, key: PeerKey, reconciles: bool) {
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.connected = true;
+            self.engine.peer_connected(self.now(), key, reconciles);
         }
-        self.engine.peer_connected(self.now(), key, reconciles);
-        key
     }
 
-    /// The peer's key; a peer that was not announced yet, but acts, is announced now.
-    fn acting(&mut self, id: PeerId) -> PeerKey {
-        match self.keys.get(&id) {
-            Some(key) if self.peers.get(key).is_some_and(|p| p.connected) => *key,
-            _ => self.connected(id, true),
+    /// The key of a peer that acts, or is to act. One of which nothing was told to the engine yet
+    /// is told of now; `None` for one that has gone.
+    fn acting(&mut self, id: PeerId) -> Option<PeerKey> {
+        let key = *self.keys.get(&id)?;
+        if !self.peers.get(&key)?.connected {
+            self.connected(key, true);
         }
+        Some(key)
     }
 
     fn take(&mut self, input: Input) {
         let now = self.now();
         match input {
+            Input::Present { peer } => self.present(peer),
             Input::Connected { peer, reconciles } => {
-                self.connected(peer, reconciles);
+                if let Some(key) = self.keys.get(&peer) {
+                    self.connected(*key, reconciles);
+                }
             }
             Input::Disconnected { peer } => self.disconnected(peer),
             Input::Sync { peer, options, ticket, report } => {
@@ -235,7 +254,11 @@ impl SyncHost {
                 if report.is_closed() {
                     return;
                 }
-                let key = self.acting(peer);
+                let Some(key) = self.acting(peer) else {
+                    let gone = "the peer disconnected before the sync began";
+                    let _ = report.send(Err(Error::new(ErrorKind::StreamClosed, gone)));
+                    return;
+                };
                 match self.engine.sync(now, key, options) {
                     Ok(session) => {
                         self.session(session, peer).caller = Some((ticket, report));
@@ -266,7 +289,8 @@ impl SyncHost {
                 self.engine.reconciliation_closed(now, session, error);
             }
             Input::TransferFrame { peer, frame, go_on } => {
-                let key = self.acting(peer);
+                // Of a peer that has gone nothing is taken: its streams are no more.
+                let Some(key) = self.acting(peer) else { return };
                 self.engine.transfer_frame(now, key, frame);
                 if let Some(peer) = self.peers.get_mut(&key) {
                     peer.waiting.push(go_on);
@@ -300,7 +324,7 @@ impl SyncHost {
     }
 
     fn accept(&mut self, peer: PeerId, stream: Stream, permit: StreamPermit) {
-        let key = self.acting(peer);
+        let Some(key) = self.acting(peer) else { return };
         match self.engine.reconciliation_accepted(self.now(), key) {
             Ok(session) => {
                 let (frames, to_send) = mpsc::unbounded_channel();

@@ -1,12 +1,11 @@
 //! What the node's tests share: archives, messages, nodes on loopback, and a peer made by hand.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 use std::future::Future;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use futures::StreamExt;
 use libp2p::core::upgrade::Version;
 use libp2p::swarm::{SwarmEvent, dial_opts::DialOpts};
@@ -97,7 +96,11 @@ pub fn config() -> NodeConfig {
         cluster_id: CLUSTER,
         shards: vec![0, 1],
         request_timeout: Duration::from_secs(20),
-        engine: EngineConfig { heartbeat: None, ..EngineConfig::default() },
+        engine: EngineConfig {
+            heartbeat: None,
+            grace: Duration::from_secs(2),
+            ..EngineConfig::default()
+        },
         ..NodeConfig::default()
     }
 }
@@ -210,8 +213,4 @@ pub fn rand32() -> [u8; 32] {
 
 pub fn framed(frame: &[u8]) -> Vec<u8> {
     wakustore::wire::varint::prefixed(frame)
-}
-
-pub fn bytes(n: usize) -> Bytes {
-    vec![0; n].into()
 }
