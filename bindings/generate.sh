@@ -1,5 +1,6 @@
 #!/bin/sh
-# Generates the Python, Kotlin and Swift sources from the library's UniFFI surface.
+# Generates what is committed for other languages: the C header, the symbols and the layout of the
+# C ABI, and the Python, Kotlin and Swift sources of the UniFFI surface.
 #
 #   bindings/generate.sh           writes them where they are committed
 #   bindings/generate.sh --check   fails where what is committed differs
@@ -9,9 +10,9 @@ set -eu
 cd "$(dirname "$0")/.."
 
 case "${1:-}" in
-    '') out=bindings ;;
+    '') check='' out=bindings ;;
     --check)
-        out=$(mktemp -d)
+        check=--check out=$(mktemp -d)
         trap 'rm -rf "$out"' EXIT
         ;;
     *) echo "usage: $0 [--check]" >&2; exit 2 ;;
@@ -41,6 +42,10 @@ generate() { # language directory
     fi
 }
 
+for command in header symbols abi; do
+    # shellcheck disable=SC2086
+    "$target/$profile/wakustore-bindgen" "$command" --library "$target/$profile/$library" $check
+done
 generate python python/src/wakustore
 generate kotlin kotlin/generated
 generate swift swift/generated

@@ -2,8 +2,10 @@
 //! over the UniFFI surface, read from the compiled library.
 //!
 //! The output depends on the library's surface and on `uniffi.toml` alone: no formatter is run,
-//! whatever is installed. The Python module is adapted to live inside of the `wakustore` package;
-//! each adaptation must find what it replaces, so that a new generator cannot lose one silently.
+//! whatever is installed. The Python module is adapted to live inside of the `wakustore` package,
+//! Swift's calls to end with the task that waits for them, and Kotlin and Swift to shut the library
+//! down when the process exits; each adaptation must find what it replaces, so that a new generator
+//! cannot lose one silently.
 
 use std::error::Error;
 use std::fs;
@@ -89,9 +91,16 @@ fn publish(from: &Path, to: &Path, language: &TargetLanguage) -> Result<()> {
         }
         let mut text = fs::read_to_string(&path)?;
         let mut name = PathBuf::from(name);
-        if matches!(language, TargetLanguage::Python) {
-            text = adapt_python(text)?;
-            name = PathBuf::from(PYTHON_MODULE);
+        match language {
+            TargetLanguage::Python => {
+                text = adapt_python(text)?;
+                name = PathBuf::from(PYTHON_MODULE);
+            }
+            TargetLanguage::Kotlin => text = adapt_kotlin(text)?,
+            TargetLanguage::Swift if path.extension().is_some_and(|e| e == "swift") => {
+                text = adapt_swift(text)?;
+            }
+            _ => {}
         }
         let mut clean: String = text.lines().map(|l| format!("{}\n", l.trim_end())).collect();
         clean.truncate(clean.trim_end().len() + 1);
@@ -126,15 +135,89 @@ fn adapt_python(text: String) -> Result<String> {
     )
 }
 
+fn adapt_kotlin(text: String) -> Result<String> {
+    let register = "        Native.register(UniffiLib::class.java, \
+                    findLibraryName(componentName = \"wakustore\"))\n";
+    let hook = "        // A process that exits without a shutdown ends in order all the same.
+        try {
+            java.lang.Runtime.getRuntime().addShutdownHook(Thread { shutdownAtExit() })
+        } catch (_: IllegalStateException) {
+            // It is exiting already.
+        }
+";
+    replace(text, register, &format!("{register}{hook}"))
+}
+
+/// The generated calls do not see that their task was cancelled, although the library offers what
+/// is needed for it.
+fn adapt_swift(text: String) -> Result<String> {
+    let mut lines = Vec::new();
+    let mut calls = 0;
+    for line in text.lines() {
+        lines.push(line.to_owned());
+        let free = line.trim_start().strip_prefix("freeFunc: ffi_wakustore_rust_future_free_");
+        if let Some(of_type) = free.and_then(|rest| rest.strip_suffix(',')) {
+            let call = format!("ffi_wakustore_rust_future_cancel_{of_type}($0)");
+            lines.push(format!("            cancelFunc: {{ {call} }},"));
+            calls += 1;
+        }
+    }
+    if calls != text.matches("await uniffiRustCallAsync(").count() {
+        return Err("not each asynchronous call of the generated Swift frees its future".into());
+    }
+    let text = replace(
+        lines.join("\n"),
+        "    freeFunc: (UInt64) -> (),\n",
+        "    freeFunc: (UInt64) -> (),\n    cancelFunc: @escaping @Sendable (UInt64) -> (),\n",
+    )?;
+    let text = replace_between(
+        text,
+        "    var pollResult: Int8;\n    repeat {",
+        "    return try liftFunc(makeRustCall(",
+        SWIFT_POLL,
+    )?;
+    let text = replace(
+        text,
+        "            fatalError(\"Cancellation not supported yet\")\n",
+        "            throw CancellationError()\n",
+    )?;
+    replace(
+        text,
+        "    return InitializationResult.ok\n",
+        "    // A process that exits without a shutdown ends in order all the same.\n    \
+             atexit { shutdownAtExit() }\n    return InitializationResult.ok\n",
+    )
+}
+
+/// Polls until the future is ready, which a cancelled one is at once.
+const SWIFT_POLL: &str = "    await withTaskCancellationHandler {
+        var pollResult: Int8;
+        repeat {
+            pollResult = await withUnsafeContinuation {
+                pollFunc(
+                    rustFuture,
+                    { handle, pollResult in
+                        uniffiFutureContinuationCallback(handle: handle, pollResult: pollResult)
+                    },
+                    uniffiContinuationHandleMap.insert(obj: $0)
+                )
+            }
+        } while pollResult != UNIFFI_RUST_FUTURE_POLL_READY
+    } onCancel: {
+        cancelFunc(rustFuture)
+    }
+
+";
+
 fn replace(text: String, old: &str, new: &str) -> Result<String> {
     match text.matches(old).count() {
         1 => Ok(text.replacen(old, new, 1)),
-        n => Err(format!("the generated Python has {n} times, and not once: {old}").into()),
+        n => Err(format!("the generated source has {n} times, and not once: {old}").into()),
     }
 }
 
 fn replace_between(text: String, start: &str, end: &str, new: &str) -> Result<String> {
-    let lost = |what: &str| format!("the generated Python lacks: {what}");
+    let lost = |what: &str| format!("the generated source lacks: {what}");
     let from = text.find(start).ok_or_else(|| lost(start))?;
     let to = from + text[from..].find(end).ok_or_else(|| lost(end))?;
     Ok(format!("{}{new}{}", &text[..from], &text[to..]))

@@ -362,7 +362,7 @@ private func uniffiCheckCallStatus<E: Swift.Error>(
             }
 
         case CALL_CANCELLED:
-            fatalError("Cancellation not supported yet")
+            throw CancellationError()
 
         default:
             throw UniffiInternalError.unexpectedRustCallStatusCode
@@ -770,6 +770,7 @@ public static func `open`(path: String, options: ArchiveOptions? = nil)async thr
             pollFunc: ffi_wakustore_rust_future_poll_u64,
             completeFunc: ffi_wakustore_rust_future_complete_u64,
             freeFunc: ffi_wakustore_rust_future_free_u64,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_u64($0) },
             liftFunc: FfiConverterTypeArchive_lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -793,6 +794,7 @@ open func get(hashes: [Data])async throws  -> [StoredMessage]  {
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterSequenceTypeStoredMessage.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -830,6 +832,7 @@ open func missing(hashes: [Data])async throws  -> [Data]  {
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterSequenceData.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -853,6 +856,7 @@ open func put(pubsubTopic: String, message: Message, origin: Origin? = nil)async
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterTypePutResult_lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -876,6 +880,7 @@ open func putMany(messages: [TopicMessage], origin: Origin? = nil)async throws  
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterSequenceTypePutResult.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -899,6 +904,7 @@ open func query(query: Query)async throws  -> Page  {
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterTypePage_lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -920,6 +926,7 @@ open func shutdown()async throws   {
             pollFunc: ffi_wakustore_rust_future_poll_void,
             completeFunc: ffi_wakustore_rust_future_complete_void,
             freeFunc: ffi_wakustore_rust_future_free_void,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
             liftFunc: { $0 },
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -941,6 +948,7 @@ open func stats()async throws  -> Stats  {
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterTypeStats_lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -1102,6 +1110,7 @@ open func next()async throws  -> Page?  {
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterOptionTypePage.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -1306,6 +1315,7 @@ public static func start(archive: Archive, options: NodeOptions? = nil)async thr
             pollFunc: ffi_wakustore_rust_future_poll_u64,
             completeFunc: ffi_wakustore_rust_future_complete_u64,
             freeFunc: ffi_wakustore_rust_future_free_u64,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_u64($0) },
             liftFunc: FfiConverterTypeNode_lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -1353,6 +1363,7 @@ open func dial(address: String)async throws  -> String  {
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterString.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -1374,6 +1385,7 @@ open func disconnect(peer: String)async throws   {
             pollFunc: ffi_wakustore_rust_future_poll_void,
             completeFunc: ffi_wakustore_rust_future_complete_void,
             freeFunc: ffi_wakustore_rust_future_free_void,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
             liftFunc: { $0 },
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -1447,6 +1459,7 @@ open func stop()async throws   {
             pollFunc: ffi_wakustore_rust_future_poll_void,
             completeFunc: ffi_wakustore_rust_future_complete_void,
             freeFunc: ffi_wakustore_rust_future_free_void,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
             liftFunc: { $0 },
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -1469,6 +1482,7 @@ open func storeQuery(peer: String, query: Query)async throws  -> Page  {
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterTypePage_lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -1492,6 +1506,7 @@ open func sync(peer: String, options: SyncOptions? = nil)async throws  -> SyncRe
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterTypeSyncReport_lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -1630,6 +1645,7 @@ open func next()async throws  -> NodeEvent?  {
             pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
             completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterOptionTypeNodeEvent.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
@@ -2073,11 +2089,11 @@ public struct NodeOptions: Equatable, Hashable {
      * The file of its identity key, created (mode 0600) where there is none. Without a file or a
      * secret it is someone else at every start.
      */
-    public let keyFile: String?
+    public let identityFile: String?
     /**
      * The 32 secret bytes of its identity key, instead of a file.
      */
-    public let secretKey: Data?
+    public let identitySecret: Data?
     /**
      * Whether it answers Store requests.
      */
@@ -2110,7 +2126,29 @@ public struct NodeOptions: Equatable, Hashable {
     /**
      * Syncs at once, in all.
      */
-    public let maxSyncSessions: UInt32?
+    public let syncMaxSessions: UInt32?
+    /**
+     * The most messages that one sync may bring.
+     */
+    public let syncMaxMessages: UInt64?
+    /**
+     * The most bytes that one sync may bring.
+     */
+    public let syncMaxBytes: UInt64?
+    /**
+     * The longest that a sync may wait for the peer; 30 seconds where absent.
+     */
+    public let syncIdleTimeout: TimeInterval?
+    /**
+     * How long after a sync's reconciliation an announced message may still come; 10 seconds
+     * where absent.
+     */
+    public let syncGrace: TimeInterval?
+    /**
+     * How far back the index reaches, at least; a sync of an older span loads that span. 2 hours
+     * where absent.
+     */
+    public let syncHorizon: TimeInterval?
     /**
      * How long a dial, or a store request, may take; 30 seconds where absent.
      */
@@ -2143,10 +2181,10 @@ public struct NodeOptions: Equatable, Hashable {
         /**
          * The file of its identity key, created (mode 0600) where there is none. Without a file or a
          * secret it is someone else at every start.
-         */keyFile: String? = nil,
+         */identityFile: String? = nil,
         /**
          * The 32 secret bytes of its identity key, instead of a file.
-         */secretKey: Data? = nil,
+         */identitySecret: Data? = nil,
         /**
          * Whether it answers Store requests.
          */serveStore: Bool = true,
@@ -2171,7 +2209,24 @@ public struct NodeOptions: Equatable, Hashable {
          */syncInterval: TimeInterval? = nil,
         /**
          * Syncs at once, in all.
-         */maxSyncSessions: UInt32? = nil,
+         */syncMaxSessions: UInt32? = nil,
+        /**
+         * The most messages that one sync may bring.
+         */syncMaxMessages: UInt64? = nil,
+        /**
+         * The most bytes that one sync may bring.
+         */syncMaxBytes: UInt64? = nil,
+        /**
+         * The longest that a sync may wait for the peer; 30 seconds where absent.
+         */syncIdleTimeout: TimeInterval? = nil,
+        /**
+         * How long after a sync's reconciliation an announced message may still come; 10 seconds
+         * where absent.
+         */syncGrace: TimeInterval? = nil,
+        /**
+         * How far back the index reaches, at least; a sync of an older span loads that span. 2 hours
+         * where absent.
+         */syncHorizon: TimeInterval? = nil,
         /**
          * How long a dial, or a store request, may take; 30 seconds where absent.
          */requestTimeout: TimeInterval? = nil,
@@ -2187,8 +2242,8 @@ public struct NodeOptions: Equatable, Hashable {
         self.listen = listen
         self.clusterId = clusterId
         self.shards = shards
-        self.keyFile = keyFile
-        self.secretKey = secretKey
+        self.identityFile = identityFile
+        self.identitySecret = identitySecret
         self.serveStore = serveStore
         self.sync = sync
         self.syncPubsubTopics = syncPubsubTopics
@@ -2196,7 +2251,12 @@ public struct NodeOptions: Equatable, Hashable {
         self.syncWindow = syncWindow
         self.syncMargin = syncMargin
         self.syncInterval = syncInterval
-        self.maxSyncSessions = maxSyncSessions
+        self.syncMaxSessions = syncMaxSessions
+        self.syncMaxMessages = syncMaxMessages
+        self.syncMaxBytes = syncMaxBytes
+        self.syncIdleTimeout = syncIdleTimeout
+        self.syncGrace = syncGrace
+        self.syncHorizon = syncHorizon
         self.requestTimeout = requestTimeout
         self.maxConnections = maxConnections
         self.maxConnectionsPerPeer = maxConnectionsPerPeer
@@ -2222,8 +2282,8 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
                 listen: FfiConverterSequenceString.read(from: &buf),
                 clusterId: FfiConverterUInt32.read(from: &buf),
                 shards: FfiConverterSequenceUInt32.read(from: &buf),
-                keyFile: FfiConverterOptionString.read(from: &buf),
-                secretKey: FfiConverterOptionData.read(from: &buf),
+                identityFile: FfiConverterOptionString.read(from: &buf),
+                identitySecret: FfiConverterOptionData.read(from: &buf),
                 serveStore: FfiConverterBool.read(from: &buf),
                 sync: FfiConverterBool.read(from: &buf),
                 syncPubsubTopics: FfiConverterSequenceString.read(from: &buf),
@@ -2231,7 +2291,12 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
                 syncWindow: FfiConverterOptionDuration.read(from: &buf),
                 syncMargin: FfiConverterOptionDuration.read(from: &buf),
                 syncInterval: FfiConverterOptionDuration.read(from: &buf),
-                maxSyncSessions: FfiConverterOptionUInt32.read(from: &buf),
+                syncMaxSessions: FfiConverterOptionUInt32.read(from: &buf),
+                syncMaxMessages: FfiConverterOptionUInt64.read(from: &buf),
+                syncMaxBytes: FfiConverterOptionUInt64.read(from: &buf),
+                syncIdleTimeout: FfiConverterOptionDuration.read(from: &buf),
+                syncGrace: FfiConverterOptionDuration.read(from: &buf),
+                syncHorizon: FfiConverterOptionDuration.read(from: &buf),
                 requestTimeout: FfiConverterOptionDuration.read(from: &buf),
                 maxConnections: FfiConverterOptionUInt32.read(from: &buf),
                 maxConnectionsPerPeer: FfiConverterOptionUInt32.read(from: &buf),
@@ -2243,8 +2308,8 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
         FfiConverterSequenceString.write(value.listen, into: &buf)
         FfiConverterUInt32.write(value.clusterId, into: &buf)
         FfiConverterSequenceUInt32.write(value.shards, into: &buf)
-        FfiConverterOptionString.write(value.keyFile, into: &buf)
-        FfiConverterOptionData.write(value.secretKey, into: &buf)
+        FfiConverterOptionString.write(value.identityFile, into: &buf)
+        FfiConverterOptionData.write(value.identitySecret, into: &buf)
         FfiConverterBool.write(value.serveStore, into: &buf)
         FfiConverterBool.write(value.sync, into: &buf)
         FfiConverterSequenceString.write(value.syncPubsubTopics, into: &buf)
@@ -2252,7 +2317,12 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
         FfiConverterOptionDuration.write(value.syncWindow, into: &buf)
         FfiConverterOptionDuration.write(value.syncMargin, into: &buf)
         FfiConverterOptionDuration.write(value.syncInterval, into: &buf)
-        FfiConverterOptionUInt32.write(value.maxSyncSessions, into: &buf)
+        FfiConverterOptionUInt32.write(value.syncMaxSessions, into: &buf)
+        FfiConverterOptionUInt64.write(value.syncMaxMessages, into: &buf)
+        FfiConverterOptionUInt64.write(value.syncMaxBytes, into: &buf)
+        FfiConverterOptionDuration.write(value.syncIdleTimeout, into: &buf)
+        FfiConverterOptionDuration.write(value.syncGrace, into: &buf)
+        FfiConverterOptionDuration.write(value.syncHorizon, into: &buf)
         FfiConverterOptionDuration.write(value.requestTimeout, into: &buf)
         FfiConverterOptionUInt32.write(value.maxConnections, into: &buf)
         FfiConverterOptionUInt32.write(value.maxConnectionsPerPeer, into: &buf)
@@ -4955,6 +5025,7 @@ fileprivate func uniffiRustCallAsync<F, T>(
     pollFunc: (UInt64, @escaping UniffiRustFutureContinuationCallback, UInt64) -> (),
     completeFunc: (UInt64, UnsafeMutablePointer<RustCallStatus>) -> F,
     freeFunc: (UInt64) -> (),
+    cancelFunc: @escaping @Sendable (UInt64) -> (),
     liftFunc: (F) throws -> T,
     errorHandler: ((RustBuffer) throws -> Swift.Error)?
 ) async throws -> T {
@@ -4965,18 +5036,22 @@ fileprivate func uniffiRustCallAsync<F, T>(
     defer {
         freeFunc(rustFuture)
     }
-    var pollResult: Int8;
-    repeat {
-        pollResult = await withUnsafeContinuation {
-            pollFunc(
-                rustFuture,
-                { handle, pollResult in
-                    uniffiFutureContinuationCallback(handle: handle, pollResult: pollResult)
-                },
-                uniffiContinuationHandleMap.insert(obj: $0)
-            )
-        }
-    } while pollResult != UNIFFI_RUST_FUTURE_POLL_READY
+    await withTaskCancellationHandler {
+        var pollResult: Int8;
+        repeat {
+            pollResult = await withUnsafeContinuation {
+                pollFunc(
+                    rustFuture,
+                    { handle, pollResult in
+                        uniffiFutureContinuationCallback(handle: handle, pollResult: pollResult)
+                    },
+                    uniffiContinuationHandleMap.insert(obj: $0)
+                )
+            }
+        } while pollResult != UNIFFI_RUST_FUTURE_POLL_READY
+    } onCancel: {
+        cancelFunc(rustFuture)
+    }
 
     return try liftFunc(makeRustCall(
         { completeFunc(rustFuture, $0) },
@@ -5179,6 +5254,8 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
 
+    // A process that exits without a shutdown ends in order all the same.
+    atexit { shutdownAtExit() }
     return InitializationResult.ok
 }()
 

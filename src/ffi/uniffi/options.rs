@@ -27,10 +27,10 @@ pub struct NodeOptions {
     /// The file of its identity key, created (mode 0600) where there is none. Without a file or a
     /// secret it is someone else at every start.
     #[uniffi(default = None)]
-    pub key_file: Option<String>,
+    pub identity_file: Option<String>,
     /// The 32 secret bytes of its identity key, instead of a file.
     #[uniffi(default = None)]
-    pub secret_key: Option<Vec<u8>>,
+    pub identity_secret: Option<Vec<u8>>,
     /// Whether it answers Store requests.
     #[uniffi(default = true)]
     pub serve_store: bool,
@@ -55,7 +55,24 @@ pub struct NodeOptions {
     pub sync_interval: Option<Duration>,
     /// Syncs at once, in all.
     #[uniffi(default = None)]
-    pub max_sync_sessions: Option<u32>,
+    pub sync_max_sessions: Option<u32>,
+    /// The most messages that one sync may bring.
+    #[uniffi(default = None)]
+    pub sync_max_messages: Option<u64>,
+    /// The most bytes that one sync may bring.
+    #[uniffi(default = None)]
+    pub sync_max_bytes: Option<u64>,
+    /// The longest that a sync may wait for the peer; 30 seconds where absent.
+    #[uniffi(default = None)]
+    pub sync_idle_timeout: Option<Duration>,
+    /// How long after a sync's reconciliation an announced message may still come; 10 seconds
+    /// where absent.
+    #[uniffi(default = None)]
+    pub sync_grace: Option<Duration>,
+    /// How far back the index reaches, at least; a sync of an older span loads that span. 2 hours
+    /// where absent.
+    #[uniffi(default = None)]
+    pub sync_horizon: Option<Duration>,
     /// How long a dial, or a store request, may take; 30 seconds where absent.
     #[uniffi(default = None)]
     pub request_timeout: Option<Duration>,
@@ -108,36 +125,41 @@ impl NodeOptions {
             pubsub_topics: message::pubsub_topics(&self.sync_pubsub_topics)?,
             content_topics: message::content_topics(&self.sync_content_topics)?,
         };
-        let sessions = self.max_sync_sessions.map(as_usize);
+        let window = self.sync_window.unwrap_or(default.engine.window);
+        let margin = self.sync_margin.unwrap_or(default.engine.margin);
+        let horizon = self.sync_horizon.unwrap_or(default.engine.horizon);
         let engine = EngineConfig {
             scope,
-            window: self.sync_window.unwrap_or(default.engine.window),
-            margin: self.sync_margin.unwrap_or(default.engine.margin),
+            window,
+            margin,
+            // The index must reach back as far as a window does.
+            horizon: horizon.max(window.saturating_add(margin)),
             heartbeat: match self.sync_interval {
                 None => default.engine.heartbeat,
                 Some(interval) if interval.is_zero() => None,
                 Some(interval) => Some(interval),
             },
-            max_sessions: sessions.unwrap_or(default.engine.max_sessions),
+            max_sessions: size(self.sync_max_sessions, default.engine.max_sessions),
+            max_messages: size(self.sync_max_messages, default.engine.max_messages),
+            max_bytes: size(self.sync_max_bytes, default.engine.max_bytes),
+            idle_timeout: self.sync_idle_timeout.unwrap_or(default.engine.idle_timeout),
+            grace: self.sync_grace.unwrap_or(default.engine.grace),
             ..default.engine
         };
-        // The index must reach back as far as a window does.
-        let horizon = engine.horizon.max(engine.window.saturating_add(engine.margin));
-        let requests = self.max_store_requests.map(as_usize);
         Ok(NodeConfig {
-            identity: identity(self.key_file, self.secret_key)?,
+            identity: identity(self.identity_file, self.identity_secret)?,
             listen: self.listen,
             cluster_id: self.cluster_id,
             shards: self.shards,
             serve_store: self.serve_store,
             sync: self.sync,
-            engine: EngineConfig { horizon, ..engine },
+            engine,
             request_timeout: self.request_timeout.unwrap_or(default.request_timeout),
             max_connections: self.max_connections.unwrap_or(default.max_connections),
             max_connections_per_peer: self
                 .max_connections_per_peer
                 .unwrap_or(default.max_connections_per_peer),
-            max_store_requests: requests.unwrap_or(default.max_store_requests),
+            max_store_requests: size(self.max_store_requests, default.max_store_requests),
         })
     }
 }
@@ -149,10 +171,16 @@ fn identity(file: Option<String>, secret: Option<Vec<u8>>) -> crate::Result<Iden
         (None, Some(secret)) => match <[u8; 32]>::try_from(secret.as_slice()) {
             Ok(secret) => Ok(Identity::Secret(secret)),
             Err(_) => {
-                bail!(InvalidArgument, "secret_key is 32 bytes long, this one is {}", secret.len())
+                bail!(
+                    InvalidArgument,
+                    "identity_secret is 32 bytes long, this one is {}",
+                    secret.len()
+                )
             }
         },
-        (Some(_), Some(_)) => bail!(InvalidArgument, "key_file and secret_key exclude each other"),
+        (Some(_), Some(_)) => {
+            bail!(InvalidArgument, "identity_file and identity_secret exclude each other")
+        }
     }
 }
 
@@ -183,6 +211,9 @@ fn half_a_window(lacking: &str) -> super::error::WakuError {
     crate::Error::new(crate::ErrorKind::InvalidArgument, reason).into()
 }
 
-fn as_usize(n: u32) -> usize {
-    usize::try_from(n).unwrap_or(usize::MAX)
+fn size<N>(told: Option<N>, default: usize) -> usize
+where
+    usize: TryFrom<N>,
+{
+    told.map_or(default, |n| usize::try_from(n).unwrap_or(usize::MAX))
 }

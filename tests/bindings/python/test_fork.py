@@ -57,7 +57,7 @@ def test_forks():
         return
     here = os.path.dirname(os.path.abspath(s.__file__))
     process = subprocess.Popen(
-        [sys.executable, "-c", CHILD],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", CHILD],
         cwd=here,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

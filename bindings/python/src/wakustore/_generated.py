@@ -2470,7 +2470,7 @@ class NodeOptions:
     """
     How a node runs.
 """
-    def __init__(self, *, listen:typing.List[str] = _DEFAULT, cluster_id:int = 0, shards:typing.List[int] = _DEFAULT, key_file:typing.Optional[str] = _DEFAULT, secret_key:typing.Optional[bytes] = _DEFAULT, serve_store:bool = True, sync:bool = True, sync_pubsub_topics:typing.List[str] = _DEFAULT, sync_content_topics:typing.List[str] = _DEFAULT, sync_window:typing.Optional[Duration] = _DEFAULT, sync_margin:typing.Optional[Duration] = _DEFAULT, sync_interval:typing.Optional[Duration] = _DEFAULT, max_sync_sessions:typing.Optional[int] = _DEFAULT, request_timeout:typing.Optional[Duration] = _DEFAULT, max_connections:typing.Optional[int] = _DEFAULT, max_connections_per_peer:typing.Optional[int] = _DEFAULT, max_store_requests:typing.Optional[int] = _DEFAULT):
+    def __init__(self, *, listen:typing.List[str] = _DEFAULT, cluster_id:int = 0, shards:typing.List[int] = _DEFAULT, identity_file:typing.Optional[str] = _DEFAULT, identity_secret:typing.Optional[bytes] = _DEFAULT, serve_store:bool = True, sync:bool = True, sync_pubsub_topics:typing.List[str] = _DEFAULT, sync_content_topics:typing.List[str] = _DEFAULT, sync_window:typing.Optional[Duration] = _DEFAULT, sync_margin:typing.Optional[Duration] = _DEFAULT, sync_interval:typing.Optional[Duration] = _DEFAULT, sync_max_sessions:typing.Optional[int] = _DEFAULT, sync_max_messages:typing.Optional[int] = _DEFAULT, sync_max_bytes:typing.Optional[int] = _DEFAULT, sync_idle_timeout:typing.Optional[Duration] = _DEFAULT, sync_grace:typing.Optional[Duration] = _DEFAULT, sync_horizon:typing.Optional[Duration] = _DEFAULT, request_timeout:typing.Optional[Duration] = _DEFAULT, max_connections:typing.Optional[int] = _DEFAULT, max_connections_per_peer:typing.Optional[int] = _DEFAULT, max_store_requests:typing.Optional[int] = _DEFAULT):
         if listen is _DEFAULT:
             self.listen = []
         else:
@@ -2480,14 +2480,14 @@ class NodeOptions:
             self.shards = []
         else:
             self.shards = shards
-        if key_file is _DEFAULT:
-            self.key_file = None
+        if identity_file is _DEFAULT:
+            self.identity_file = None
         else:
-            self.key_file = key_file
-        if secret_key is _DEFAULT:
-            self.secret_key = None
+            self.identity_file = identity_file
+        if identity_secret is _DEFAULT:
+            self.identity_secret = None
         else:
-            self.secret_key = secret_key
+            self.identity_secret = identity_secret
         self.serve_store = serve_store
         self.sync = sync
         if sync_pubsub_topics is _DEFAULT:
@@ -2510,10 +2510,30 @@ class NodeOptions:
             self.sync_interval = None
         else:
             self.sync_interval = sync_interval
-        if max_sync_sessions is _DEFAULT:
-            self.max_sync_sessions = None
+        if sync_max_sessions is _DEFAULT:
+            self.sync_max_sessions = None
         else:
-            self.max_sync_sessions = max_sync_sessions
+            self.sync_max_sessions = sync_max_sessions
+        if sync_max_messages is _DEFAULT:
+            self.sync_max_messages = None
+        else:
+            self.sync_max_messages = sync_max_messages
+        if sync_max_bytes is _DEFAULT:
+            self.sync_max_bytes = None
+        else:
+            self.sync_max_bytes = sync_max_bytes
+        if sync_idle_timeout is _DEFAULT:
+            self.sync_idle_timeout = None
+        else:
+            self.sync_idle_timeout = sync_idle_timeout
+        if sync_grace is _DEFAULT:
+            self.sync_grace = None
+        else:
+            self.sync_grace = sync_grace
+        if sync_horizon is _DEFAULT:
+            self.sync_horizon = None
+        else:
+            self.sync_horizon = sync_horizon
         if request_timeout is _DEFAULT:
             self.request_timeout = None
         else:
@@ -2535,7 +2555,7 @@ class NodeOptions:
 
 
     def __str__(self):
-        return "NodeOptions(listen={}, cluster_id={}, shards={}, key_file={}, secret_key={}, serve_store={}, sync={}, sync_pubsub_topics={}, sync_content_topics={}, sync_window={}, sync_margin={}, sync_interval={}, max_sync_sessions={}, request_timeout={}, max_connections={}, max_connections_per_peer={}, max_store_requests={})".format(self.listen, self.cluster_id, self.shards, self.key_file, self.secret_key, self.serve_store, self.sync, self.sync_pubsub_topics, self.sync_content_topics, self.sync_window, self.sync_margin, self.sync_interval, self.max_sync_sessions, self.request_timeout, self.max_connections, self.max_connections_per_peer, self.max_store_requests)
+        return "NodeOptions(listen={}, cluster_id={}, shards={}, identity_file={}, identity_secret={}, serve_store={}, sync={}, sync_pubsub_topics={}, sync_content_topics={}, sync_window={}, sync_margin={}, sync_interval={}, sync_max_sessions={}, sync_max_messages={}, sync_max_bytes={}, sync_idle_timeout={}, sync_grace={}, sync_horizon={}, request_timeout={}, max_connections={}, max_connections_per_peer={}, max_store_requests={})".format(self.listen, self.cluster_id, self.shards, self.identity_file, self.identity_secret, self.serve_store, self.sync, self.sync_pubsub_topics, self.sync_content_topics, self.sync_window, self.sync_margin, self.sync_interval, self.sync_max_sessions, self.sync_max_messages, self.sync_max_bytes, self.sync_idle_timeout, self.sync_grace, self.sync_horizon, self.request_timeout, self.max_connections, self.max_connections_per_peer, self.max_store_requests)
     def __eq__(self, other):
         if self.listen != other.listen:
             return False
@@ -2543,9 +2563,9 @@ class NodeOptions:
             return False
         if self.shards != other.shards:
             return False
-        if self.key_file != other.key_file:
+        if self.identity_file != other.identity_file:
             return False
-        if self.secret_key != other.secret_key:
+        if self.identity_secret != other.identity_secret:
             return False
         if self.serve_store != other.serve_store:
             return False
@@ -2561,7 +2581,17 @@ class NodeOptions:
             return False
         if self.sync_interval != other.sync_interval:
             return False
-        if self.max_sync_sessions != other.max_sync_sessions:
+        if self.sync_max_sessions != other.sync_max_sessions:
+            return False
+        if self.sync_max_messages != other.sync_max_messages:
+            return False
+        if self.sync_max_bytes != other.sync_max_bytes:
+            return False
+        if self.sync_idle_timeout != other.sync_idle_timeout:
+            return False
+        if self.sync_grace != other.sync_grace:
+            return False
+        if self.sync_horizon != other.sync_horizon:
             return False
         if self.request_timeout != other.request_timeout:
             return False
@@ -2580,8 +2610,8 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
             listen=_UniffiFfiConverterSequenceString.read(buf),
             cluster_id=_UniffiFfiConverterUInt32.read(buf),
             shards=_UniffiFfiConverterSequenceUInt32.read(buf),
-            key_file=_UniffiFfiConverterOptionalString.read(buf),
-            secret_key=_UniffiFfiConverterOptionalBytes.read(buf),
+            identity_file=_UniffiFfiConverterOptionalString.read(buf),
+            identity_secret=_UniffiFfiConverterOptionalBytes.read(buf),
             serve_store=_UniffiFfiConverterBoolean.read(buf),
             sync=_UniffiFfiConverterBoolean.read(buf),
             sync_pubsub_topics=_UniffiFfiConverterSequenceString.read(buf),
@@ -2589,7 +2619,12 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
             sync_window=_UniffiFfiConverterOptionalDuration.read(buf),
             sync_margin=_UniffiFfiConverterOptionalDuration.read(buf),
             sync_interval=_UniffiFfiConverterOptionalDuration.read(buf),
-            max_sync_sessions=_UniffiFfiConverterOptionalUInt32.read(buf),
+            sync_max_sessions=_UniffiFfiConverterOptionalUInt32.read(buf),
+            sync_max_messages=_UniffiFfiConverterOptionalUInt64.read(buf),
+            sync_max_bytes=_UniffiFfiConverterOptionalUInt64.read(buf),
+            sync_idle_timeout=_UniffiFfiConverterOptionalDuration.read(buf),
+            sync_grace=_UniffiFfiConverterOptionalDuration.read(buf),
+            sync_horizon=_UniffiFfiConverterOptionalDuration.read(buf),
             request_timeout=_UniffiFfiConverterOptionalDuration.read(buf),
             max_connections=_UniffiFfiConverterOptionalUInt32.read(buf),
             max_connections_per_peer=_UniffiFfiConverterOptionalUInt32.read(buf),
@@ -2601,8 +2636,8 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterSequenceString.check_lower(value.listen)
         _UniffiFfiConverterUInt32.check_lower(value.cluster_id)
         _UniffiFfiConverterSequenceUInt32.check_lower(value.shards)
-        _UniffiFfiConverterOptionalString.check_lower(value.key_file)
-        _UniffiFfiConverterOptionalBytes.check_lower(value.secret_key)
+        _UniffiFfiConverterOptionalString.check_lower(value.identity_file)
+        _UniffiFfiConverterOptionalBytes.check_lower(value.identity_secret)
         _UniffiFfiConverterBoolean.check_lower(value.serve_store)
         _UniffiFfiConverterBoolean.check_lower(value.sync)
         _UniffiFfiConverterSequenceString.check_lower(value.sync_pubsub_topics)
@@ -2610,7 +2645,12 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalDuration.check_lower(value.sync_window)
         _UniffiFfiConverterOptionalDuration.check_lower(value.sync_margin)
         _UniffiFfiConverterOptionalDuration.check_lower(value.sync_interval)
-        _UniffiFfiConverterOptionalUInt32.check_lower(value.max_sync_sessions)
+        _UniffiFfiConverterOptionalUInt32.check_lower(value.sync_max_sessions)
+        _UniffiFfiConverterOptionalUInt64.check_lower(value.sync_max_messages)
+        _UniffiFfiConverterOptionalUInt64.check_lower(value.sync_max_bytes)
+        _UniffiFfiConverterOptionalDuration.check_lower(value.sync_idle_timeout)
+        _UniffiFfiConverterOptionalDuration.check_lower(value.sync_grace)
+        _UniffiFfiConverterOptionalDuration.check_lower(value.sync_horizon)
         _UniffiFfiConverterOptionalDuration.check_lower(value.request_timeout)
         _UniffiFfiConverterOptionalUInt32.check_lower(value.max_connections)
         _UniffiFfiConverterOptionalUInt32.check_lower(value.max_connections_per_peer)
@@ -2621,8 +2661,8 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterSequenceString.write(value.listen, buf)
         _UniffiFfiConverterUInt32.write(value.cluster_id, buf)
         _UniffiFfiConverterSequenceUInt32.write(value.shards, buf)
-        _UniffiFfiConverterOptionalString.write(value.key_file, buf)
-        _UniffiFfiConverterOptionalBytes.write(value.secret_key, buf)
+        _UniffiFfiConverterOptionalString.write(value.identity_file, buf)
+        _UniffiFfiConverterOptionalBytes.write(value.identity_secret, buf)
         _UniffiFfiConverterBoolean.write(value.serve_store, buf)
         _UniffiFfiConverterBoolean.write(value.sync, buf)
         _UniffiFfiConverterSequenceString.write(value.sync_pubsub_topics, buf)
@@ -2630,7 +2670,12 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalDuration.write(value.sync_window, buf)
         _UniffiFfiConverterOptionalDuration.write(value.sync_margin, buf)
         _UniffiFfiConverterOptionalDuration.write(value.sync_interval, buf)
-        _UniffiFfiConverterOptionalUInt32.write(value.max_sync_sessions, buf)
+        _UniffiFfiConverterOptionalUInt32.write(value.sync_max_sessions, buf)
+        _UniffiFfiConverterOptionalUInt64.write(value.sync_max_messages, buf)
+        _UniffiFfiConverterOptionalUInt64.write(value.sync_max_bytes, buf)
+        _UniffiFfiConverterOptionalDuration.write(value.sync_idle_timeout, buf)
+        _UniffiFfiConverterOptionalDuration.write(value.sync_grace, buf)
+        _UniffiFfiConverterOptionalDuration.write(value.sync_horizon, buf)
         _UniffiFfiConverterOptionalDuration.write(value.request_timeout, buf)
         _UniffiFfiConverterOptionalUInt32.write(value.max_connections, buf)
         _UniffiFfiConverterOptionalUInt32.write(value.max_connections_per_peer, buf)

@@ -114,8 +114,8 @@ def start_node(
     listen: Iterable[str] = (),
     cluster_id: int = 0,
     shards: Iterable[int] = (),
-    key_file: Union[str, os.PathLike[str], None] = None,
-    secret_key: Optional[bytes] = None,
+    identity_file: Union[str, os.PathLike[str], None] = None,
+    identity_secret: Optional[bytes] = None,
     serve_store: bool = True,
     sync: bool = True,
     sync_pubsub_topics: Iterable[str] = (),
@@ -123,7 +123,12 @@ def start_node(
     sync_window: Union[float, timedelta, None] = None,
     sync_margin: Union[float, timedelta, None] = None,
     sync_interval: Union[float, timedelta, None] = None,
-    max_sync_sessions: Optional[int] = None,
+    sync_max_sessions: Optional[int] = None,
+    sync_max_messages: Optional[int] = None,
+    sync_max_bytes: Optional[int] = None,
+    sync_idle_timeout: Union[float, timedelta, None] = None,
+    sync_grace: Union[float, timedelta, None] = None,
+    sync_horizon: Union[float, timedelta, None] = None,
     request_timeout: Union[float, timedelta, None] = None,
     max_connections: Optional[int] = None,
     max_connections_per_peer: Optional[int] = None,
@@ -132,10 +137,11 @@ def start_node(
     """Starts a node over an archive: ``async with start_node(archive, …) as node``.
 
     Listens at ``listen`` (``/ip4/127.0.0.1/tcp/0``, with ``/ws`` behind it for WebSocket). The
-    identity key is kept in ``key_file`` (created with mode 0600 where there is none) or given as
-    ``secret_key``; without either it is a new one. A sync compares the last ``sync_window``
+    identity key is kept in ``identity_file`` (created with mode 0600 where there is none) or given as
+    ``identity_secret``; without either it is a new one. A sync compares the last ``sync_window``
     seconds (one hour) up to ``sync_margin`` seconds (20) before now, of the topics named, or of
     all; one with a random peer is made every ``sync_interval`` seconds (300; 0 for none).
+    Durations may be given as ``timedelta`` too; what is None is as the library has it.
     """
 
     async def start() -> Node:
@@ -143,8 +149,8 @@ def start_node(
             listen=list(listen),
             cluster_id=cluster_id,
             shards=list(shards),
-            key_file=None if key_file is None else os.fspath(key_file),
-            secret_key=secret_key,
+            identity_file=None if identity_file is None else os.fspath(identity_file),
+            identity_secret=identity_secret,
             serve_store=serve_store,
             sync=sync,
             sync_pubsub_topics=list(sync_pubsub_topics),
@@ -152,7 +158,12 @@ def start_node(
             sync_window=seconds(sync_window),
             sync_margin=seconds(sync_margin),
             sync_interval=seconds(sync_interval),
-            max_sync_sessions=max_sync_sessions,
+            sync_max_sessions=sync_max_sessions,
+            sync_max_messages=sync_max_messages,
+            sync_max_bytes=sync_max_bytes,
+            sync_idle_timeout=seconds(sync_idle_timeout),
+            sync_grace=seconds(sync_grace),
+            sync_horizon=seconds(sync_horizon),
             request_timeout=seconds(request_timeout),
             max_connections=max_connections,
             max_connections_per_peer=max_connections_per_peer,

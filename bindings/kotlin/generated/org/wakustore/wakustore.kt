@@ -758,6 +758,12 @@ internal object UniffiLib {
 
     init {
         Native.register(UniffiLib::class.java, findLibraryName(componentName = "wakustore"))
+        // A process that exits without a shutdown ends in order all the same.
+        try {
+            java.lang.Runtime.getRuntime().addShutdownHook(Thread { shutdownAtExit() })
+        } catch (_: IllegalStateException) {
+            // It is exiting already.
+        }
 
     }
 
@@ -3462,12 +3468,12 @@ data class NodeOptions (
      * The file of its identity key, created (mode 0600) where there is none. Without a file or a
      * secret it is someone else at every start.
      */
-    val `keyFile`: kotlin.String? = null
+    val `identityFile`: kotlin.String? = null
     ,
     /**
      * The 32 secret bytes of its identity key, instead of a file.
      */
-    val `secretKey`: kotlin.ByteArray? = null
+    val `identitySecret`: kotlin.ByteArray? = null
     ,
     /**
      * Whether it answers Store requests.
@@ -3508,7 +3514,34 @@ data class NodeOptions (
     /**
      * Syncs at once, in all.
      */
-    val `maxSyncSessions`: kotlin.UInt? = null
+    val `syncMaxSessions`: kotlin.UInt? = null
+    ,
+    /**
+     * The most messages that one sync may bring.
+     */
+    val `syncMaxMessages`: kotlin.ULong? = null
+    ,
+    /**
+     * The most bytes that one sync may bring.
+     */
+    val `syncMaxBytes`: kotlin.ULong? = null
+    ,
+    /**
+     * The longest that a sync may wait for the peer; 30 seconds where absent.
+     */
+    val `syncIdleTimeout`: java.time.Duration? = null
+    ,
+    /**
+     * How long after a sync's reconciliation an announced message may still come; 10 seconds
+     * where absent.
+     */
+    val `syncGrace`: java.time.Duration? = null
+    ,
+    /**
+     * How far back the index reaches, at least; a sync of an older span loads that span. 2 hours
+     * where absent.
+     */
+    val `syncHorizon`: java.time.Duration? = null
     ,
     /**
      * How long a dial, or a store request, may take; 30 seconds where absent.
@@ -3558,6 +3591,11 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterOptionalDuration.read(buf),
             FfiConverterOptionalDuration.read(buf),
             FfiConverterOptionalUInt.read(buf),
+            FfiConverterOptionalULong.read(buf),
+            FfiConverterOptionalULong.read(buf),
+            FfiConverterOptionalDuration.read(buf),
+            FfiConverterOptionalDuration.read(buf),
+            FfiConverterOptionalDuration.read(buf),
             FfiConverterOptionalDuration.read(buf),
             FfiConverterOptionalUInt.read(buf),
             FfiConverterOptionalUInt.read(buf),
@@ -3569,8 +3607,8 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterSequenceString.allocationSize(value.`listen`) +
             FfiConverterUInt.allocationSize(value.`clusterId`) +
             FfiConverterSequenceUInt.allocationSize(value.`shards`) +
-            FfiConverterOptionalString.allocationSize(value.`keyFile`) +
-            FfiConverterOptionalByteArray.allocationSize(value.`secretKey`) +
+            FfiConverterOptionalString.allocationSize(value.`identityFile`) +
+            FfiConverterOptionalByteArray.allocationSize(value.`identitySecret`) +
             FfiConverterBoolean.allocationSize(value.`serveStore`) +
             FfiConverterBoolean.allocationSize(value.`sync`) +
             FfiConverterSequenceString.allocationSize(value.`syncPubsubTopics`) +
@@ -3578,7 +3616,12 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterOptionalDuration.allocationSize(value.`syncWindow`) +
             FfiConverterOptionalDuration.allocationSize(value.`syncMargin`) +
             FfiConverterOptionalDuration.allocationSize(value.`syncInterval`) +
-            FfiConverterOptionalUInt.allocationSize(value.`maxSyncSessions`) +
+            FfiConverterOptionalUInt.allocationSize(value.`syncMaxSessions`) +
+            FfiConverterOptionalULong.allocationSize(value.`syncMaxMessages`) +
+            FfiConverterOptionalULong.allocationSize(value.`syncMaxBytes`) +
+            FfiConverterOptionalDuration.allocationSize(value.`syncIdleTimeout`) +
+            FfiConverterOptionalDuration.allocationSize(value.`syncGrace`) +
+            FfiConverterOptionalDuration.allocationSize(value.`syncHorizon`) +
             FfiConverterOptionalDuration.allocationSize(value.`requestTimeout`) +
             FfiConverterOptionalUInt.allocationSize(value.`maxConnections`) +
             FfiConverterOptionalUInt.allocationSize(value.`maxConnectionsPerPeer`) +
@@ -3589,8 +3632,8 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterSequenceString.write(value.`listen`, buf)
             FfiConverterUInt.write(value.`clusterId`, buf)
             FfiConverterSequenceUInt.write(value.`shards`, buf)
-            FfiConverterOptionalString.write(value.`keyFile`, buf)
-            FfiConverterOptionalByteArray.write(value.`secretKey`, buf)
+            FfiConverterOptionalString.write(value.`identityFile`, buf)
+            FfiConverterOptionalByteArray.write(value.`identitySecret`, buf)
             FfiConverterBoolean.write(value.`serveStore`, buf)
             FfiConverterBoolean.write(value.`sync`, buf)
             FfiConverterSequenceString.write(value.`syncPubsubTopics`, buf)
@@ -3598,7 +3641,12 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterOptionalDuration.write(value.`syncWindow`, buf)
             FfiConverterOptionalDuration.write(value.`syncMargin`, buf)
             FfiConverterOptionalDuration.write(value.`syncInterval`, buf)
-            FfiConverterOptionalUInt.write(value.`maxSyncSessions`, buf)
+            FfiConverterOptionalUInt.write(value.`syncMaxSessions`, buf)
+            FfiConverterOptionalULong.write(value.`syncMaxMessages`, buf)
+            FfiConverterOptionalULong.write(value.`syncMaxBytes`, buf)
+            FfiConverterOptionalDuration.write(value.`syncIdleTimeout`, buf)
+            FfiConverterOptionalDuration.write(value.`syncGrace`, buf)
+            FfiConverterOptionalDuration.write(value.`syncHorizon`, buf)
             FfiConverterOptionalDuration.write(value.`requestTimeout`, buf)
             FfiConverterOptionalUInt.write(value.`maxConnections`, buf)
             FfiConverterOptionalUInt.write(value.`maxConnectionsPerPeer`, buf)

@@ -1,0 +1,19 @@
+//! The measurements of `make bench`: one JSON line a figure, under the names that the goals use.
+//!
+//! A comparison prints `versus` and `ratio`, ours over theirs, and keeps the slower contender here
+//! so that the ratio can be seen again. Absolute figures are of this machine and this moment.
+//! `cargo bench -- NAME` runs what has NAME in its group's name; `FULL=1` takes larger sets.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod archive;
+mod contenders;
+mod report;
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let runs = |group: &str| wanted.is_empty() || wanted.iter().any(|w| group.contains(w.as_str()));
+    if runs("archive") {
+        archive::run();
+    }
+}

@@ -1,0 +1,38 @@
+//! How a figure is printed and kept, and how time is taken.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::time::Instant;
+
+/// One figure of ours, alone.
+pub(crate) fn figure(name: &str, value: f64, unit: &str) {
+    line(&format!(r#"{{"name":"{name}","value":{value:.3},"unit":"{unit}"}}"#));
+}
+
+/// Our figure beside a contender's: one line, with ours over theirs.
+pub(crate) fn versus(name: &str, value: f64, unit: &str, contender: &str, theirs: f64) {
+    line(&format!(
+        r#"{{"name":"{name}","value":{value:.3},"unit":"{unit}","versus":"{contender}","theirs":{theirs:.3},"ratio":{:.4}}}"#,
+        value / theirs
+    ));
+}
+
+fn line(text: &str) {
+    println!("{text}");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench.jsonl");
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    writeln!(file.unwrap(), "{text}").unwrap();
+}
+
+/// The median time of `rounds` calls, in microseconds.
+pub(crate) fn median_us<T>(rounds: usize, mut call: impl FnMut(usize) -> T) -> f64 {
+    let mut times: Vec<f64> = (0..rounds)
+        .map(|round| {
+            let start = Instant::now();
+            std::hint::black_box(call(round));
+            start.elapsed().as_secs_f64() * 1e6
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}

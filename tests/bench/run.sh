@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Builds the measurements, then prints one JSON line a figure and keeps them in target/bench.jsonl.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+mkdir -p target
+: >target/bench.jsonl
+cargo bench --locked --no-default-features --features sqlite --bench figures -- "$@"

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# The whole path from Swift: examples/swift/whole-path, against a node in a Python process. At the
+# end both archives hold the same.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/../peer.sh"
+
+SCRATCH="$ROOT/target/swift"
+case "$LIBRARY_DIR" in
+    "$ROOT" | "$ROOT"/*) ;;
+    *) export WAKUSTORE_SWIFT_BIND="$LIBRARY_DIR${WAKUSTORE_SWIFT_BIND:+:$WAKUSTORE_SWIFT_BIND}" ;;
+esac
+in_swift() { LD_LIBRARY_PATH="$LIBRARY_DIR" "$ROOT/tests/setup/swift-run.sh" "$@"; }
+
+mkdir -p "$SCRATCH"
+in_swift swift build --quiet --package-path "$ROOT/examples/swift/whole-path" \
+    --scratch-path "$SCRATCH" -Xlinker "-L$LIBRARY_DIR" </dev/null
+start_peer --syncs 1
+export LD_LIBRARY_PATH="$LIBRARY_DIR"
+run_program "$ROOT/tests/setup/swift-run.sh" "$SCRATCH/debug/whole-path" "$WORK" "$PEER_ADDRESS" "$PEER_COUNT"
+stop_peer
+compare_archives 40

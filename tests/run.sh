@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs all of them. Each stage prints its time; the first that
+# fails ends the run. Nothing is skipped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+started=$SECONDS
+stage() {
+  local from=$SECONDS
+  printf '\n--- %s\n' "$1"
+  shift
+  "$@"
+  printf -- '--- done in %d s (%d s in all)\n' $((SECONDS - from)) $((SECONDS - started))
+}
+
+stage 'toolchains' tests/setup/all.sh
+stage 'build' cargo build --locked --workspace
+stage 'rust' cargo test --locked --workspace
+stage 'the pure crate' cargo test --locked --no-default-features
+stage 'C' tests/capi/run.sh
+stage 'Python' tests/bindings/python/run.sh
+stage 'Nim' tests/bindings/nim/run.sh
+stage 'Kotlin' tests/bindings/kotlin/run.sh
+stage 'Swift' tests/bindings/swift/run.sh
+stage 'js-waku' tests/interop/js/run.sh
+printf '\nall stages passed in %d s\n' $((SECONDS - started))
