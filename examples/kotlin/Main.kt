@@ -10,7 +10,9 @@ import kotlin.time.measureTimedValue
 import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.async
+import kotlinx.coroutines.coroutineScope
 import kotlinx.coroutines.flow.collect
+import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.flow.toList
 import kotlinx.coroutines.runBlocking
 import org.wakustore.Archive
@@ -24,6 +26,7 @@ import org.wakustore.Query
 import org.wakustore.SyncOptions
 import org.wakustore.TopicMessage
 import org.wakustore.WakuException
+import org.wakustore.flow
 import org.wakustore.pages
 import org.wakustore.shardTopic
 import org.wakustore.shutdown
@@ -75,6 +78,25 @@ suspend fun catchAnError(archive: Archive) {
     }
 }
 
+// A coroutine that waits for an event is cancelled, which takes no event away from the next who
+// waits.
+suspend fun connect(node: Node, address: String): String = coroutineScope {
+    node.events().use { events ->
+        val waiting = async(start = CoroutineStart.UNDISPATCHED) { events.next() }
+        waiting.cancel()
+        try {
+            error("the wait was not cancelled: ${waiting.await()}")
+        } catch (_: CancellationException) {
+            println("cancelled a wait for an event")
+        }
+        val peer = node.dial(address)
+        val event = events.flow().first()
+        check(event == NodeEvent.PeerConnected(peer)) { "$event" }
+        println("connected to $peer")
+        peer
+    }
+}
+
 suspend fun readHistory(node: Node, peer: String, count: Int) {
     val hashes = HashSet<List<Byte>>()
     var (pages, bytes) = 0 to 0L
@@ -97,24 +119,6 @@ suspend fun sync(node: Node, peer: String, count: Int) {
     println("synced: received ${report.received}, sent ${report.sent}, ${report.frames} frames, $time")
 }
 
-// A coroutine that waits in the library is cancelled, and what it waited for is not lost to others.
-suspend fun cancelAWait(node: Node, peer: String) = kotlinx.coroutines.coroutineScope {
-    node.events().use { events ->
-        val waiting = async(start = CoroutineStart.UNDISPATCHED) { events.next() }
-        waiting.cancel()
-        try {
-            waiting.await()
-            error("the wait was not cancelled")
-        } catch (_: CancellationException) {
-        }
-        node.disconnect(peer)
-        do {
-            val event = checkNotNull(events.next()) { "the events ended" }
-        } while (event != NodeEvent.PeerDisconnected(peer))
-    }
-    println("cancelled a wait for an event; the next wait got it")
-}
-
 fun main(args: Array<String>) {
     if (args.size != 3) {
         System.err.println("usage: MainKt DIR ADDRESS COUNT")
@@ -134,11 +138,9 @@ fun main(args: Array<String>) {
             )
             Node.start(archive, options).use { node ->
                 println("a node at ${node.addresses().single()}")
-                val peer = node.dial(address)
-                println("connected to $peer")
+                val peer = connect(node, address)
                 readHistory(node, peer, count)
                 sync(node, peer, count)
-                cancelAWait(node, peer)
                 node.stop()
             }
             val held = archive.stats().messages

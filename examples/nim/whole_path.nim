@@ -65,6 +65,25 @@ proc catchAnError(loop: Completions, archive: Archive) {.async.} =
     check e.kind == ErrorKind.CursorNotFound, e.msg
     say "an unknown cursor: " & $e.kind & " (" & $e.code & "): " & e.msg.splitLines[0]
 
+# An operation that waits for an event is cancelled, which takes no event away from the next.
+proc connect(loop: Completions, node: Node, address: string): Future[string] {.async.} =
+  let events = node.events()
+  let op = events.next()
+  let waiting = loop.wait op
+  op.cancel()
+  try:
+    let event = await waiting
+    check false, "the wait was not cancelled: " & $event
+  except WakuError as e:
+    check e.kind == ErrorKind.Cancelled, e.msg
+    say "cancelled a wait for an event"
+  let peer = await loop.wait node.dial(address)
+  let event = await loop.wait events.next()
+  check event.isSome and event.get.kind == EventKind.PeerConnected and
+    event.get.peerId == peer, $event
+  say "connected to " & peer
+  return peer
+
 proc readHistory(loop: Completions, node: Node, peer: string, count: int) {.async.} =
   var hashes: HashSet[MessageHash]
   var pages, bytes = 0
@@ -89,24 +108,6 @@ proc sync(loop: Completions, node: Node, peer: string, count: int) {.async.} =
   say "synced: received " & $report.received & ", sent " & $report.sent & ", " &
     $report.frames & " frames, " & $(report.durationNs div 1_000_000) & " ms"
 
-# An operation that waits in the library is cancelled, and what it waited for is not lost.
-proc cancelAWait(loop: Completions, node: Node, peer: string) {.async.} =
-  let events = node.events()
-  let op = events.next()
-  let waiting = loop.wait op
-  op.cancel()
-  try:
-    discard await waiting
-    check false, "the wait was not cancelled"
-  except WakuError as e:
-    check e.kind == ErrorKind.Cancelled, e.msg
-  await loop.wait node.disconnect(peer)
-  while true:
-    let event = await loop.wait events.next()
-    check event.isSome, "the events ended"
-    if event.get.kind == EventKind.PeerDisconnected and event.get.peerId == peer: break
-  say "cancelled a wait for an event; the next wait got it"
-
 proc run(dir, address: string, count: int) {.async.} =
   let loop = newCompletions()
   let archive = await loop.wait openArchive(dir / "own.db")
@@ -116,11 +117,9 @@ proc run(dir, address: string, count: int) {.async.} =
   let node = await loop.wait archive.startNode(
     listen = ["/ip4/127.0.0.1/tcp/0"], clusterId = cluster, shards = [shard])
   say "a node at " & node.addresses[0]
-  let peer = await loop.wait node.dial(address)
-  say "connected to " & peer
+  let peer = await loop.connect(node, address)
   await loop.readHistory(node, peer, count)
   await loop.sync(node, peer, count)
-  await loop.cancelAWait(node, peer)
 
   await loop.wait node.stop()
   let held = (await loop.wait archive.stats()).messages

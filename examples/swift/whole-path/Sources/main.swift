@@ -71,6 +71,26 @@ func catchAnError(_ archive: Archive) async throws {
     }
 }
 
+// A task that waits for an event is cancelled, which takes no event away from the next who waits.
+func connect(_ node: Node, _ address: String) async throws -> String {
+    let events = try node.events()
+    let waiting = Task { try await events.next() }
+    waiting.cancel()
+    do {
+        let event = try await waiting.value
+        throw Unexpected(what: "the wait was not cancelled: \(String(describing: event))")
+    } catch is CancellationError {
+        say("cancelled a wait for an event")
+    }
+    let peer = try await node.dial(address: address)
+    for try await event in events {
+        try check(event == .peerConnected(peerId: peer), "\(event)")
+        break
+    }
+    say("connected to \(peer)")
+    return peer
+}
+
 func readHistory(_ node: Node, _ peer: String, _ count: Int) async throws {
     var hashes = Set<Data>()
     var (pages, bytes) = (0, 0)
@@ -94,26 +114,6 @@ func sync(_ node: Node, _ peer: String, _ count: Int) async throws {
         + "\(Int(report.duration * 1000)) ms")
 }
 
-// A task that waits in the library is cancelled, and what it waited for is not lost to others.
-func cancelAWait(_ node: Node, _ peer: String) async throws {
-    let events = try node.events()
-    let waiting = Task { try await events.next() }
-    waiting.cancel()
-    do {
-        let event = try await waiting.value
-        throw Unexpected(what: "the wait was not cancelled: \(String(describing: event))")
-    } catch is CancellationError {
-    }
-    try await node.disconnect(peer: peer)
-    for try await event in events {
-        if event == .peerDisconnected(peerId: peer) {
-            say("cancelled a wait for an event; the next wait got it")
-            return
-        }
-    }
-    throw Unexpected(what: "the events ended")
-}
-
 func run(directory: String, address: String, count: Int) async throws {
     say("wakustore \(version()) on Swift")
     let archive = try await Archive.open(path: directory + "/own.db")
@@ -124,11 +124,9 @@ func run(directory: String, address: String, count: Int) async throws {
         listen: ["/ip4/127.0.0.1/tcp/0"], clusterId: cluster, shards: [shard])
     let node = try await Node.start(archive: archive, options: options)
     say("a node at \(try node.addresses()[0])")
-    let peer = try await node.dial(address: address)
-    say("connected to \(peer)")
+    let peer = try await connect(node, address)
     try await readHistory(node, peer, count)
     try await sync(node, peer, count)
-    try await cancelAWait(node, peer)
 
     try await node.stop()
     let held = try await archive.stats().messages
