@@ -1,8 +1,8 @@
 # Shared by the run.sh of the languages and of js-waku; sourced, not run. Starts peer.py beside a
 # program and ends it in order, whatever happens in between.
 #
-# Sets ROOT (of the checkout), LIBRARY (the shared library under test) and LIBRARY_DIR, and WORK, a
-# directory that is gone at exit.
+# Sets ROOT (of the checkout), LIBRARY (the shared library under test), LIBRARY_DIR, LINK_DIR (the
+# library as it is installed, for what is linked) and WORK, a directory that is gone at exit.
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 LIBRARY="${WAKUSTORE_LIBRARY:-${CARGO_TARGET_DIR:-$ROOT/target}/debug/libwakustore.so}"
@@ -14,6 +14,7 @@ PEER_COUNT=320
 PEER_SECONDS=300
 PROGRAM_SECONDS=180
 WORK="$(mktemp -d)"
+LINK_DIR="$WORK/lib"
 PEER_PROCESS=
 PROGRAM_PROCESS=
 
@@ -39,10 +40,11 @@ clean_up() {
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM
+. "$ROOT/tests/installed.sh"
+installed "$LIBRARY" "$LINK_DIR"
 
 # start_peer [OPTION...]: sets PEER_ADDRESS. The peer's pipes are this shell's alone.
 start_peer() {
-    [ -f "$LIBRARY" ] || fail "no library at $LIBRARY: run 'cargo build' first"
     mkfifo "$WORK/to-peer" "$WORK/from-peer"
     PYTHONPATH="$ROOT/bindings/python/src" PYTHONDONTWRITEBYTECODE=1 \
         timeout --kill-after=5 "$PEER_SECONDS" "${PYTHON:-python3}" "$ROOT/tests/bindings/peer.py" "$WORK" "$PEER_COUNT" "$@" \

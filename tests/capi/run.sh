@@ -35,13 +35,8 @@ check() {
     fi
 }
 
-[ -f "$libs/libwakustore.so" ] || { echo "no libwakustore.so in $libs: cargo build" >&2; exit 2; }
-# As an installation has it: the file under its soname, and a link for the linker.
-soname=$(readelf -d "$libs/libwakustore.so" | sed -n 's/.*Library soname: \[\(.*\)\]/\1/p')
-[ -n "$soname" ] || { echo "libwakustore.so has no soname" >&2; exit 2; }
-mkdir "$work/lib"
-ln -s "$(cd "$libs" && pwd)/libwakustore.so" "$work/lib/$soname"
-ln -s "$soname" "$work/lib/libwakustore.so"
+. "$root/tests/installed.sh"
+installed "$libs/libwakustore.so" "$work/lib" || exit 2
 
 warnings=(-Wall -Wextra -Wpedantic -Werror)
 c99=("$CC" -std=c99 "${warnings[@]}" -g -D_DEFAULT_SOURCE "-I$root/include" "-I$here")
@@ -59,7 +54,7 @@ check "header alone as C++17" "$CXX" -x c++ -std=c++17 "${warnings[@]}" "-I$root
 soname_is_major() {
     local major
     major=$(sed -n 's/^#define WKS_ABI_MAJOR //p' "$root/include/wakustore.h")
-    [ "$soname" = "libwakustore.so.$major" ] || { echo "$soname, but major is $major"; return 1; }
+    [ "$SONAME" = "libwakustore.so.$major" ] || { echo "$SONAME, but major is $major"; return 1; }
 }
 check "soname carries the major version" soname_is_major
 

@@ -14,9 +14,9 @@ fi
 BUILT="$ROOT/target/nim/$1"
 mkdir -p "$BUILT"
 nim c --hints:off "--mm:$1" "--nimcache:$BUILT/cache" "--out:$BUILT/whole_path" \
-    "--passL:-L$LIBRARY_DIR" "$ROOT/examples/nim/whole_path.nim" </dev/null
+    "--passL:-L$LINK_DIR" "$ROOT/examples/nim/whole_path.nim" </dev/null
 start_peer --syncs 1
-export LD_LIBRARY_PATH="$LIBRARY_DIR"
+export LD_LIBRARY_PATH="$LINK_DIR"
 printf -- 'with %s\n' "$1"
 run_program "$BUILT/whole_path" "$WORK" "$PEER_ADDRESS" "$PEER_COUNT"
 stop_peer

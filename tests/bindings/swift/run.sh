@@ -9,16 +9,16 @@ case "$LIBRARY_DIR" in
     "$ROOT" | "$ROOT"/*) ;;
     *) export WAKUSTORE_SWIFT_BIND="$LIBRARY_DIR${WAKUSTORE_SWIFT_BIND:+:$WAKUSTORE_SWIFT_BIND}" ;;
 esac
-in_swift() { LD_LIBRARY_PATH="$LIBRARY_DIR" "$ROOT/tests/setup/swift-run.sh" "$@"; }
+in_swift() { LD_LIBRARY_PATH="$LINK_DIR" "$ROOT/tests/setup/swift-run.sh" "$@"; }
 
 mkdir -p "$SCRATCH"
 in_swift swift build --package-path "$ROOT/examples/swift/whole-path" --scratch-path "$SCRATCH" \
-    -Xlinker "-L$LIBRARY_DIR" </dev/null >"$WORK/build.log" 2>&1 || {
+    -Xlinker "-L$LINK_DIR" </dev/null >"$WORK/build.log" 2>&1 || {
     cat "$WORK/build.log" >&2
     fail "swift build ended with an error"
 }
 start_peer --syncs 1
-export LD_LIBRARY_PATH="$LIBRARY_DIR"
+export LD_LIBRARY_PATH="$LINK_DIR"
 run_program "$ROOT/tests/setup/swift-run.sh" "$SCRATCH/debug/whole-path" "$WORK" "$PEER_ADDRESS" "$PEER_COUNT"
 stop_peer
 compare_archives 40
