@@ -26,7 +26,8 @@ pub struct Differences {
     pub remote_only: Vec<SyncId>,
     /// Spans in which the peer said that it holds nothing and wants all (an empty item set,
     /// reconciled 1): ids of ours in them are in `local_only`. Spans in which WE said so are in
-    /// `granted`: what the peer sends of them comes unannounced.
+    /// `granted`: what the peer sends of them comes unannounced, and none of it is in
+    /// `remote_only`.
     pub granted: Vec<(SyncId, SyncId)>,
     /// Differences that were found beyond the limit and are in no list. The next session finds
     /// them again.
@@ -110,16 +111,18 @@ impl Differences {
         }
     }
 
-    /// Grants a span, or says that there are too many.
+    /// Grants a span in which we hold nothing; false where there are too many, or where some of it
+    /// was compared before. What comes of it need not be listed any more: the span is settled.
     pub(super) fn grant(&mut self, lower: SyncId, upper: SyncId) -> bool {
+        if self.grants >= MAX_GRANTS || self.settled.gaps(lower, upper) != [(lower, upper)] {
+            return false;
+        }
+        self.settled.insert(lower, upper);
         if let Some(last) = self.granted.last_mut()
             && last.1 == lower
         {
             last.1 = upper;
             return true;
-        }
-        if self.grants >= MAX_GRANTS {
-            return false;
         }
         self.grants += 1;
         self.granted.push((lower, upper));
@@ -136,4 +139,27 @@ pub(super) enum Side {
     Local,
     /// The peer alone.
     Remote,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+    use crate::types::{MessageHash, Timestamp};
+
+    /// A range may be compared, put off, and then come again as one that could be granted.
+    #[test]
+    fn nothing_is_both_listed_and_granted() {
+        let at = |t| SyncId::floor(Timestamp(t));
+        let theirs = |t| SyncId::new(Timestamp(t), MessageHash([7; 32]));
+        let view = View(Vec::new());
+        let mut found = Differences::default();
+        found.compare(&view, at(10), at(20), &[theirs(12)]);
+        assert!(!found.grant(at(0), at(30)) && !found.grant(at(19), at(30)));
+        assert!(found.grant(at(20), at(30)) && found.grant(at(30), at(40)));
+        assert_eq!(found.granted, [(at(20), at(40))]);
+        found.compare(&view, at(0), at(50), &[theirs(12), theirs(25), theirs(45)]);
+        assert_eq!(found.remote_only, [theirs(12), theirs(45)]);
+    }
 }
