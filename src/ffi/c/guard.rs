@@ -23,6 +23,9 @@ pub(super) struct Call {
     held: [Option<Held>; 3],
 }
 
+/// How an object is poisoned, and its number.
+type Held = (fn(u64), u64);
+
 impl Call {
     /// The object of a handle. A panic later in this call poisons it.
     pub(super) fn get<H: Handle>(&mut self, handle: H) -> Result<runtime::Handle<H::Object>> {
