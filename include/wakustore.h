@@ -2488,8 +2488,8 @@ void wks_event_free(struct wks_event event);
  * A second time is fine. Handles still have to be freed; those of archives and nodes give
  * `WKS_ERR_SHUTDOWN` from here on. The next call that opens something starts the library again.
  *
- * `timeout_ms` bounds the waits for peers, tasks and callbacks; archives are always closed to the
- * end.
+ * `timeout_ms` bounds the waits for peers, tasks and callbacks (`WKS_FOREVER` does not); archives
+ * are always closed to the end.
  *
  * A process that exits without it does the same by itself, but for the callbacks and drop
  * functions, which do not run any more then.

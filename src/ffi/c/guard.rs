@@ -17,8 +17,11 @@ use crate::runtime;
 /// One call, and the objects it has in hand.
 #[derive(Default)]
 pub(super) struct Call {
-    held: [Option<(fn(u64), u64)>; 3],
+    held: [Option<Held>; 3],
 }
+
+/// How an object is poisoned, and its number.
+type Held = (fn(u64), u64);
 
 impl Call {
     /// The object of a handle. A panic later in this call poisons it.
