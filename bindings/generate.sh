@@ -19,10 +19,10 @@ case "${1:-}" in
 esac
 
 target=${CARGO_TARGET_DIR:-target}
+# The whole workspace, as the tests build it: another choice of packages would be another choice of
+# features, and the library would be built twice.
 # shellcheck disable=SC2086
-cargo build ${CARGO_FLAGS:-} --lib
-# shellcheck disable=SC2086
-cargo build ${CARGO_FLAGS:-} -p wakustore-bindgen
+cargo build --locked ${CARGO_FLAGS:-} --workspace
 case " ${CARGO_FLAGS:-} " in *' --release '*) profile=release ;; *) profile=debug ;; esac
 for library in libwakustore.so libwakustore.dylib wakustore.dll; do
     [ -f "$target/$profile/$library" ] && break

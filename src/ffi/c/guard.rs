@@ -14,9 +14,6 @@ use super::user::{UserData, wks_drop};
 use crate::error::{Error, Result};
 use crate::runtime;
 
-/// An object that a call has in hand: how to poison it, and its handle.
-type Held = (fn(u64), u64);
-
 /// One call, and the objects it has in hand.
 #[derive(Default)]
 pub(super) struct Call {
