@@ -4,12 +4,13 @@ PYTHON ?= python3
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= never
 
-.PHONY: help demo test bench bench-full bindings lint format build
+.PHONY: help demo test bench bench-full bindings install lint format build
 
 help:
 	@echo 'make demo      build, then run three nodes that read history and sync (Rust, a C compiler, Python)'
 	@echo 'make test      install what the tests need and run them all, in every language'
 	@echo 'make bench     measure; one JSON line a figure, kept in target/bench.jsonl'
+	@echo 'make install   the header and the libraries, to PREFIX (/usr/local)'
 	@echo 'make bindings  generate the header, the symbol list, the layout and the bindings'
 	@echo 'make lint      formatting, clippy, drift of what is generated, layers, docs'
 
@@ -23,6 +24,17 @@ test:
 
 bindings:
 	bindings/generate.sh
+
+PREFIX ?= /usr/local
+LIB = $(DESTDIR)$(PREFIX)/lib
+
+install:
+	$(CARGO) build --locked --release --lib
+	install -d $(DESTDIR)$(PREFIX)/include $(LIB)
+	install -m 644 include/wakustore.h $(DESTDIR)$(PREFIX)/include/
+	install -m 755 target/release/libwakustore.so $(LIB)/libwakustore.so.0
+	ln -sf libwakustore.so.0 $(LIB)/libwakustore.so
+	scripts/static-lib.sh target/release/libwakustore.a $(LIB)/libwakustore.a
 
 lint:
 	tests/lint.sh

@@ -1,7 +1,9 @@
 /*
  * A local archive and a node over it, in C.
  *
- *   cc -std=c99 -Iinclude examples/c/quickstart.c -Ltarget/release -lwakustore -o quickstart
+ *   make install PREFIX=$HOME/.local
+ *   cc -std=c99 -I$HOME/.local/include examples/c/quickstart.c \
+ *      -L$HOME/.local/lib -Wl,-rpath,$HOME/.local/lib -lwakustore -o quickstart
  *   ./quickstart my.db [/ip4/…/tcp/…/p2p/…]
  *
  * Stores a message, prints the newest ones, and syncs with a peer where one is named.

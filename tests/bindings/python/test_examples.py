@@ -36,6 +36,30 @@ def test_the_c_abi_from_ctypes():
     assert "the sync found 3 missing and brought 3" in done.stdout
 
 
+def test_readme(tmp_path):
+    """The README's program, as it stands there, against a node in another process."""
+    text = (s.ROOT / "README.md").read_text()
+    program = text.split("```python\n", 1)[1].split("```", 1)[0]
+    peer = subprocess.Popen(
+        [sys.executable, str(s.ROOT / "tests/bindings/peer.py"), str(tmp_path), "150"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        address = peer.stdout.readline().strip()
+        done = _run([sys.executable, "-c", program, address], cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        lines = done.stdout.splitlines()
+        assert [line.split()[3] for line in lines[:-1]] == ["100", "50"], lines
+        assert int(lines[-1].split()[0]) > 0, lines
+        peer.communicate(timeout=60)
+        assert peer.returncode == 0
+    finally:
+        peer.kill()
+        peer.wait()
+
+
 def test_demo(tmp_path):
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     done = _run([*DEMO, "--messages", "600", "--seed", "7"], env=environment)
