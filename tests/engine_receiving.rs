@@ -267,7 +267,7 @@ fn the_end_of_a_granted_span_is_the_end_of_the_peers_stream() {
 }
 
 #[test]
-fn quotas_hold_and_going_on_beyond_them_costs_the_peer_once() {
+fn quotas_hold_and_what_is_beyond_them_is_told_and_costs_the_peer_nothing() {
     let all: Vec<_> = (0..50).map(|n| message(n, 60.0)).collect();
     let refs: Vec<&StoredMessage> = all.iter().collect();
     let size = transfer::encode(&all[0].pubsub_topic, &all[0].message).len() + 1;
@@ -286,8 +286,10 @@ fn quotas_hold_and_going_on_beyond_them_costs_the_peer_once() {
         }
         solo.wait(Duration::from_secs(30));
         assert_eq!(solo.node.hashes().len(), 20, "{max_messages} messages, {max_bytes} bytes");
-        assert_eq!(solo.report(session).figures.received, 20);
-        assert!(solo.node.penalties.len() <= 1, "{:?}", solo.node.penalties);
+        let report = solo.report(session);
+        assert_eq!((report.figures.received, report.outstanding), (20, 30));
+        // It sent what it was asked for; that we set a limit is not its fault.
+        assert!(solo.node.penalties.is_empty(), "{:?}", solo.node.penalties);
         solo.assert_released();
     }
 }

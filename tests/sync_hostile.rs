@@ -123,7 +123,7 @@ fn differences_are_limited() {
     ours.found = Differences::new(300);
     ours.answer(&payload(0, vec![(5_000, list(Vec::new(), true))]));
     ours.answer(&payload(5_000, vec![(10_000, list(Vec::new(), true))]));
-    assert_eq!((ours.found.local_only.len(), ours.found.beyond_limit), (300, 700));
+    assert_eq!((ours.found.local_only.len(), ours.found.local_beyond), (300, 700));
 }
 
 /// A few bytes that ask for everything get one budget's worth, and the rest by and by.

@@ -50,7 +50,7 @@ fn settled(side: &Ours, held: &Set, other: &Set) {
         remote.extend(all);
     }
     assert!(remote == minus(other, held), "what we lack");
-    assert_eq!(side.found.beyond_limit, 0);
+    assert_eq!((side.found.local_beyond, side.found.remote_beyond), (0, 0));
 }
 
 /// Times as they may fall: spread, in a few bursts, dense, or all at once.

@@ -179,7 +179,7 @@ impl Engine {
                     taken.get_or_insert(Fate::Take(None, true));
                 }
                 Verdict::Penalise => {}
-                Verdict::Take | Verdict::Early | Verdict::Drop => harmless = true,
+                Verdict::Take | Verdict::Early | Verdict::Drop | Verdict::Full => harmless = true,
             }
         }
         match (taken, running) {
@@ -316,7 +316,7 @@ enum Judged {
     Early,
     /// Of no use, and no fault of the peer's.
     Harmless,
-    /// Beyond the quota, or never asked for.
+    /// Never asked for, or of another time than was announced.
     Unasked,
 }
 
@@ -335,6 +335,10 @@ fn verdict(s: &mut Session, message: &StoredMessage, size: usize) -> Judged {
         }
         Verdict::Early => Judged::Early,
         Verdict::Drop => Judged::Harmless,
+        Verdict::Full => {
+            s.unstored += 1;
+            Judged::Harmless
+        }
         Verdict::Penalise => Judged::Unasked,
     }
 }

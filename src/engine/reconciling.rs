@@ -283,7 +283,8 @@ fn absorb(s: &mut Session) {
     let (sends, takes) = (s.sends(), s.takes());
     // The lists alone: what is settled must stay known.
     let local_only = std::mem::take(&mut s.found.local_only);
-    s.figures.surplus += local_only.len() as u64;
+    let local_beyond = std::mem::take(&mut s.found.local_beyond);
+    s.figures.surplus += (local_only.len() + local_beyond) as u64;
     if sends {
         s.sending.queue(local_only);
     }
@@ -292,6 +293,7 @@ fn absorb(s: &mut Session) {
     for id in s.found.remote_only.drain(..) {
         grants.expect(id);
     }
+    grants.expect_unnamed(std::mem::take(&mut s.found.remote_beyond));
     s.figures.missing += grants.outstanding().saturating_sub(before) as u64;
     for (lower, upper) in s.found.granted.drain(..) {
         grants.grant(lower, upper);

@@ -69,12 +69,12 @@ pub(super) struct Session {
     pub(super) got_messages: bool,
     /// The peer closed its transfer stream: nothing more comes of the granted spans.
     pub(super) peer_closed_transfer: bool,
-    /// Messages within window and scope that were never asked for, or beyond the quota.
+    /// Messages within window and scope that were never asked for.
     unasked: u64,
     pub(super) sending: Sending,
     /// Messages that wait for the archive.
     pub(super) pending_store: usize,
-    /// Messages that were announced and came, but were not stored.
+    /// Messages that were asked for and came, but were not stored.
     pub(super) unstored: u64,
     /// Messages that were announced and had not come when it ended.
     pub(super) left: u64,

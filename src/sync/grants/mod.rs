@@ -25,7 +25,9 @@ pub enum Verdict {
     Early,
     /// Honest peers do this: drop it without penalty (a duplicate, out of scope or window).
     Drop,
-    /// Honest peers do not: drop it, and it costs the peer (beyond quota, or never asked for).
+    /// It was asked for, but the quota is spent: drop it. Our own limit, and no fault of the peer's.
+    Full,
+    /// Honest peers do not: drop it, and it costs the peer (never asked for, or of another time).
     Penalise,
 }
 
@@ -103,6 +105,11 @@ impl Grants {
         }
     }
 
+    /// So many more were found missing than can be named.
+    pub fn expect_unnamed(&mut self, count: usize) {
+        self.unnamed += count;
+    }
+
     /// All of `[lower, upper)` was asked for.
     pub fn grant(&mut self, lower: SyncId, upper: SyncId) {
         self.spans.insert(lower, upper);
@@ -124,10 +131,10 @@ impl Grants {
     /// - Outside of window or scope: drop (a deployed peer whose filter is off pushes everything).
     /// - Taken before in this session, or early and waiting: drop, unless it has been announced
     ///   since, or the session is sealed; an early one that nobody announced is dropped then.
-    /// - Announced, or in a granted span: take, within the quota; beyond it, penalise.
+    /// - Announced, or in a granted span: take, within the quota; beyond it, full.
     /// - Neither, and not sealed: early, as many as the quota has room for; beyond it, penalise.
     /// - Neither, and sealed: penalise. No honest peer sends what differs from all it announced.
-    ///   Where more was announced than is remembered, as many are dropped without penalty.
+    ///   Where more was announced than is remembered, as many are full instead.
     pub fn judge(&mut self, message: &StoredMessage, size: usize) -> Verdict {
         let id = message.sync_id();
         let known = self.known.get(&id.hash).copied();
@@ -149,7 +156,13 @@ impl Grants {
         let fits = self.messages < self.max_messages
             && self.bytes.checked_add(size).is_some_and(|bytes| bytes <= self.max_bytes);
         match known {
-            _ if asked && !fits => Verdict::Penalise,
+            _ if asked && !fits => {
+                // A granted message that nobody named is not remembered: they may be many.
+                if known.is_some() {
+                    self.done(id.hash, known);
+                }
+                Verdict::Full
+            }
             _ if asked => {
                 self.messages += 1;
                 self.bytes += size;
@@ -163,7 +176,7 @@ impl Grants {
             }
             None if self.unnamed > 0 && self.sealed => {
                 self.unnamed -= 1;
-                Verdict::Drop
+                Verdict::Full
             }
             None if self.sealed
                 || !fits

@@ -122,17 +122,17 @@ fn window_and_scope_hold_for_what_was_announced_too() {
 fn quotas_hold() {
     let mut g = grants(2, 1000);
     g.grant(at(0), at(100));
-    for (n, verdict) in [(1, Verdict::Take), (2, Verdict::Take), (3, Verdict::Penalise)] {
+    for (n, verdict) in [(1, Verdict::Take), (2, Verdict::Take), (3, Verdict::Full)] {
         assert_eq!(g.judge(&message(1, n), SIZE), verdict);
     }
     let mut g = grants(10, 25);
     g.grant(at(0), at(100));
     for (n, size, verdict) in [
         (1, 20, Verdict::Take),
-        (2, 6, Verdict::Penalise),
-        (3, usize::MAX, Verdict::Penalise),
+        (2, 6, Verdict::Full),
+        (3, usize::MAX, Verdict::Full),
         (4, 5, Verdict::Take),
-        (5, 1, Verdict::Penalise),
+        (5, 1, Verdict::Full),
     ] {
         assert_eq!(g.judge(&message(1, n), size), verdict);
     }
@@ -153,7 +153,7 @@ fn announcements_beyond_the_quota_cost_no_memory() {
     assert_eq!((g.outstanding(), g.known.len()), (5, 2));
     g.seal();
     for m in &all[2..] {
-        assert_eq!(g.judge(m, SIZE), Verdict::Drop);
+        assert_eq!(g.judge(m, SIZE), Verdict::Full);
     }
     assert_eq!(g.judge(&message(1, 9), SIZE), Verdict::Penalise);
     for m in &all[..2] {
@@ -202,7 +202,7 @@ proptest! {
                             prop_assert!(time < 1000 && taken.insert(m.hash));
                         }
                         Verdict::Early => prop_assert!(!g.sealed && !granted),
-                        Verdict::Drop | Verdict::Penalise => {}
+                        Verdict::Drop | Verdict::Full | Verdict::Penalise => {}
                     }
                 }
             }

@@ -29,9 +29,11 @@ pub struct Differences {
     /// `granted`: what the peer sends of them comes unannounced, and none of it is in
     /// `remote_only`.
     pub granted: Vec<(SyncId, SyncId)>,
-    /// Differences that were found beyond the limit and are in no list. The next session finds
+    /// How many of ours were found beyond the limit, and are in no list. The next session finds
     /// them again.
-    pub beyond_limit: usize,
+    pub local_beyond: usize,
+    /// How many of the peer's were.
+    pub remote_beyond: usize,
     limit: usize,
     recorded: usize,
     rounds: usize,
@@ -53,7 +55,8 @@ impl Differences {
             local_only: Vec::new(),
             remote_only: Vec::new(),
             granted: Vec::new(),
-            beyond_limit: 0,
+            local_beyond: 0,
+            remote_beyond: 0,
             limit,
             recorded: 0,
             rounds: 0,
@@ -92,17 +95,17 @@ impl Differences {
             let end = theirs.partition_point(|id| *id < b);
             let mut any = false;
             for (id, side) in view.merge(a, b, &theirs[start..end]) {
-                let list = match side {
+                let (list, beyond) = match side {
                     Side::Both => continue,
-                    Side::Local => &mut self.local_only,
-                    Side::Remote => &mut self.remote_only,
+                    Side::Local => (&mut self.local_only, &mut self.local_beyond),
+                    Side::Remote => (&mut self.remote_only, &mut self.remote_beyond),
                 };
                 any = true;
                 if self.recorded < self.limit {
                     list.push(id);
                     self.recorded += 1;
                 } else {
-                    self.beyond_limit += 1;
+                    *beyond += 1;
                 }
             }
             if any {
