@@ -9,10 +9,16 @@
 mod archive;
 mod contenders;
 mod report;
+mod sync;
+#[path = "../sync_common/mod.rs"]
+mod sync_common;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let runs = |group: &str| wanted.is_empty() || wanted.iter().any(|w| group.contains(w.as_str()));
+    if runs("sync") {
+        sync::run();
+    }
     if runs("archive") {
         archive::run();
     }
