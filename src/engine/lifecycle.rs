@@ -150,7 +150,9 @@ impl Engine {
             && !s.error.as_ref().is_some_and(broke_the_protocol)
         {
             grants.seal();
-            peer.keep_ended(Ended { grants, until: self.now.elapsed + self.config.grace });
+            let until = self.now.elapsed + self.config.grace;
+            let at_most = self.now.elapsed + self.config.grace * 6;
+            peer.keep_ended(Ended { grants, until, at_most });
         }
     }
 

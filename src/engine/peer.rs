@@ -52,6 +52,8 @@ pub(super) struct Batch {
 pub(super) struct Ended {
     pub(super) grants: Grants,
     pub(super) until: Duration,
+    /// However much it still brings: what is kept for it must go soon.
+    pub(super) at_most: Duration,
 }
 
 /// See the head of the file.

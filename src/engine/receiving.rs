@@ -48,6 +48,12 @@ impl Engine {
                 let early = EarlyMessage { message, size, came: self.now.elapsed };
                 self.settle_message(peer, early);
             }
+            // The wire allows topics that we do not take (empty ones, very long ones): an honest
+            // peer may hold such a message, and it must not bar the way for the others.
+            Err(error) if error.kind() == ErrorKind::InvalidTopic => {
+                let size = usize::try_from(framed(len)).unwrap_or(usize::MAX);
+                self.drop_message(peer, size);
+            }
             Err(error) => {
                 self.penalise(peer, Misbehaviour::BadFrame);
                 for id in self.sessions_of(peer) {
@@ -175,7 +181,7 @@ impl Engine {
         for ended in &mut peer.ended {
             match ended.grants.judge(message, size) {
                 Verdict::Take if !held => {
-                    ended.until = now + self.config.grace;
+                    ended.until = (now + self.config.grace).min(ended.at_most);
                     taken.get_or_insert(Fate::Take(None, true));
                 }
                 Verdict::Penalise => {}

@@ -154,7 +154,11 @@ impl Engine {
 
     fn bad_frame(&mut self, id: SessionId, error: Error) {
         let Some(s) = self.sessions.get(&id) else { return };
-        self.penalise(s.peer, Misbehaviour::BadFrame);
+        // A peer's first payload may be in the shards dialect, which has the same protocol id: it
+        // cannot be read, and is no fault of the peer's.
+        if s.told.is_some() || !in_another_dialect(&error) {
+            self.penalise(s.peer, Misbehaviour::BadFrame);
+        }
         self.fail(id, error.context("a reconciliation frame of the peer"));
     }
 
@@ -276,6 +280,12 @@ fn check_size(scope: &Scope, own: &Scope) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Whether bytes that cannot be read may be those of the other dialect of the protocol.
+fn in_another_dialect(error: &Error) -> bool {
+    use ErrorKind::{InvalidTopic, Malformed, Truncated};
+    matches!(error.kind(), InvalidTopic | Malformed | Truncated)
 }
 
 /// Hands what was found since the last payload to sending and to the grants.

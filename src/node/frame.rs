@@ -1,7 +1,8 @@
 //! Frames on a stream: an unsigned LEB128 length, then that many bytes.
 //!
-//! What must hold: memory grows with what has arrived, never with what was announced; and a peer
-//! that sends or takes bytes slower than [`MIN_RATE`] is given up.
+//! What must hold: memory grows with what has arrived, never with what was announced; a peer that
+//! sends or takes bytes slower than [`MIN_RATE`] is given up, and one that takes none at all is
+//! given up soon: what waits for it is held in memory.
 
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ fn broke(error: std::io::Error) -> Error {
         std::io::ErrorKind::UnexpectedEof => {
             Error::new(ErrorKind::Truncated, "the stream ended in the middle of a frame")
         }
+        std::io::ErrorKind::TimedOut => Error::new(ErrorKind::TimedOut, error.to_string()),
         _ => Error::new(ErrorKind::StreamClosed, format!("the stream broke: {error}")),
     }
 }
@@ -103,15 +105,24 @@ pub(super) async fn write(to: &mut (impl AsyncWrite + Unpin), frames: &[Bytes]) 
             if buffer.len() + frame.len() <= CHUNK {
                 buffer.extend_from_slice(frame);
             } else {
-                to.write_all(&buffer).await?;
+                steadily(to, &buffer).await?;
                 buffer.clear();
-                to.write_all(frame).await?;
+                steadily(to, frame).await?;
             }
         }
-        to.write_all(&buffer).await?;
+        steadily(to, &buffer).await?;
         to.flush().await
     })
     .await
+}
+
+/// Writes all, and gives up where a part of it is not taken in time.
+async fn steadily(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
+    for part in bytes.chunks(CHUNK) {
+        let stalled = || std::io::Error::new(std::io::ErrorKind::TimedOut, "the peer reads nothing");
+        timeout(BASE_TIMEOUT, to.write_all(part)).await.map_err(|_| stalled())??;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 //! A stream may stand idle for minutes (js-waku opens some ahead) and may be closed with nothing
 //! sent. So the limit on requests counts from when a request has come, not from the stream.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,12 +22,37 @@ use crate::store::server::{self, MAX_REQUEST, Step};
 /// How long a stream may stand before its request comes.
 const IDLE: Duration = Duration::from_secs(300);
 
+/// How many peers it takes to use up the limit on requests.
+const PEERS_AT_ONCE: usize = 4;
+
+/// One request of a peer that is being answered.
+struct Share {
+    of_peers: Arc<Mutex<HashMap<PeerId, usize>>>,
+    peer: PeerId,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut of_peers = self.of_peers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut answering) = of_peers.entry(self.peer) {
+            *answering.get_mut() -= 1;
+            if *answering.get() == 0 {
+                answering.remove();
+            }
+        }
+    }
+}
+
 /// What answers.
 #[derive(Clone)]
 pub(super) struct StoreService {
     archive: Archive,
     /// Requests being answered.
     answering: Arc<Semaphore>,
+    /// Those of them of each peer, which may be at most `share`: a peer that asks and then does not
+    /// read must not keep the others from being answered.
+    of_peers: Arc<Mutex<HashMap<PeerId, usize>>>,
+    share: usize,
     /// Streams over a peer's limit being told so.
     refusing: Arc<Semaphore>,
 }
@@ -36,29 +63,43 @@ impl StoreService {
         StoreService {
             archive,
             answering: Arc::new(Semaphore::new(max_requests)),
+            of_peers: Arc::default(),
+            share: max_requests.div_ceil(PEERS_AT_ONCE),
             refusing: Arc::new(Semaphore::new(64)),
         }
     }
 
     /// Serves one stream.
     pub(super) async fn serve(self, peer: PeerId, mut stream: Stream, _p: StreamPermit) {
-        if let Err(e) = self.answer(&mut stream).await {
+        if let Err(e) = self.answer(peer, &mut stream).await {
             tracing::debug!(%peer, "a store request was not answered: {e}");
         }
         stream.finish().await;
     }
 
-    async fn answer(&self, stream: &mut Stream) -> Result<()> {
+    async fn answer(&self, peer: PeerId, stream: &mut Stream) -> Result<()> {
         let Some(request) = frame::read(stream, MAX_REQUEST, Some(IDLE)).await? else {
             return Ok(());
         };
         // Held until the response is written: it bounds the responses in memory too.
+        let share = self.share_of(peer);
         let permit = self.answering.try_acquire();
-        let response = match permit {
-            Ok(_) => self.respond(&request).await,
-            Err(_) => server::too_many_requests(),
+        let response = match (&share, &permit) {
+            (Some(_), Ok(_)) => self.respond(&request).await,
+            _ => server::too_many_requests(),
         };
         frame::write(stream, &[response]).await
+    }
+
+    /// A place in the peer's share; `None` where that is used up.
+    fn share_of(&self, peer: PeerId) -> Option<Share> {
+        let mut of_peers = self.of_peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let answering = of_peers.entry(peer).or_default();
+        if *answering >= self.share {
+            return None;
+        }
+        *answering += 1;
+        Some(Share { of_peers: self.of_peers.clone(), peer })
     }
 
     async fn respond(&self, request: &[u8]) -> Bytes {

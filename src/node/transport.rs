@@ -17,6 +17,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Streams at once on one connection.
 const MAX_STREAMS: usize = 256;
+/// What one WebSocket frame may hold. Noise, which is inside, writes at most 64 KiB at once.
+const MAX_WEBSOCKET_FRAME: usize = 1024 * 1024;
 
 /// Connections as the swarm uses them.
 pub(super) type Connections = Boxed<(PeerId, StreamMuxerBox)>;
@@ -49,7 +51,10 @@ where
     yamux.set_max_num_streams(MAX_STREAMS);
     let mut mplex = libp2p_mplex::Config::new();
     mplex.set_max_num_streams(MAX_STREAMS);
-    Ok(websocket::Config::new(under_ws)
+    // A frame's buffer is made by its announced length, before anybody has said who he is.
+    let mut websocket = websocket::Config::new(under_ws);
+    websocket.set_max_data_size(MAX_WEBSOCKET_FRAME);
+    Ok(websocket
         .or_transport(plain)
         .map_err(io::Error::other)
         .upgrade(Version::V1)
