@@ -294,6 +294,24 @@ fn quotas_hold_and_what_is_beyond_them_is_told_and_costs_the_peer_nothing() {
     }
 }
 
+/// An empty content topic is legal on the wire, and a deployed peer may hold such a message.
+#[test]
+fn a_message_of_a_topic_that_is_not_taken_bars_nobodys_way() {
+    let m = message(1, 60.0);
+    let mut solo = Solo::new(quiet(), &[]);
+    let session = solo.announced(&[&m]);
+    // pubsub_topic "/a", message { payload "x", content_topic "" }
+    let odd: &[u8] = &[0x0a, 2, b'/', b'a', 0x12, 5, 0x0a, 1, b'x', 0x12, 0];
+    assert_eq!(transfer::decode(odd).unwrap_err().kind(), ErrorKind::InvalidTopic);
+    solo.call(|e, now| e.transfer_frame(now, key(7), Bytes::from_static(odd)));
+    solo.message(&m);
+    solo.wait(Duration::from_secs(30));
+    let report = solo.report(session);
+    assert_eq!((&report.error, report.figures.received, report.figures.dropped), (&None, 1, 1));
+    assert!(solo.node.penalties.is_empty(), "{:?}", solo.node.penalties);
+    solo.assert_released();
+}
+
 #[test]
 fn a_garbled_transfer_frame_ends_the_sessions_with_the_peer() {
     let m = message(1, 60.0);

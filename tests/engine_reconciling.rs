@@ -40,6 +40,24 @@ fn malformed_frames_end_the_session_and_cost_the_peer() {
     }
 }
 
+/// The same ranges behind `cluster`, `n_shards` and the shards.
+#[test]
+fn the_shards_dialect_is_told_and_costs_the_peer_nothing() {
+    let ours = fingerprint(1).encode();
+    for header in [&[16, 2, 3, 5][..], &[1, 0], &[1, 8, 0, 1, 2, 3, 4, 5, 6, 7]] {
+        for initiator in [true, false] {
+            let mut solo = Solo::new(quiet(), &[message(1, 60.0)]);
+            let session = if initiator { solo.begin() } else { solo.accept().unwrap() };
+            solo.frame(session, [header, &ours[2..]].concat());
+            let error = solo.error(session);
+            assert_eq!(error.kind(), ErrorKind::ProtocolUnsupported, "{error}");
+            assert!(error.message().contains("shards dialect"), "{error}");
+            assert!(solo.node.penalties.is_empty(), "{:?}", solo.node.penalties);
+            solo.assert_released();
+        }
+    }
+}
+
 #[test]
 fn frames_beyond_the_bound_are_not_read() {
     let mut solo = Solo::new(EngineConfig { max_frame: 1000, ..quiet() }, &[]);

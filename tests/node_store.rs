@@ -7,12 +7,15 @@ mod node_support;
 
 use std::collections::HashSet;
 
+use futures::{AsyncReadExt, AsyncWriteExt};
 use node_support::*;
 use wakustore::ErrorKind;
 use wakustore::node::{Node, NodeConfig};
+use wakustore::store::client;
 use wakustore::types::{
     Direction, Filter, MessageHash, Page, Query, StoredMessage, TimeRange, Timestamp,
 };
+use wakustore::wire::{store::PROTOCOL, varint};
 
 async fn walk(node: &Node, peer: &str, query: Query) -> Vec<Page> {
     let mut history = node.history(peer, query).unwrap();
@@ -211,5 +214,40 @@ async fn requests_at_once_are_limited_and_refused_by_status() {
     for error in answers.into_iter().filter_map(Result::err) {
         assert_eq!(error.kind(), ErrorKind::StoreTooManyRequests, "{error:?}");
     }
+    soon(client.store_query(&peer, large)).await.unwrap();
+}
+
+/// A peer that asks and does not read has its share of the answers, and the others have theirs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_peer_does_not_keep_the_others_from_being_answered() {
+    let archive = in_memory();
+    put(&archive, (0..100).map(|n| message(n, 100_000)).collect()).await;
+    let eight = NodeConfig { max_store_requests: 8, ..config() };
+    let server = Node::start(eight, archive).await.unwrap();
+    let large = Query { limit: 100, ..Query::default() };
+    let request = framed(&client::encode("greedy", &large).unwrap());
+
+    let mut greedy = RawPeer::connect(&server, Muxer::Yamux).await;
+    let mut streams = Vec::new();
+    for _ in 0..12 {
+        let mut stream = greedy.open(&server, PROTOCOL).await;
+        soon(stream.write_all(&request)).await.unwrap();
+        soon(stream.flush()).await.unwrap();
+        streams.push(stream);
+    }
+    // Of each answer only the length is read: a page is far more than a stream's window.
+    let mut pages = 0;
+    for stream in &mut streams {
+        let mut start = [0; 5];
+        soon(stream.read_exact(&mut start)).await.unwrap();
+        match varint::read_prefix(&start, usize::MAX).unwrap() {
+            varint::Prefix::Frame { len, .. } => pages += usize::from(len > 1_000_000),
+            varint::Prefix::Incomplete => panic!("five bytes tell every length here"),
+        }
+    }
+    assert_eq!(pages, 2, "a quarter of the limit is its share");
+
+    let client = node(&in_memory()).await;
+    let peer = soon(client.dial(&address(&server))).await.unwrap();
     soon(client.store_query(&peer, large)).await.unwrap();
 }

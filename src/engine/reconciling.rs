@@ -142,6 +142,12 @@ impl Engine {
             Payload::decode(frame)
         };
         match payload {
+            // An honest peer of an older release; it cannot know that we do not speak as it does.
+            Err(_) if Payload::is_of_shards_dialect(frame) => {
+                let what =
+                    "the peer speaks the shards dialect of reconciliation (nwaku v0.35, v0.36)";
+                self.fail(id, Error::new(ErrorKind::ProtocolUnsupported, what));
+            }
             Err(error) => self.bad_frame(id, error),
             Ok(payload) if payload.ranges.is_empty() => self.settle(id),
             Ok(_) if rounds > self.config.max_rounds => {
@@ -154,11 +160,7 @@ impl Engine {
 
     fn bad_frame(&mut self, id: SessionId, error: Error) {
         let Some(s) = self.sessions.get(&id) else { return };
-        // A peer's first payload may be in the shards dialect, which has the same protocol id: it
-        // cannot be read, and is no fault of the peer's.
-        if s.told.is_some() || !in_another_dialect(&error) {
-            self.penalise(s.peer, Misbehaviour::BadFrame);
-        }
+        self.penalise(s.peer, Misbehaviour::BadFrame);
         self.fail(id, error.context("a reconciliation frame of the peer"));
     }
 
@@ -280,12 +282,6 @@ fn check_size(scope: &Scope, own: &Scope) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// Whether bytes that cannot be read may be those of the other dialect of the protocol.
-fn in_another_dialect(error: &Error) -> bool {
-    use ErrorKind::{InvalidTopic, Malformed, Truncated};
-    matches!(error.kind(), InvalidTopic | Malformed | Truncated)
 }
 
 /// Hands what was found since the last payload to sending and to the grants.

@@ -14,6 +14,7 @@
 mod read;
 mod write;
 
+use super::varint;
 use crate::types::{ContentTopic, MessageHash, PubsubTopic, SyncId};
 
 /// Protocol id.
@@ -96,6 +97,24 @@ impl Payload {
     /// [`crate::ErrorKind::Malformed`] for everything else, ids that are not in order among it.
     pub fn decode(bytes: &[u8]) -> crate::Result<Self> {
         read::payload(bytes)
+    }
+
+    /// Whether a frame that [`Payload::decode`] cannot read is one of the shards dialect: `cluster`,
+    /// `n_shards`, each shard, and then the same ranges. Peers of that dialect have the same
+    /// protocol id.
+    pub fn is_of_shards_dialect(bytes: &[u8]) -> bool {
+        if Payload::decode(bytes).is_ok() {
+            return false;
+        }
+        let mut rest = bytes;
+        let mut number = || varint::read(&mut rest).ok();
+        let Some((_cluster, shards)) = number().zip(number()) else { return false };
+        if shards > MAX_TOPICS as u64 || (0..shards).any(|_| number().is_none()) {
+            return false;
+        }
+        // With the header of a scope without topics in its place.
+        let in_ours = [&[0, 0], rest].concat();
+        Payload::decode(&in_ours).is_ok_and(|payload| !payload.ranges.is_empty())
     }
 
     /// The same payload with its bounds as they are read from [`Payload::encode`]'s bytes: each
