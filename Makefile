@@ -3,6 +3,7 @@
 PYTHON ?= python3
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= never
+RELEASE = $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/release
 
 .PHONY: help demo test bench bench-full bindings install lint format build
 
@@ -16,7 +17,7 @@ help:
 
 demo:
 	$(CARGO) build --locked --release --lib
-	WAKUSTORE_LIBRARY=$(CURDIR)/target/release/libwakustore.so \
+	WAKUSTORE_LIBRARY=$(RELEASE)/libwakustore.so \
 	PYTHONPATH=$(CURDIR)/bindings/python/src $(PYTHON) examples/python/demo.py
 
 test:
@@ -32,9 +33,9 @@ install:
 	$(CARGO) build --locked --release --lib
 	install -d $(DESTDIR)$(PREFIX)/include $(LIB)
 	install -m 644 include/wakustore.h $(DESTDIR)$(PREFIX)/include/
-	install -m 755 target/release/libwakustore.so $(LIB)/libwakustore.so.0
+	install -m 755 $(RELEASE)/libwakustore.so $(LIB)/libwakustore.so.0
 	ln -sf libwakustore.so.0 $(LIB)/libwakustore.so
-	scripts/static-lib.sh target/release/libwakustore.a $(LIB)/libwakustore.a
+	scripts/static-lib.sh $(RELEASE)/libwakustore.a $(LIB)/libwakustore.a
 
 lint:
 	tests/lint.sh

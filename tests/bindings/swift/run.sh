@@ -5,10 +5,8 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../peer.sh"
 
 SCRATCH="$ROOT/target/swift"
-case "$LIBRARY_DIR" in
-    "$ROOT" | "$ROOT"/*) ;;
-    *) export WAKUSTORE_SWIFT_BIND="$LIBRARY_DIR${WAKUSTORE_SWIFT_BIND:+:$WAKUSTORE_SWIFT_BIND}" ;;
-esac
+# Swift's root sees the checkout and /tmp by itself; what may lie elsewhere is named.
+export WAKUSTORE_SWIFT_BIND="$LIBRARY_DIR:$WORK${WAKUSTORE_SWIFT_BIND:+:$WAKUSTORE_SWIFT_BIND}"
 in_swift() { LD_LIBRARY_PATH="$LINK_DIR" "$ROOT/tests/setup/swift-run.sh" "$@"; }
 
 mkdir -p "$SCRATCH"
