@@ -64,6 +64,10 @@ pub trait Driver: Send {
     /// the new one. On an error nothing of the batch is stored, and the driver goes on.
     fn put(&mut self, batch: &[(StoredMessage, Origin)]) -> Result<Vec<bool>>;
 
+    /// A put was committed, and whoever waits for it has been answered: the time for upkeep. No
+    /// put is committed meanwhile.
+    fn after_put(&mut self) {}
+
     /// One page. The query has passed the rules.
     ///
     /// # Errors

@@ -152,6 +152,11 @@ fn commit(shared: &Shared, desk: &mut Desk, mut puts: Vec<Put>) {
                 }
                 answer(put.reply, Ok(put.outcomes));
             }
+            // Nobody waits for upkeep; what is wrong with it, the next put will tell.
+            let _ = desk.run(|driver| {
+                driver.after_put();
+                Ok(())
+            });
         }
         Err(e) => {
             for put in puts {

@@ -5,11 +5,12 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
 use super::error::sql;
-use super::open::Place;
+use super::open::{BUSY_TIMEOUT, Place, Role, WAL_LIMIT};
 use super::scan::{self, Span};
 use super::topics::Topics;
 use super::{page, scan::Key};
@@ -19,16 +20,33 @@ use crate::types::{Direction, MessageHash, Origin, Page, Query, StoredMessage, T
 
 const WRITING: &str = "writing the archive";
 const READING: &str = "reading the archive";
+/// How long a checkpoint waits for readers. Ours hold a transaction for one call only.
+const CHECKPOINT_PATIENCE: Duration = Duration::from_millis(200);
+/// What the WAL grows by, in bytes, between attempts at making it begin anew: a reader that stays
+/// must not cost every commit the wait.
+const CHECKPOINT_STEP: u64 = 8 * 1024 * 1024;
 
 pub(super) struct Sqlite {
     conn: Connection,
     topics: Topics,
     place: Place,
+    role: Role,
+    /// The length of the WAL's file beyond which it is to begin anew.
+    wal_limit: u64,
 }
 
 impl Sqlite {
-    pub(super) fn new(conn: Connection, place: Place) -> Self {
-        Sqlite { conn, topics: Topics::default(), place }
+    pub(super) fn new(conn: Connection, place: Place, role: Role) -> Self {
+        Sqlite { conn, topics: Topics::default(), place, role, wal_limit: WAL_LIMIT.into() }
+    }
+
+    /// Carries the WAL over into the file, waiting a little for readers. Whether all of it was.
+    fn checkpoint(&self, how: &str) -> bool {
+        let pragma = format!("PRAGMA wal_checkpoint({how})");
+        let _ = self.conn.busy_timeout(CHECKPOINT_PATIENCE);
+        let busy = self.conn.query_row(&pragma, [], |row| row.get::<_, i64>(0));
+        let _ = self.conn.busy_timeout(BUSY_TIMEOUT);
+        busy == Ok(0)
     }
 
     fn read<T>(&mut self, f: impl FnOnce(&Connection, &mut Topics) -> Result<T>) -> Result<T> {
@@ -77,6 +95,18 @@ impl Driver for Sqlite {
             self.topics.forget();
         }
         result
+    }
+
+    /// Keeps the WAL short. The checkpoints that SQLite makes by itself wait for no one, and the
+    /// WAL begins anew only at a moment when nobody reads from it: with busy readers, never.
+    fn after_put(&mut self) {
+        let Place::File(path) = &self.place else { return };
+        let length = length(&side(path, "-wal"));
+        if length > self.wal_limit {
+            // Then the next commit begins the WAL anew and cuts its file to the limit.
+            let done = self.checkpoint("RESTART");
+            self.wal_limit = if done { WAL_LIMIT.into() } else { length + CHECKPOINT_STEP };
+        }
     }
 
     fn query(&mut self, query: &Query) -> Result<Page> {
@@ -149,9 +179,12 @@ impl Driver for Sqlite {
     }
 
     /// Carries the WAL over into the file. A failure loses nothing: the WAL stays and is read when
-    /// the archive is opened again.
+    /// the archive is opened again. Only the writer does, which closes last: a checkpoint of a
+    /// reader's would keep it from the puts that it still has.
     fn close(&mut self) {
-        let _ = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if self.role == Role::Writer {
+            self.checkpoint("TRUNCATE");
+        }
     }
 }
 
@@ -203,13 +236,19 @@ fn insert(
     Ok(new)
 }
 
+/// A file that SQLite keeps beside this one.
+fn side(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    PathBuf::from(path)
+}
+
+/// The length of a file; 0 where there is none.
+fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |file| file.len())
+}
+
 /// The file and its side files, as far as they are there.
 fn bytes_on_disk(path: &Path) -> u64 {
-    let side = |suffix: &str| {
-        let mut path = path.as_os_str().to_owned();
-        path.push(suffix);
-        PathBuf::from(path)
-    };
-    let files = [path.to_owned(), side("-wal"), side("-shm")];
-    files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|file| file.len()).sum()
+    length(path) + length(&side(path, "-wal")) + length(&side(path, "-shm"))
 }

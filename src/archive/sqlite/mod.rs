@@ -85,7 +85,7 @@ impl Backend for SqliteBackend {
             }
             (None, Place::File(_)) => open::connect(&self.place, self.durability, Role::Writer)?,
         };
-        Ok(Box::new(Sqlite::new(connection, self.place.clone())))
+        Ok(Box::new(Sqlite::new(connection, self.place.clone(), Role::Writer)))
     }
 
     fn reader(&self) -> Result<Option<Box<dyn Driver>>> {
@@ -93,6 +93,6 @@ impl Backend for SqliteBackend {
             return Ok(None);
         }
         let connection = open::connect(&self.place, self.durability, Role::Reader)?;
-        Ok(Some(Box::new(Sqlite::new(connection, self.place.clone()))))
+        Ok(Some(Box::new(Sqlite::new(connection, self.place.clone(), Role::Reader))))
     }
 }

@@ -8,25 +8,28 @@ use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::sql;
 use super::{Durability, schema};
 use crate::error::{Error, ErrorKind, Result, bail};
 
 /// How long a connection waits for another's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The page caches, in KiB: upper bounds, taken up as they are needed.
 const WRITER_CACHE_KIB: i64 = 32 * 1024;
 const READER_CACHE_KIB: i64 = 8 * 1024;
 /// The WAL is carried over into the file once it has so many pages. More make for fewer, longer
 /// stalls.
 const CHECKPOINT_PAGES: i64 = 4_000;
-/// What the WAL's file is cut to after that, in bytes.
-const WAL_LIMIT: i64 = 64 * 1024 * 1024;
+/// Once the WAL's file is longer than this, in bytes, the writer makes readers let go of it, so that
+/// it begins anew; and to this it is cut when it does.
+pub(super) const WAL_LIMIT: u32 = 32 * 1024 * 1024;
+/// Between attempts at what SQLite itself would not wait for.
+const RETRY: Duration = Duration::from_millis(5);
 /// Prepared statements that are kept; all of ours.
 const STATEMENTS: usize = 64;
 
@@ -105,9 +108,7 @@ fn prepare(place: &Place, durability: Durability) -> Result<Connection> {
     let mut conn = connect(place, durability, Role::Writer)?;
     schema::check(&conn)?;
     if *place != Place::Memory {
-        let mode: String = conn
-            .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-            .map_err(sql("turning to write-ahead logging"))?;
+        let mode = turn_to_wal(&conn).map_err(sql("turning to write-ahead logging"))?;
         if mode != "wal" {
             bail!(
                 ArchiveOpen,
@@ -118,6 +119,24 @@ fn prepare(place: &Place, durability: Durability) -> Result<Connection> {
     }
     schema::migrate(&mut conn)?;
     Ok(conn)
+}
+
+/// Turns to write-ahead logging; the mode that the file is in then. A fresh file is locked for that
+/// without waiting, whatever the busy timeout: where several processes open it, all but one would
+/// fail.
+fn turn_to_wal(conn: &Connection) -> rusqlite::Result<String> {
+    let begin = Instant::now();
+    loop {
+        match conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)) {
+            Err(e)
+                if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && begin.elapsed() < BUSY_TIMEOUT =>
+            {
+                std::thread::sleep(RETRY);
+            }
+            result => return result,
+        }
+    }
 }
 
 /// A connection with its settings. Nothing of the file is read yet.

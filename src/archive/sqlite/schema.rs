@@ -62,9 +62,13 @@ pub(super) fn check(conn: &Connection) -> Result<()> {
     let latest = MIGRATIONS.len() as i64;
     let read = sql("reading the archive's header");
     let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(&read);
+    // In one transaction: another process may be making the archive just now, and half of what it
+    // makes would look like something else.
+    let tx = conn.unchecked_transaction().map_err(&read)?;
     let application = number("PRAGMA application_id")?;
     let version = number("PRAGMA user_version")?;
     let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    tx.commit().map_err(&read)?;
     if application == 0 && version == 0 && tables == 0 {
         return Ok(());
     }
