@@ -102,7 +102,10 @@ impl Driver for Sqlite {
     fn after_put(&mut self) {
         let Place::File(path) = &self.place else { return };
         let length = length(&side(path, "-wal"));
-        if length > self.wal_limit {
+        if length <= WAL_LIMIT.into() {
+            // It may have begun anew without us; what earlier attempts allowed for is over.
+            self.wal_limit = WAL_LIMIT.into();
+        } else if length > self.wal_limit {
             // Then the next commit begins the WAL anew and cuts its file to the limit.
             let done = self.checkpoint("RESTART");
             self.wal_limit = if done { WAL_LIMIT.into() } else { length + CHECKPOINT_STEP };
