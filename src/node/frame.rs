@@ -119,7 +119,8 @@ pub(super) async fn write(to: &mut (impl AsyncWrite + Unpin), frames: &[Bytes]) 
 /// Writes all, and gives up where a part of it is not taken in time.
 async fn steadily(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
     for part in bytes.chunks(CHUNK) {
-        let stalled = || std::io::Error::new(std::io::ErrorKind::TimedOut, "the peer reads nothing");
+        let stalled =
+            || std::io::Error::new(std::io::ErrorKind::TimedOut, "the peer reads nothing");
         timeout(BASE_TIMEOUT, to.write_all(part)).await.map_err(|_| stalled())??;
     }
     Ok(())
