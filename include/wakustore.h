@@ -1146,7 +1146,8 @@ wks_status wks_op_cancel(struct wks_op op, struct wks_error *error);
  * callback or queue, once, for each operation.
  *
  * Threads: any. Blocks: no. Owns: takes `user`; `drop` is called for it exactly once: after the
- * callback, or where the operation is freed before, or where this call fails.
+ * callback, or where the operation is freed before, or where a shutdown gave up waiting for it, or
+ * where this call fails.
  * Errors: `WKS_ERR_NULL_POINTER`, `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` where something is
  * attached already, `WKS_ERR_SHUTDOWN`, `WKS_ERR_RESOURCES`.
  */
@@ -1161,7 +1162,9 @@ wks_status wks_op_set_callback(struct wks_op op,
  * one callback or queue, once, for each operation.
  *
  * Threads: any. Blocks: no. Owns: `user` stays the caller's; the library only hands it back.
- * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` where something is attached already.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` where something is attached already,
+ * `WKS_ERR_SHUTDOWN` where the queue was made before a shutdown: its wake function is not called
+ * any more. Make another queue; the operation can be attached to that.
  */
 wks_status wks_op_set_queue(struct wks_op op,
                             struct wks_queue queue,
@@ -1248,8 +1251,10 @@ wks_status wks_op_take_event(struct wks_op op, struct wks_event *event, struct w
 
 /**
  * Frees an operation, and with it a result that was not taken. One that has not ended is
- * cancelled. A callback that has not begun by then never begins (its `drop` is called); a queue
- * does not tell of it any more. The null handle is fine.
+ * cancelled. A callback that the dispatcher has not taken up by then never begins (its `drop` is
+ * called here); one that runs, or is just about to, goes on, and its `drop` is called after: what
+ * `user` points to is safe to free only once `drop` was called. A queue does not tell of the
+ * operation any more. The null handle is fine.
  *
  * Threads: any. Blocks: no. Owns: takes the handle.
  * Errors: none; a stale handle is ignored.
@@ -1293,8 +1298,9 @@ wks_status wks_queue_poll(struct wks_queue queue,
 /**
  * Has `wake` called with `user` each time something comes into the empty queue, and at once where
  * something is in it: take everything out then, until `wks_queue_poll` gives less than its
- * capacity. A null `wake` takes the one before away: it will not be called again (one that runs
- * goes on).
+ * capacity. A null `wake` takes the one before away: it will not be called again, but one that runs
+ * on the dispatcher, or is just about to, goes on, and `drop` is called after it: what `user` points
+ * to is safe to free only once `drop` was called.
  *
  * Threads: any. Blocks: no. Owns: takes `user`; `drop` is called for it exactly once: when it is
  * replaced, when the queue is freed, or where this call fails.

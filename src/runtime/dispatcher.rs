@@ -85,19 +85,25 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Has a job run after all that were posted before. Call [`Dispatcher::start`] first. Where
-    /// the dispatcher has ended already, the job is dropped.
-    pub fn post(&self, job: Job) {
+    /// Has a job run after all that were posted before, and tells that it took it. Call
+    /// [`Dispatcher::start`] first. Where the dispatcher has ended already, the job is dropped;
+    /// where it is muted, the job is taken, and neither run nor dropped.
+    pub fn post(&self, job: Job) -> bool {
         let mut state = lock(&self.0.state);
+        if state.mute {
+            std::mem::forget(job);
+            return true;
+        }
         if state.thread == Thread::Running {
             state.jobs.push_back(job);
             drop(state);
             self.0.changed.notify_all();
-        } else {
-            // Dropping a job calls out to the host.
-            drop(state);
-            drop(job);
+            return true;
         }
+        // Dropping a job calls out to the host.
+        drop(state);
+        drop(job);
+        false
     }
 
     /// Runs what waits and ends the thread; tells whether that was done by `deadline`. Muted
@@ -170,7 +176,7 @@ mod tests {
         let (tx, rx) = mpsc::channel();
         for i in 0..100 {
             let tx = tx.clone();
-            d.post(Box::new(move || tx.send((i, on_dispatcher())).unwrap()));
+            assert!(d.post(Box::new(move || tx.send((i, on_dispatcher())).unwrap())));
         }
         assert!(d.drain(soon()));
         assert_eq!(
@@ -179,7 +185,7 @@ mod tests {
         );
         assert!(!on_dispatcher());
         assert_eq!(d.start().unwrap_err().kind(), ErrorKind::Shutdown);
-        d.post(Box::new(move || tx.send((0, true)).unwrap()));
+        assert!(!d.post(Box::new(move || tx.send((0, true)).unwrap())));
         assert!(rx.recv().is_err(), "a job after the end is dropped");
     }
 

@@ -9,14 +9,14 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::closers::Closers;
-use super::{Dispatcher, Registration, Stage, lock};
+use super::{Dispatcher, Registration, Stage, lock, process};
 use crate::error::{Error, ErrorKind, Result, bail};
 
 /// Few: the work of this library waits for sockets and disks more than it computes.
@@ -28,6 +28,11 @@ const MAX_BLOCKING: usize = 16;
 static CURRENT: Mutex<Option<Arc<Runtime>>> = Mutex::new(None);
 /// Set when the process exits: nothing may start any more.
 static EXITED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a thread is just about to start a runtime, or to take it away.
+pub(super) fn is_locked() -> bool {
+    matches!(CURRENT.try_lock(), Err(TryLockError::WouldBlock))
+}
 
 /// The internal runtime, from its start to its shutdown.
 pub struct Runtime {
@@ -58,8 +63,10 @@ impl Runtime {
     ///
     /// # Errors
     /// [`ErrorKind::Shutdown`] while the process exits, [`ErrorKind::Resources`] where the system
-    /// gives no threads. (One that is being stopped is returned, and refuses work itself.)
+    /// gives no threads, [`ErrorKind::Forked`] in the child of a process that has one. (One that
+    /// is being stopped is returned, and refuses work itself.)
     pub fn current() -> Result<Arc<Runtime>> {
+        process::check()?;
         let mut current = lock(&CURRENT);
         if let Some(runtime) = current.as_ref() {
             return Ok(Arc::clone(runtime));
@@ -67,6 +74,8 @@ impl Runtime {
         if EXITED.load(Ordering::Acquire) {
             bail!(Shutdown, "the process is exiting");
         }
+        // Before there are threads: a child of a fork in between must not start where they began.
+        process::occupy();
         let tokio = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .max_blocking_threads(MAX_BLOCKING)
@@ -74,6 +83,7 @@ impl Runtime {
             .enable_all()
             .build()
             .map_err(|e| {
+                process::vacate();
                 Error::new(ErrorKind::Resources, format!("the runtime cannot start: {e}"))
             })?;
         let runtime = Arc::new(Runtime {
@@ -100,6 +110,7 @@ impl Runtime {
         let mut current = lock(&CURRENT);
         if current.as_ref().is_some_and(|c| std::ptr::eq(Arc::as_ptr(c), self)) {
             *current = None;
+            process::vacate();
         }
     }
 

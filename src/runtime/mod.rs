@@ -5,14 +5,17 @@
 //! stops it, and the next use starts another. Objects made on one that was stopped stay bound to
 //! it, and answer [`crate::ErrorKind::Shutdown`] from then on.
 //!
-//! What must hold: an [`Op`] ends exactly once; no lock is held while calling out; host code runs
-//! on the [`Dispatcher`]'s thread or on its own, never on a worker.
+//! What must hold: an [`Op`] ends exactly once; no lock is held while calling out; callbacks
+//! and wake hooks of a host run on the [`Dispatcher`]'s thread. The one code of others that runs on
+//! a thread of tokio's is the waker of a foreign executor that awaits a [`Task`]: UniFFI's, which only
+//! schedules a poll (docs/decisions/0007).
 
 mod closers;
 mod dispatcher;
 mod executor;
 mod op;
 mod panics;
+mod process;
 mod pull;
 mod queue;
 mod shutdown;
@@ -27,6 +30,7 @@ pub use dispatcher::{Dispatcher, Job, on_dispatcher};
 pub use executor::Runtime;
 pub use op::{Completer, Op, Value};
 pub use panics::{catch, silence};
+pub use process::{in_child, is_forked};
 pub use pull::{Pull, Source};
 pub use queue::{Completion, Queue, WakeHook};
 pub use shutdown::{shutdown, shutdown_at_exit};

@@ -3,7 +3,7 @@
 //!
 //! What must hold: it ends exactly once, whatever the races between its work, a cancel, a shutdown
 //! and its owner letting it go; and what it is attached to hears of the end at most once, and never
-//! after [`Op::abandon`] has returned (a callback that runs at that moment goes on).
+//! after [`Op::abandon`] has returned (a callback that the dispatcher has taken up goes on).
 
 use std::any::Any;
 use std::future::Future;
@@ -127,20 +127,21 @@ impl Op {
         if let Some((queue, completion)) = queue {
             queue.push(self.clone(), completion);
         }
-        if call {
-            self.post_callback();
+        if call && !self.post_callback() {
+            // Work that a shutdown did not wait for: the dispatcher is gone.
+            drop(self.take_sink());
         }
     }
 
     /// The callback stays with the op until the dispatcher comes for it, so that letting the op go
-    /// before that takes it away.
-    fn post_callback(&self) {
+    /// before that takes it away. Tells whether the dispatcher will.
+    fn post_callback(&self) -> bool {
         let op = self.clone();
         self.0.runtime.dispatcher().post(Box::new(move || {
             if let Sink::Callback(callback) = op.take_sink() {
                 callback();
             }
-        }));
+        }))
     }
 
     fn take_sink(&self) -> Sink {
@@ -229,8 +230,14 @@ impl Op {
     /// [`super::Dispatcher::start`]. The callback is dropped then.
     pub fn attach_callback(&self, callback: Job) -> Result<()> {
         self.0.runtime.dispatcher().start()?;
-        if self.attach(Sink::Callback(callback))? {
-            self.post_callback();
+        self.register(callback)
+    }
+
+    fn register(&self, callback: Job) -> Result<()> {
+        if self.attach(Sink::Callback(callback))? && !self.post_callback() {
+            // A shutdown came in between.
+            drop(self.take_sink());
+            bail!(Shutdown, "the library was shut down: no callback can be registered");
         }
         Ok(())
     }
@@ -238,8 +245,10 @@ impl Op {
     /// Has the queue told once the operation has ended; at once where it has.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] where something was attached before.
+    /// [`ErrorKind::InvalidArgument`] where something was attached before; [`ErrorKind::Shutdown`]
+    /// where the queue outlived a shutdown: its wake hook would never be called.
     pub fn attach_queue(&self, queue: &Arc<Queue>, completion: Completion) -> Result<()> {
+        queue.check_open()?;
         if self.attach(Sink::Queue(Arc::clone(queue), completion))? {
             let _ = self.take_sink();
             queue.push(self.clone(), completion);
@@ -260,14 +269,25 @@ impl Op {
         Ok(!matches!(state.outcome, Outcome::Pending))
     }
 
-    /// Cancels it and cuts it off from what it is attached to: nothing there hears of it after.
+    /// Cancels it, cuts it off from what it is attached to (nothing there hears of it after, but
+    /// a callback that the dispatcher has taken up goes on) and drops a result that was not taken:
+    /// a queue may keep the op itself for long.
     pub fn abandon(&self) {
         let mut state = lock(&self.0.state);
         state.abandoned = true;
         let sink = std::mem::replace(&mut state.sink, Sink::Spent);
         drop(state);
         drop(sink);
+        // After this it has ended, with a result or with none.
         self.cancel();
+        let mut state = lock(&self.0.state);
+        let value = match &state.outcome {
+            Outcome::Ended(Ok(_)) => Some(std::mem::replace(&mut state.outcome, Outcome::Taken)),
+            _ => None,
+        };
+        // A result may take its time to go.
+        drop(state);
+        drop(value);
     }
 
     pub(super) fn is_abandoned(&self) -> bool {

@@ -78,8 +78,8 @@ impl Queue {
     }
 
     /// Has `hook` called when something comes into the empty queue; at once where something is in
-    /// it. `None` takes the one before away: it will not be called again (a call that runs at that
-    /// moment goes on).
+    /// it. `None` takes the one before away: it will not be called again (a call that the
+    /// dispatcher has taken up goes on).
     ///
     /// # Errors
     /// As for [`super::Dispatcher::start`]; [`crate::ErrorKind::Shutdown`] where the queue is closed.
@@ -99,6 +99,14 @@ impl Queue {
         drop(before);
         if now {
             self.post_wake();
+        }
+        Ok(())
+    }
+
+    /// Refuses where its runtime was shut down, and with it the dispatcher of its hook.
+    pub(super) fn check_open(&self) -> Result<()> {
+        if !self.runtime.is_open() {
+            bail!(Shutdown, "the queue is of before a shutdown: make another one");
         }
         Ok(())
     }
@@ -188,6 +196,41 @@ mod tests {
         queue.close();
         ops[0].cancel();
         assert_eq!(queue.poll(2), []);
+    }
+
+    #[test]
+    fn an_op_that_is_let_go_takes_its_result_along() {
+        struct Counted(Arc<()>);
+        let _serial = serial();
+        let runtime = Runtime::current().unwrap();
+        let queue = Queue::new(&runtime).unwrap();
+        let held = Arc::new(());
+        let op = Op::ended(&runtime, Ok(Counted(Arc::clone(&held))));
+        op.attach_queue(&queue, Completion { op: 1, user: 0 }).unwrap();
+        assert_eq!(Arc::strong_count(&held), 2);
+        op.abandon();
+        assert_eq!(Arc::strong_count(&held), 1, "though the queue was not polled");
+        assert_eq!(op.take::<Counted>().err().map(|e| e.kind()), Some(ErrorKind::NoResult));
+        assert_eq!(queue.poll(1), []);
+    }
+
+    #[test]
+    fn one_that_outlived_a_shutdown_takes_nothing() {
+        let _serial = serial();
+        let runtime = Runtime::current().unwrap();
+        let queue = Queue::new(&runtime).unwrap();
+        queue.set_wake(Some(Box::new(|| {}))).unwrap();
+        crate::runtime::shutdown(Duration::from_secs(10)).unwrap();
+        for of in [&runtime, &Runtime::current().unwrap()] {
+            let op = Op::ended(of, Ok(()));
+            let e = op.attach_queue(&queue, Completion { op: 1, user: 0 }).unwrap_err();
+            assert_eq!(e.kind(), ErrorKind::Shutdown);
+            assert_eq!(queue.poll(1), []);
+            // The op is as it was: another queue may have it.
+            let other = Queue::new(&Runtime::current().unwrap()).unwrap();
+            op.attach_queue(&other, Completion { op: 2, user: 0 }).unwrap();
+            assert_eq!(other.poll(1), [Completion { op: 2, user: 0 }]);
+        }
     }
 
     #[test]

@@ -1,19 +1,24 @@
 //! The end, in order: no more intake, the ops cancelled, nodes stopped, archives flushed and
 //! closed, threads joined, callbacks drained.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 
-use super::{Runtime, Stage, lock, on_dispatcher, panics};
+use super::{Runtime, Stage, lock, on_dispatcher, panics, process};
 use crate::error::{Result, bail};
 
 /// One at a time; a second call waits for the first, and finds nothing to do.
 static SHUTDOWN: Mutex<()> = Mutex::new(());
 
-/// Stops the runtime and all that runs on it. Fine where nothing runs, and a second time. The next
-/// use of the library starts it again.
+/// Whether a shutdown is under way, or just about to return.
+pub(super) fn is_locked() -> bool {
+    matches!(SHUTDOWN.try_lock(), Err(TryLockError::WouldBlock))
+}
+
+/// Stops the runtime and all that runs on it. Fine where nothing runs (as in the child of a process
+/// that has one), and a second time. The next use of the library starts it again.
 ///
 /// `timeout` bounds the waits for peers, tasks and callbacks, in all; archives are always flushed
 /// to the end.
@@ -23,6 +28,9 @@ static SHUTDOWN: Mutex<()> = Mutex::new(());
 /// with nothing done. [`crate::ErrorKind::TimedOut`] where something did not end in time: it is
 /// left behind, all else is done.
 pub fn shutdown(timeout: Duration) -> Result<()> {
+    if process::is_elsewhere() {
+        return Ok(());
+    }
     if on_dispatcher() {
         bail!(WouldDeadlock, "a callback cannot shut the library down: it would wait for itself");
     }
@@ -47,6 +55,9 @@ pub fn shutdown(timeout: Duration) -> Result<()> {
 /// The shutdown of a process that exits without one: the same, but no callback and no drop
 /// function runs any more, for the host they belong to may be gone; and nothing starts again.
 pub fn shutdown_at_exit(timeout: Duration) {
+    if process::is_elsewhere() {
+        return;
+    }
     Runtime::forbid_restart();
     let Some(runtime) = Runtime::running() else { return };
     runtime.dispatcher().mute();

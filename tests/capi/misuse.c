@@ -231,6 +231,9 @@ static void struct_sizes(wks_archive archive)
     m[0].struct_size = sizeof m[0];
     m[1].struct_size = 0;
     EXPECT(WKS_ERR_INVALID_ARGUMENT, wks_archive_put(archive, m, 2, 0, NULL, &err));
+    /* A count beyond all memory: it is read as far as the records are ones. */
+    EXPECT(WKS_ERR_INVALID_ARGUMENT,
+           wks_archive_put(archive, m, (size_t)1 << 45, 0, NULL, &err));
     m[1].struct_size = sizeof m[1];
     EXPECT(WKS_ERR_INVALID_ARGUMENT,
            wks_archive_put(archive, m, SIZE_MAX / 2, 0, NULL, &err));
@@ -501,6 +504,13 @@ static void after_shutdown(wks_archive archive)
     wks_page_free(page);
 
     again = an_archive(NULL);
+    /* The queue's dispatcher is gone: a wake function would never be called. */
+    OK(wks_archive_query_async(again, query, &op, &err));
+    EXPECT(WKS_ERR_SHUTDOWN, wks_op_set_queue(op, queue, NULL, &err));
+    wks_queue_free(queue);
+    OK(wks_queue_new(&queue, &err));
+    OK(wks_op_set_queue(op, queue, NULL, &err));
+    wks_op_free(op);
     OK(wks_archive_put(again, &m, 1, WKS_ORIGIN_LIVE, NULL, &err));
     OK(wks_archive_query(again, query, &page, &err));
     CHECK(page_count(page) == 1);

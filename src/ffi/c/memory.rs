@@ -126,7 +126,8 @@ pub(super) fn read_records<T: Record>(at: *const T, count: usize) -> Result<Vec<
         bail!(InvalidArgument, "{count} are more {} than memory can hold", T::NAME);
     }
     let known = size.min(size_of::<T>());
-    let mut out = Vec::with_capacity(count);
+    // A count that is not true must end as an error: the sizes tell, before memory runs out.
+    let mut out = Vec::with_capacity(count.min(1024));
     for i in 0..count {
         let mut record = MaybeUninit::<T>::zeroed();
         // SAFETY: the caller's array has `count` records of `size` bytes each, by the header's

@@ -115,7 +115,8 @@ pub extern "C" fn wks_op_cancel(op: wks_op, error: *mut wks_error) -> wks_status
 /// callback or queue, once, for each operation.
 ///
 /// Threads: any. Blocks: no. Owns: takes `user`; `drop` is called for it exactly once: after the
-/// callback, or where the operation is freed before, or where this call fails.
+/// callback, or where the operation is freed before, or where a shutdown gave up waiting for it, or
+/// where this call fails.
 /// Errors: `WKS_ERR_NULL_POINTER`, `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` where something is
 /// attached already, `WKS_ERR_SHUTDOWN`, `WKS_ERR_RESOURCES`.
 #[unsafe(no_mangle)]
@@ -142,7 +143,9 @@ pub extern "C" fn wks_op_set_callback(
 /// one callback or queue, once, for each operation.
 ///
 /// Threads: any. Blocks: no. Owns: `user` stays the caller's; the library only hands it back.
-/// Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` where something is attached already.
+/// Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` where something is attached already,
+/// `WKS_ERR_SHUTDOWN` where the queue was made before a shutdown: its wake function is not called
+/// any more. Make another queue; the operation can be attached to that.
 #[unsafe(no_mangle)]
 pub extern "C" fn wks_op_set_queue(
     op: wks_op,
@@ -279,8 +282,10 @@ pub extern "C" fn wks_op_take_event(
 }
 
 /// Frees an operation, and with it a result that was not taken. One that has not ended is
-/// cancelled. A callback that has not begun by then never begins (its `drop` is called); a queue
-/// does not tell of it any more. The null handle is fine.
+/// cancelled. A callback that the dispatcher has not taken up by then never begins (its `drop` is
+/// called here); one that runs, or is just about to, goes on, and its `drop` is called after: what
+/// `user` points to is safe to free only once `drop` was called. A queue does not tell of the
+/// operation any more. The null handle is fine.
 ///
 /// Threads: any. Blocks: no. Owns: takes the handle.
 /// Errors: none; a stale handle is ignored.

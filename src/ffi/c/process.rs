@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use crate::error::{Result, bail};
+use crate::ffi;
 use crate::runtime;
 
 const UNUSED: u8 = 0;
@@ -14,6 +15,8 @@ const USED: u8 = 1;
 /// may be held for ever by those that were.
 const FORKED: u8 = 2;
 
+/// Of this surface alone: its handle tables have locks, runtime or not. Whether the runtime is
+/// another process's, the runtime knows.
 static STATE: AtomicU8 = AtomicU8::new(UNUSED);
 
 /// What the end of a process that did not shut the library down waits for what has to end.
@@ -24,27 +27,25 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// [`crate::ErrorKind::Forked`].
 pub(super) fn enter() -> Result<()> {
-    match STATE.load(Ordering::Acquire) {
-        USED => Ok(()),
-        FORKED => {
-            bail!(Forked, "the library was in use before the fork, and this is the child")
-        }
-        _ => {
-            first_use();
-            Ok(())
-        }
+    if is_forked() {
+        bail!(Forked, "the library was in use before the fork, and this is the child");
     }
+    if STATE.load(Ordering::Acquire) == UNUSED {
+        first_use();
+    }
+    Ok(())
 }
 
 /// Whether nothing of the library may be touched.
 pub(super) fn is_forked() -> bool {
-    STATE.load(Ordering::Acquire) == FORKED
+    STATE.load(Ordering::Acquire) == FORKED || runtime::is_forked()
 }
 
 fn first_use() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         runtime::silence();
+        ffi::process::watch_forks();
         // SAFETY: both handlers are functions of this library, which unregisters them when it is
         // unloaded; they take nothing and touch atomics alone (the child's), or catch what may
         // panic (the exit's). Where either registration fails for want of memory, the library

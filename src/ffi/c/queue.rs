@@ -104,8 +104,9 @@ pub extern "C" fn wks_queue_poll(
 
 /// Has `wake` called with `user` each time something comes into the empty queue, and at once where
 /// something is in it: take everything out then, until `wks_queue_poll` gives less than its
-/// capacity. A null `wake` takes the one before away: it will not be called again (one that runs
-/// goes on).
+/// capacity. A null `wake` takes the one before away: it will not be called again, but one that runs
+/// on the dispatcher, or is just about to, goes on, and `drop` is called after it: what `user` points
+/// to is safe to free only once `drop` was called.
 ///
 /// Threads: any. Blocks: no. Owns: takes `user`; `drop` is called for it exactly once: when it is
 /// replaced, when the queue is freed, or where this call fails.

@@ -9,19 +9,16 @@ use std::future::{Future, poll_fn};
 use std::mem::ManuallyDrop;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use super::error::Result;
 use crate::error::bail;
+use crate::ffi::process;
 use crate::runtime::{self, Runtime};
 
 /// How long a shutdown waits for what has to end, where it is not told.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The process in which the library is in use; 0 while it is not.
-static PROCESS: AtomicU32 = AtomicU32::new(0);
 
 /// The runtime of this process, started where none runs.
 ///
@@ -29,12 +26,7 @@ static PROCESS: AtomicU32 = AtomicU32::new(0);
 /// [`crate::ErrorKind::Forked`] in the child of a process that used the library,
 /// [`crate::ErrorKind::Shutdown`] while the process exits.
 pub(super) fn enter() -> crate::Result<Arc<Runtime>> {
-    let here = std::process::id();
-    match PROCESS.compare_exchange(0, here, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => {}
-        Err(there) if there == here => {}
-        Err(_) => bail!(Forked, "the library was in use before the fork, and this is the child"),
-    }
+    process::watch_forks();
     Runtime::current()
 }
 
@@ -92,21 +84,13 @@ where
 /// # Errors
 /// [`crate::ErrorKind::WouldDeadlock`], [`crate::ErrorKind::TimedOut`].
 pub(super) fn shutdown(timeout: Option<Duration>) -> Result<()> {
-    let here = std::process::id();
-    if PROCESS.load(Ordering::Acquire) == here {
-        runtime::shutdown(timeout.unwrap_or(SHUTDOWN_TIMEOUT))?;
-        // Nothing runs: a child of a fork from here on may use the library.
-        let _ = PROCESS.compare_exchange(here, 0, Ordering::AcqRel, Ordering::Acquire);
-    }
-    Ok(())
+    Ok(runtime::shutdown(timeout.unwrap_or(SHUTDOWN_TIMEOUT))?)
 }
 
 /// Stops all that runs, and lets nothing start again.
 pub(super) fn shutdown_at_exit() {
-    if PROCESS.load(Ordering::Acquire) == std::process::id() {
-        runtime::silence();
-        let _ = runtime::catch(|| runtime::shutdown_at_exit(SHUTDOWN_TIMEOUT));
-    }
+    runtime::silence();
+    let _ = runtime::catch(|| runtime::shutdown_at_exit(SHUTDOWN_TIMEOUT));
 }
 
 /// What an exported object holds, bound to the process and the runtime that it was made in.

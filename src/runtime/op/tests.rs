@@ -173,3 +173,25 @@ fn ends_once_under_a_race() {
     crate::runtime::shutdown(SECONDS).unwrap();
     assert_eq!(calls.load(Ordering::Relaxed), 500);
 }
+
+#[test]
+fn a_callback_that_the_dispatcher_cannot_take_is_dropped_and_refused() {
+    let _serial = serial();
+    let runtime = runtime();
+    runtime.dispatcher().start().unwrap();
+    // What an op finds where the shutdown comes after it has asked for the dispatcher.
+    crate::runtime::shutdown(SECONDS).unwrap();
+    let (tx, rx) = mpsc::channel::<()>();
+    let op = Op::ended(&runtime, Ok(()));
+    let e = op.register(Box::new(move || tx.send(()).unwrap())).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Shutdown);
+    assert_eq!(rx.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+
+    // An op that the shutdown did not wait for ends after it.
+    let (tx, rx) = mpsc::channel::<()>();
+    let late = Op::new(&runtime, Outcome::Pending);
+    late.register(Box::new(move || tx.send(()).unwrap())).unwrap();
+    assert_eq!(rx.try_recv(), Err(mpsc::TryRecvError::Empty));
+    late.cancel();
+    assert_eq!(rx.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+}

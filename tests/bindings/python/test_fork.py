@@ -7,6 +7,8 @@ import sys
 
 import support as s
 
+RUNS = min(int(os.environ.get("WAKUSTORE_EXIT_RUNS", "10")), 10)
+
 CHILD = """
 import asyncio, os, sys, support, wakustore as w
 
@@ -52,12 +54,94 @@ in_child(lambda: print("again in the child:", asyncio.run(open_one())))
 """
 
 
-def test_forks():
-    if not hasattr(os, "fork"):
-        return
+# A child that is the first to use the library exits as any process that uses it: calls are in
+# flight, and the parent's loop is one that the child must not wait for.
+EXITING_CHILD = """
+import asyncio, os, sys, time, wakustore as w, support
+from wakustore import _lifetime
+
+async def main():
+    archive = await w.open_archive(":memory:")
+    await archive.put_many(support.numbered(100))
+    calls = [asyncio.ensure_future(archive.query(w.Query(limit=100))) for _ in range(200)]
+    await asyncio.sleep(0)
+    print("in flight:", sum(not c.done() for c in calls))
+    sys.exit(3)
+
+class Elsewhere:
+    def is_running(self):
+        return True
+
+# As if another thread of the parent had a call in flight, and held the lock.
+_lifetime._calls[object()] = Elsewhere()
+_lifetime._changed.acquire()
+child = os.fork()
+if child == 0:
+    asyncio.run(main())
+_lifetime._changed.release()
+_lifetime._calls.clear()
+began = time.monotonic()
+print("child:", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+assert time.monotonic() - began < _lifetime._HAND_BACK_SECONDS, "the child waited for a loop"
+"""
+
+# The two surfaces of one library share a runtime: what one did in the parent, the other knows in
+# the child. In each, `used` is what is used before the fork.
+SURFACES = """
+import asyncio, ctypes, os, signal, sys, support, wakustore as w
+
+library = ctypes.CDLL(os.environ["WAKUSTORE_LIBRARY"])
+Handle = type("Handle", (ctypes.Structure,), {"_fields_": [("id", ctypes.c_uint64)]})
+library.wks_status_name.restype = ctypes.c_char_p
+library.wks_archive_options_free.restype = library.wks_archive_free.restype = None
+
+def in_c():
+    options, archive, error = Handle(), Handle(), Handle()
+    name = lambda status: library.wks_status_name(status).decode()
+    status = library.wks_archive_options_new(ctypes.byref(options), ctypes.byref(error))
+    if status:
+        return name(status)
+    status = library.wks_archive_open(options, ctypes.byref(archive), ctypes.byref(error))
+    library.wks_archive_options_free(options)
+    opened.append(archive)
+    return name(status)
+
+def in_uniffi():
+    async def opening():
+        opened.append(await w.open_archive(":memory:"))
+    try:
+        asyncio.run(opening())
+    except w.WakuError as error:
+        return error.kind.name
+    return "opened"
+
+def in_child(work):
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        print("child:", work())
+        sys.exit(0)
+    print("exit:", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+opened = []
+surfaces = {"c": in_c, "uniffi": in_uniffi}
+used = surfaces.pop(sys.argv[1])
+(other,) = surfaces.values()
+in_child(used)
+in_child(other)
+print("parent:", used())
+in_child(other)
+in_child(used)
+print("parent:", other())
+in_child(other)
+"""
+
+
+def _output(script, *arguments):
     here = os.path.dirname(os.path.abspath(s.__file__))
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", CHILD],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script, *arguments],
         cwd=here,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -69,7 +153,42 @@ def test_forks():
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise
-    assert output.splitlines() == [
+    assert process.returncode == 0, output
+    return output.splitlines()
+
+
+def test_a_child_that_is_the_first_to_use_it_exits_in_order():
+    if not hasattr(os, "fork"):
+        return
+    for _ in range(RUNS):
+        assert _output(EXITING_CHILD) == ["in flight: 200", "child: 3"]
+
+
+def test_what_one_surface_did_the_other_knows_in_the_child():
+    if not hasattr(os, "fork") or "WAKUSTORE_LIBRARY" not in os.environ:
+        return
+    names = {"c": ("WKS_OK", "WKS_ERR_FORKED"), "uniffi": ("opened", "FORKED")}
+    for used, other in ("c", "uniffi"), ("uniffi", "c"):
+        assert _output(SURFACES, used) == [
+            f"child: {names[used][0]}",
+            "exit: 0",
+            f"child: {names[other][0]}",
+            "exit: 0",
+            f"parent: {names[used][0]}",
+            f"child: {names[other][1]}",
+            "exit: 0",
+            f"child: {names[used][1]}",
+            "exit: 0",
+            f"parent: {names[other][0]}",
+            f"child: {names[other][1]}",
+            "exit: 0",
+        ]
+
+
+def test_forks():
+    if not hasattr(os, "fork"):
+        return
+    assert _output(CHILD) == [
         "first use in the child: 1",
         "child: 0",
         "FORKED",
@@ -78,5 +197,4 @@ def test_forks():
         "parent: 0",
         "again in the child: 1",
         "child: 0",
-    ], output
-    assert process.returncode == 0
+    ]

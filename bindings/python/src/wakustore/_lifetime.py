@@ -31,7 +31,6 @@ _HAND_BACK_SECONDS = 5.0
 _changed = threading.Condition()
 _calls: dict[object, asyncio.AbstractEventLoop] = {}
 _exiting = False
-_process = os.getpid()
 
 
 def _check() -> None:
@@ -61,7 +60,8 @@ async def call(start: Callable[[], Awaitable[T]]) -> T:
         raise _convert.error(error) from None
     finally:
         with _changed:
-            del _calls[token]
+            # Not there in the child of a fork, where the call began in the parent.
+            _calls.pop(token, None)
             if _exiting:
                 _changed.notify_all()
 
@@ -91,11 +91,9 @@ def _handed_back() -> bool:
 
 def _at_exit() -> None:
     global _exiting
-    if os.getpid() != _process:
-        # The child of a fork: the library's threads are the parent's.
-        return
     with _changed:
         _exiting = True
+    # In the child of a fork this leaves alone what is the parent's.
     g.shutdown_at_exit()
     deadline = time.monotonic() + _HAND_BACK_SECONDS
     with _changed:
@@ -104,4 +102,13 @@ def _at_exit() -> None:
             _changed.wait(0.05)
 
 
+def _in_child() -> None:
+    """A thread of the parent may have held the lock, and the loops of the calls run there."""
+    global _changed
+    _changed = threading.Condition()
+    _calls.clear()
+
+
 atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
