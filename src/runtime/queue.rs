@@ -200,17 +200,16 @@ mod tests {
 
     #[test]
     fn an_op_that_is_let_go_takes_its_result_along() {
-        struct Counted(Arc<()>);
         let _serial = serial();
         let runtime = Runtime::current().unwrap();
         let queue = Queue::new(&runtime).unwrap();
         let held = Arc::new(());
-        let op = Op::ended(&runtime, Ok(Counted(Arc::clone(&held))));
+        let op = Op::ended(&runtime, Ok(Arc::clone(&held)));
         op.attach_queue(&queue, Completion { op: 1, user: 0 }).unwrap();
         assert_eq!(Arc::strong_count(&held), 2);
         op.abandon();
         assert_eq!(Arc::strong_count(&held), 1, "though the queue was not polled");
-        assert_eq!(op.take::<Counted>().err().map(|e| e.kind()), Some(ErrorKind::NoResult));
+        assert_eq!(op.take::<Arc<()>>().err().map(|e| e.kind()), Some(ErrorKind::NoResult));
         assert_eq!(queue.poll(1), []);
     }
 
