@@ -57,7 +57,15 @@ in_child(lambda: print("again in the child:", asyncio.run(open_one())))
 # A child that is the first to use the library exits as any process that uses it: calls are in
 # flight, and the parent's loop is one that the child must not wait for.
 EXITING_CHILD = """
-import asyncio, os, sys, time, wakustore as w, support
+import asyncio, atexit, glob, os, signal, sys, threading, time
+
+@atexit.register
+def last():
+    # Registered before the library's own handler, so called after it: its workers are joined.
+    names = [open(name).read() for name in glob.glob("/proc/self/task/*/comm")]
+    print("workers at the end:", sum(name.startswith("wks-worker") for name in names))
+
+import wakustore as w, support
 from wakustore import _lifetime
 
 async def main():
@@ -72,16 +80,26 @@ class Elsewhere:
     def is_running(self):
         return True
 
-# As if another thread of the parent had a call in flight, and held the lock.
+def hold():
+    with _lifetime._changed:
+        held.set()
+        over.wait()
+
+# As where another thread of the parent has a call in flight, and holds the lock.
 _lifetime._calls[object()] = Elsewhere()
-_lifetime._changed.acquire()
+held, over = threading.Event(), threading.Event()
+holder = threading.Thread(target=hold)
+holder.start()
+held.wait()
+began = time.monotonic()
 child = os.fork()
 if child == 0:
+    signal.alarm(20)
     asyncio.run(main())
-_lifetime._changed.release()
-_lifetime._calls.clear()
-began = time.monotonic()
 print("child:", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+over.set()
+holder.join()
+_lifetime._calls.clear()
 assert time.monotonic() - began < _lifetime._HAND_BACK_SECONDS, "the child waited for a loop"
 """
 
@@ -161,7 +179,12 @@ def test_a_child_that_is_the_first_to_use_it_exits_in_order():
     if not hasattr(os, "fork"):
         return
     for _ in range(RUNS):
-        assert _output(EXITING_CHILD) == ["in flight: 200", "child: 3"]
+        assert _output(EXITING_CHILD) == [
+            "in flight: 200",
+            "workers at the end: 0",
+            "child: 3",
+            "workers at the end: 0",
+        ]
 
 
 def test_what_one_surface_did_the_other_knows_in_the_child():
