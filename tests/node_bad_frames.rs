@@ -6,13 +6,15 @@
 
 mod node_support;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::StreamProtocol;
 use node_support::*;
 use wakustore::engine::SyncOptions;
-use wakustore::node::{Node, NodeEvent};
+use wakustore::node::{Node, NodeConfig, NodeEvent};
 use wakustore::store::{client, server};
 use wakustore::types::Query;
 use wakustore::wire::{self, varint};
@@ -223,4 +225,44 @@ async fn a_sync_peer_that_answers_with_noise_is_an_error() {
         soon(node.sync(&peer.id.to_string(), SyncOptions::default())).await.unwrap_err();
     }
     still_serves(&node, 5).await;
+}
+
+/// A WebSocket frame's buffer is made by its announced length, and anybody may announce one: what is
+/// too long ends the connection when it is announced, long before the handshake would time out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_huge_websocket_frame_is_refused_when_it_is_announced() {
+    let patient = NodeConfig {
+        listen: vec![WS.into()],
+        request_timeout: Duration::from_secs(300),
+        ..config()
+    };
+    let server = Node::start(patient, in_memory()).await.unwrap();
+    let port: u16 = address(&server).split('/').nth(4).unwrap().parse().unwrap();
+    let ended = tokio::task::spawn_blocking(move || {
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let upgrade = "GET / HTTP/1.1\r\nHost: node\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                       Sec-WebSocket-Version: 13\r\n\r\n";
+        socket.write_all(upgrade.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            socket.read_exact(&mut byte).unwrap();
+            answer.push(byte[0]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer));
+        // Binary, masked, with a length of eight bytes: 200 MiB, of which only the mask comes.
+        let mut frame = vec![0x82, 0x80 | 127];
+        frame.extend((200u64 << 20).to_be_bytes());
+        frame.extend([1, 2, 3, 4]);
+        socket.write_all(&frame).unwrap();
+        let mut rest = Vec::new();
+        // A close, or a reset: not the time-out of this read.
+        match socket.read_to_end(&mut rest) {
+            Ok(_) => true,
+            Err(e) => e.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    });
+    assert!(ended.await.unwrap(), "it waits for 200 MiB");
 }
