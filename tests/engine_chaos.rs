@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use sim::solo::{Solo, at};
 use sim::{Random, START, World, hour, key, message};
+use wakustore::engine::PeerInfo;
 use wakustore::engine::{EngineConfig, SessionId, SyncDirection, SyncOptions};
 use wakustore::types::{MessageHash, StoredMessage, SyncId, TimeRange, Timestamp};
 use wakustore::wire::reconciliation::{Payload, Range, RangeData, Scope};
@@ -73,7 +74,7 @@ fn a_peer_that_does_anything_leaves_nothing_behind() {
                         [r.below(3) as usize];
                     let start = Timestamp(START.nanos() - (r.below(20_000) as i64) * 1_000_000_000);
                     let window = TimeRange::new(start, START).ok().filter(|_| r.below(2) == 0);
-                    let options = SyncOptions { window, direction };
+                    let options = SyncOptions { window, direction, ..SyncOptions::default() };
                     sessions.extend(solo.call(|e, now| e.sync(now, key(7), options)));
                 }
                 1 | 2 => sessions.extend(solo.accept()),
@@ -105,7 +106,7 @@ fn a_peer_that_does_anything_leaves_nothing_behind() {
                     }
                     3 => {
                         solo.call(|e, now| e.peer_disconnected(now, key(7)));
-                        solo.call(|e, now| e.peer_connected(now, key(7), true));
+                        solo.call(|e, now| e.peer_connected(now, key(7), PeerInfo::reconciling()));
                     }
                     _ => {
                         let m = message(r.next(), 60.0);
@@ -127,7 +128,7 @@ fn a_peer_that_does_anything_leaves_nothing_behind() {
         solo.node.fetch_faults.clear();
         // No more heartbeats, and all that waits for the peer times out.
         solo.call(|e, now| e.peer_disconnected(now, key(7)));
-        solo.call(|e, now| e.peer_connected(now, key(7), false));
+        solo.call(|e, now| e.peer_connected(now, key(7), PeerInfo::default()));
         solo.wait(Duration::from_secs(100));
         solo.assert_released();
         let finished: BTreeSet<_> = solo.node.finished.iter().map(|(id, _)| *id).collect();

@@ -396,7 +396,7 @@ fn a_broken_outgoing_stream_still_lets_messages_in() {
 fn nothing_goes_out_that_was_not_found_missing() {
     let held: Vec<_> = (0..20).map(|n| message(n, 60.0 + n as f64)).collect();
     let mut solo = Solo::new(quiet(), &held);
-    let options = SyncOptions { direction: SyncDirection::Pull, window: None };
+    let options = SyncOptions { direction: SyncDirection::Pull, ..SyncOptions::default() };
     let session = solo.call(|e, now| e.sync(now, key(7), options)).unwrap();
     solo.frame(session, items(&[], true).encode());
     assert!(solo.node.fetches.is_empty());

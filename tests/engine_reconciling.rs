@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sim::solo::{BAD, Solo, at, fingerprint, payload};
 use sim::{content, key, message, now, quiet, shard, with};
+use wakustore::engine::SyncProtocol;
 use wakustore::engine::{Engine, EngineConfig, Now, Output, SyncOptions};
 use wakustore::types::{MessageHash, SyncId, TimeRange};
 use wakustore::wire::reconciliation::{Range, RangeData, Scope};
@@ -227,9 +228,9 @@ fn sessions_are_bounded_in_all_and_with_one_peer() {
     assert_eq!(solo.error(inbound).kind(), ErrorKind::StreamClosed);
     assert!(!solo.is_over(again) && !solo.is_over(first));
     for peer in [8, 9] {
-        solo.call(|e, now| e.reconciliation_accepted(now, key(peer))).unwrap();
+        solo.call(|e, now| e.reconciliation_accepted(now, key(peer), SyncProtocol::V1)).unwrap();
     }
-    let refused = solo.call(|e, now| e.reconciliation_accepted(now, key(10)));
+    let refused = solo.call(|e, now| e.reconciliation_accepted(now, key(10), SyncProtocol::V1));
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::SyncBusy);
     assert_eq!(solo.call(|e, now| sync(e, now, 11)), Err(ErrorKind::SyncBusy));
     assert_eq!(solo.node.engine.usage().sessions, 4);
@@ -241,8 +242,9 @@ fn sessions_are_bounded_in_all_and_with_one_peer() {
 #[test]
 fn inbound_sessions_leave_room_for_our_own() {
     let mut solo = Solo::new(EngineConfig { max_sessions: 8, ..quiet() }, &[]);
-    let accepted =
-        (20..40).filter(|n| solo.call(|e, now| e.reconciliation_accepted(now, key(*n))).is_ok());
+    let accepted = (20..40).filter(|n| {
+        solo.call(|e, now| e.reconciliation_accepted(now, key(*n), SyncProtocol::V1)).is_ok()
+    });
     assert_eq!(accepted.count(), 6);
     solo.begin();
     let mut solo = Solo::new(EngineConfig { max_sessions: 1, ..quiet() }, &[]);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sim::{Random, World, hour, key, message, quiet};
 use wakustore::archive::FeedEvent;
+use wakustore::engine::PeerInfo;
 use wakustore::engine::{EngineConfig, SyncOptions};
 use wakustore::types::{TimeRange, Timestamp};
 
@@ -26,7 +27,7 @@ fn a_heartbeat_syncs_with_one_random_peer_at_a_time() {
     }
     // One that does not reconcile, and one that left.
     world.add(quiet(), &[]);
-    world.call(0, |e, now| e.peer_connected(now, key(5), false));
+    world.call(0, |e, now| e.peer_connected(now, key(5), PeerInfo::default()));
     world.cut(0, 4);
     let mut beats = Vec::new();
     let mut peers = BTreeSet::new();

@@ -43,6 +43,9 @@ impl FeedItem {
 pub enum FeedEvent {
     /// One commit's new messages, in the order of the commit; duplicates are not among them.
     Stored(Arc<[FeedItem]>),
+    /// Messages that were removed in one commit, by retention or by hand. (Their origin is the one
+    /// they were stored with.)
+    Removed(Arc<[FeedItem]>),
     /// The subscriber was too slow: so many messages were left out here.
     Lagged(u64),
 }

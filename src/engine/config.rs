@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::SyncProtocol;
 use crate::sync::reconcile::Tuning;
 use crate::types::TimeRange;
 use crate::wire::reconciliation::Scope;
@@ -52,6 +53,32 @@ pub struct EngineConfig {
     pub max_bytes: usize,
     /// How much may wait between the archive and a peer's socket, each way, in bytes.
     pub max_in_flight: usize,
+    /// How many peers each heartbeat syncs with.
+    pub heartbeat_peers: usize,
+    /// Whether a sync is begun by itself with the first peers that come at start, and with a peer
+    /// that comes again after it was gone.
+    pub sync_on_connect: bool,
+    /// Whether the gap since the node was last online is filled at start.
+    pub resume: bool,
+    /// The longest gap that is filled at start; what is older is left to syncs on demand.
+    pub resume_limit: Duration,
+    /// Whether wakustore's own protocol is spoken with peers that have it, rather than 1.0.0.
+    pub strong: bool,
+    /// Which form of the 1.0.0 header is written and read.
+    pub dialect: Dialect,
+    /// Ids that the archive or the host's validator refused, which are not asked for again; of
+    /// more the oldest are forgotten.
+    pub max_refused: usize,
+}
+
+/// The two forms of the header of reconciliation 1.0.0, which carry one protocol id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Dialect {
+    /// Pubsub and content topics (nwaku v0.37 and later).
+    #[default]
+    Topics,
+    /// Cluster and shards (nwaku v0.35 and v0.36, and the published document).
+    Shards,
 }
 
 /// Which way messages go.
@@ -73,6 +100,10 @@ pub struct SyncOptions {
     pub window: Option<TimeRange>,
     /// Which way messages go.
     pub direction: SyncDirection,
+    /// Only compare: no message travels, and the report names the ids that differ.
+    pub dry_run: bool,
+    /// How to compare; by default the best that the peer speaks.
+    pub protocol: Option<SyncProtocol>,
 }
 
 impl Default for EngineConfig {
@@ -95,6 +126,13 @@ impl Default for EngineConfig {
             max_messages: 1_000_000,
             max_bytes: 4 * 1024 * 1024 * 1024,
             max_in_flight: 4 * 1024 * 1024,
+            heartbeat_peers: 1,
+            sync_on_connect: true,
+            resume: true,
+            resume_limit: Duration::from_secs(6 * 3600),
+            strong: true,
+            dialect: Dialect::Topics,
+            max_refused: 65_536,
         }
     }
 }

@@ -10,11 +10,11 @@ use super::horizon::floor;
 use super::peer::Ended;
 use super::session::{Session, Source, State};
 use super::{
-    Engine, FetchId, LoadId, Misbehaviour, Output, PeerKey, SessionId, StoreId, SyncDirection,
-    SyncOptions, SyncReport,
+    Engine, FetchId, LoadId, Misbehaviour, Output, PeerInfo, PeerKey, SessionId, StoreId,
+    SyncDirection, SyncOptions, SyncReport,
 };
 use crate::error::{Error, ErrorKind, Result, bail};
-use crate::types::{TimeRange, Timestamp};
+use crate::types::{Origin, TimeRange, Timestamp};
 
 /// A peer with which a session ended within this time may send late messages without penalty:
 /// deployed nodes send from a queue that knows no sessions.
@@ -170,6 +170,10 @@ impl Engine {
             duration: self.now.elapsed.saturating_sub(s.started),
             error: s.error,
             outstanding: s.left + s.unstored,
+            protocol: s.protocol,
+            reason: s.reason,
+            agreement: s.agreement,
+            difference: s.difference,
         };
         self.outputs.push_back(Output::Finished { session: id, report: Box::new(report) });
     }
@@ -192,7 +196,7 @@ impl Engine {
         }
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.connected = false;
-            peer.reconciles = false;
+            peer.info = PeerInfo::default();
             peer.unclosed = 0;
             peer.ended.clear();
             peer.drain_early();
@@ -246,7 +250,7 @@ impl Engine {
             self.sessions.values().filter(with).any(|s| s.initiator || s.reconciles())
         };
         let able = |(key, p): (&PeerKey, &super::Peer)| {
-            (p.connected && p.reconciles && !busy(key)).then_some(*key)
+            (p.connected && p.info.reconciles && !busy(key)).then_some(*key)
         };
         let able: Vec<PeerKey> = self.peers.iter().filter_map(able).collect();
         if let Some(peer) = able.get(self.rng.below(able.len())) {
@@ -337,7 +341,7 @@ impl Engine {
                 let store = StoreId(self.last_id);
                 let messages = batch.items.iter().map(|taken| taken.message.clone()).collect();
                 self.stores.insert(store, (*key, batch));
-                self.outputs.push_back(Output::Store { store, messages });
+                self.outputs.push_back(Output::Store { store, origin: Origin::Sync, messages });
             }
         }
     }

@@ -13,6 +13,7 @@ mod horizon;
 mod lifecycle;
 mod output;
 mod peer;
+mod peer_info;
 mod receiving;
 mod reconciling;
 mod report;
@@ -21,9 +22,15 @@ mod sending;
 mod session;
 mod walk;
 
-pub use config::{EngineConfig, SyncDirection, SyncOptions};
-pub use output::{FetchId, LoadId, Misbehaviour, Output, PeerKey, SessionId, StoreId};
-pub use report::{EngineUsage, SyncProgress, SyncReport};
+pub use config::{Dialect, EngineConfig, SyncDirection, SyncOptions};
+pub use output::{
+    FetchId, LoadId, Misbehaviour, MissingId, Output, PeerKey, QueryId, SessionId, StoreId,
+};
+pub use peer_info::{AddressGroup, PeerInfo};
+pub use report::{
+    Agreement, Coverage, EngineUsage, SyncDifference, SyncProgress, SyncProtocol, SyncReason,
+    SyncReport,
+};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -36,7 +43,7 @@ use self::rng::Rng;
 use self::session::{Session, Source};
 use crate::archive::{FeedEvent, IndexEntry, PutOutcome};
 use crate::error::{Error, ErrorKind, Result};
-use crate::types::{StoredMessage, Timestamp};
+use crate::types::{MessageHash, Page, StoredMessage, Timestamp};
 use crate::wire::varint;
 
 /// The time, as the host's clocks tell it.
@@ -113,6 +120,16 @@ impl Engine {
         self.at(now);
         match event {
             FeedEvent::Lagged(_) => self.horizon.reload(),
+            FeedEvent::Removed(items) => {
+                for item in items.iter() {
+                    self.horizon.remove(&item.id);
+                    for session in self.sessions.values_mut() {
+                        if let Source::Own(index) = &mut session.source {
+                            index.remove(&item.id);
+                        }
+                    }
+                }
+            }
             FeedEvent::Stored(items) => {
                 for item in items.iter() {
                     self.horizon.insert(&item.pubsub_topic, &item.content_topic, item.id);
@@ -151,14 +168,27 @@ impl Engine {
         self.pump();
     }
 
+    /// Answers [`Output::Missing`]: those of the hashes that the archive lacks.
+    pub fn missing(&mut self, now: Now, missing: MissingId, hashes: Result<Vec<MessageHash>>) {
+        self.at(now);
+        let _ = (missing, hashes);
+        self.pump();
+    }
+
     // --- what the peers do ---
 
-    /// A peer is there; `reconciles` tells whether it speaks the reconciliation protocol. Call it
-    /// again where that becomes known later.
-    pub fn peer_connected(&mut self, now: Now, peer: PeerKey, reconciles: bool) {
+    /// Answers [`Output::QueryStore`].
+    pub fn store_answered(&mut self, now: Now, query: QueryId, page: Result<Page>) {
+        self.at(now);
+        let _ = (query, page);
+        self.pump();
+    }
+
+    /// A peer is there, and this is what it speaks. Call it again where more becomes known later.
+    pub fn peer_connected(&mut self, now: Now, peer: PeerKey, info: PeerInfo) {
         self.at(now);
         let entry = self.peers.entry(peer).or_default();
-        (entry.connected, entry.reconciles) = (true, reconciles);
+        (entry.connected, entry.info) = (true, info);
         self.pump();
     }
 
@@ -194,8 +224,14 @@ impl Engine {
     /// # Errors
     /// [`crate::ErrorKind::SyncBusy`] where the peer already reconciles with us on another stream,
     /// or too many sessions run.
-    pub fn reconciliation_accepted(&mut self, now: Now, peer: PeerKey) -> Result<SessionId> {
+    pub fn reconciliation_accepted(
+        &mut self,
+        now: Now,
+        peer: PeerKey,
+        protocol: SyncProtocol,
+    ) -> Result<SessionId> {
         self.at(now);
+        let _ = protocol;
         let session = self.begin_inbound(peer);
         self.pump();
         session
@@ -303,6 +339,30 @@ impl Engine {
             index_ids: self.horizon.len(),
             loaded_ids: self.sessions.values().map(Session::loaded_ids).sum(),
         }
+    }
+
+    /// With how many peers this node agrees over which spans of time: spans that do not overlap, in
+    /// ascending order, bounded in number.
+    pub fn coverage(&self) -> Vec<Coverage> {
+        Vec::new()
+    }
+
+    /// The node's own state (last online, coverage), to be kept apart from the messages: at most
+    /// a few hundred KiB.
+    pub fn state(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Takes what [`Engine::state`] gave before the node was last stopped. Call it once, before
+    /// anything else.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Malformed`] where it is no such state: the engine then goes on without.
+    pub fn restore(&mut self, now: Now, state: &[u8]) -> Result<()> {
+        self.at(now);
+        let _ = state;
+        self.pump();
+        Ok(())
     }
 
     // --- shared by the parts ---

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::{SyncProgress, SyncReport};
+use super::{SyncProgress, SyncProtocol, SyncReport};
 use crate::archive::IndexQuery;
-use crate::types::{MessageHash, StoredMessage};
+use crate::types::{MessageHash, Origin, Query, StoredMessage};
 
 macro_rules! id {
     ($($(#[$doc:meta])* $name:ident)*) => {
@@ -25,6 +25,10 @@ id! {
     StoreId
     /// A step of a walk over the archive's ids.
     LoadId
+    /// A Store query to a peer.
+    QueryId
+    /// A question to the archive, which of some hashes it lacks.
+    MissingId
 }
 
 /// Something that honest peers do not do.
@@ -47,7 +51,28 @@ pub enum Output {
         session: SessionId,
         /// To this peer.
         peer: PeerKey,
+        /// Which protocol id it is opened under.
+        protocol: SyncProtocol,
     },
+    /// Ask the peer by Store v3 and answer by [`super::Engine::store_answered`].
+    QueryStore {
+        /// The question.
+        query: QueryId,
+        /// To this peer.
+        peer: PeerKey,
+        /// Of a size that deployed nodes answer.
+        request: Box<Query>,
+    },
+    /// Ask the archive which of these hashes it lacks and answer by [`super::Engine::missing`].
+    Missing {
+        /// The question.
+        missing: MissingId,
+        /// Bounded by the engine.
+        hashes: Vec<MessageHash>,
+    },
+    /// The engine's own state changed (last online, coverage): keep what [`super::Engine::state`]
+    /// gives, apart from the messages. At most once in a few seconds.
+    SaveState,
     /// Send one frame on the session's stream.
     SendReconciliation {
         /// The session.
@@ -82,10 +107,12 @@ pub enum Output {
         /// Bounded by the engine.
         hashes: Vec<MessageHash>,
     },
-    /// Store these, with [`crate::types::Origin::Sync`], and answer by [`super::Engine::stored`].
+    /// Store these, with this origin, and answer by [`super::Engine::stored`].
     Store {
         /// The batch.
         store: StoreId,
+        /// Sync or resume.
+        origin: Origin,
         /// Hashed here, from what came.
         messages: Vec<StoredMessage>,
     },

@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::SessionId;
 use super::walk::Backoff;
+use super::{PeerInfo, SessionId};
 use crate::sync::grants::Grants;
 use crate::types::StoredMessage;
 
@@ -60,7 +60,7 @@ pub(super) struct Ended {
 #[derive(Debug, Default)]
 pub(super) struct Peer {
     pub(super) connected: bool,
-    pub(super) reconciles: bool,
+    pub(super) info: PeerInfo,
     pub(super) sessions: Vec<SessionId>,
     pub(super) ended: VecDeque<Ended>,
     /// Transfer streams of sessions that have ended, which the peer had not closed by then.

@@ -107,7 +107,8 @@ impl Engine {
         };
         let payload = reconcile::initiate(&view, s.window, &self.config.scope, &self.config.tuning);
         s.stream_open = true;
-        self.outputs.push_back(Output::OpenReconciliation { session: id, peer: s.peer });
+        let protocol = s.protocol;
+        self.outputs.push_back(Output::OpenReconciliation { session: id, peer: s.peer, protocol });
         self.send(id, &payload);
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::PeerKey;
 use crate::error::Error;
-use crate::types::TimeRange;
+use crate::types::{SyncId, TimeRange, Timestamp};
 
 /// Figures of a session while it runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -30,8 +30,76 @@ pub struct SyncProgress {
     pub reconciliation_bytes_in: u64,
     /// Bytes of transfer frames that we sent, with length prefixes.
     pub transfer_bytes_out: u64,
-    /// Bytes of transfer frames that came, with length prefixes.
+    /// Bytes of transfer frames that came, with length prefixes. (With a peer that has Store alone,
+    /// of the responses that brought messages.)
     pub transfer_bytes_in: u64,
+    /// Ranges that were found equal or were compared id by id.
+    pub ranges_settled: u64,
+    /// Our ids in those ranges.
+    pub ids_compared: u64,
+}
+
+/// How a session compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SyncProtocol {
+    /// `/vac/waku/reconciliation/1.0.0`.
+    #[default]
+    V1,
+    /// wakustore's own.
+    Strong,
+    /// Store v3 queries alone.
+    Store,
+}
+
+/// Why a session was begun.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SyncReason {
+    /// The app asked for it.
+    #[default]
+    Demand,
+    /// The heartbeat.
+    Heartbeat,
+    /// A peer came, at start or again.
+    Connected,
+    /// To fill the gap since the node was last online.
+    Resume,
+    /// The peer began it.
+    Remote,
+}
+
+/// Whether both sides hold the same of what was compared, now that it has ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Agreement {
+    /// It ended early, or something was left over.
+    #[default]
+    None,
+    /// Nothing is left over by what 1.0.0 or Store can tell. (Of 1.0.0, chosen hashes can hide
+    /// messages from XOR; a Store peer may leave out what it likes.)
+    Weak,
+    /// Both sides' fingerprints are equal in a construction that chosen hashes cannot blind.
+    Strong,
+}
+
+/// The ids that differ, as a dry run found them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SyncDifference {
+    /// The peer has them and we lack them.
+    pub missing: Vec<SyncId>,
+    /// We have them and the peer lacks them.
+    pub surplus: Vec<SyncId>,
+}
+
+/// A span of time, and who agreed with this node on what lies in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Coverage {
+    /// The span.
+    pub span: TimeRange,
+    /// Distinct address groups of peers that agreed, in either way.
+    pub peers: u32,
+    /// Of them, those that agreed strongly.
+    pub strong: u32,
+    /// When the last comparison that counts here ended.
+    pub compared_at: Timestamp,
 }
 
 /// What came of a session.
@@ -51,6 +119,14 @@ pub struct SyncReport {
     pub error: Option<Error>,
     /// Announced by the peer and not here at the end.
     pub outstanding: u64,
+    /// How it compared.
+    pub protocol: SyncProtocol,
+    /// Why it was begun.
+    pub reason: SyncReason,
+    /// Whether both sides hold the same now.
+    pub agreement: Agreement,
+    /// Of a dry run, what differs.
+    pub difference: Option<SyncDifference>,
 }
 
 /// How much an engine holds: figures for watching it, and for tests that nothing is left behind.

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use super::sending::Sending;
 use super::walk::Walk;
-use super::{EngineConfig, Now, PeerKey, SyncDirection, SyncProgress};
+use super::{
+    Agreement, EngineConfig, Now, PeerKey, SyncDifference, SyncDirection, SyncProgress,
+    SyncProtocol, SyncReason,
+};
 use crate::error::{Error, ErrorKind};
 use crate::sync::grants::Grants;
 use crate::sync::index::Index;
@@ -52,6 +55,11 @@ pub(super) struct Session {
     pub(super) peer: PeerKey,
     pub(super) initiator: bool,
     pub(super) direction: SyncDirection,
+    pub(super) protocol: SyncProtocol,
+    pub(super) reason: SyncReason,
+    pub(super) agreement: Agreement,
+    /// Of a dry run.
+    pub(super) difference: Option<SyncDifference>,
     pub(super) window: TimeRange,
     /// What both sides compare, once that is known; until then our own scope.
     pub(super) scope: Scope,
@@ -106,6 +114,10 @@ impl Session {
             peer,
             initiator,
             direction,
+            protocol: SyncProtocol::V1,
+            reason: if initiator { SyncReason::Demand } else { SyncReason::Remote },
+            agreement: Agreement::None,
+            difference: None,
             window,
             scope: config.scope.clone(),
             told: None,

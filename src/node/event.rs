@@ -115,6 +115,7 @@ pub(super) async fn forward(mut feed: Feed, hub: std::sync::Arc<Hub>) {
                     tokio::task::yield_now().await;
                 }
             }
+            FeedEvent::Removed(_) => {}
             FeedEvent::Lagged(missed) => hub.send(NodeEvent::Lagged(missed)),
         }
     }

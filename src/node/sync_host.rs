@@ -24,11 +24,11 @@ use super::sync_streams::{self, ReadOn};
 use super::tasks::CancelOnDrop;
 use crate::archive::{Feed, IndexEntry, PutOutcome};
 use crate::engine::{
-    Engine, FetchId, LoadId, Misbehaviour, Now, Output, PeerKey, SessionId, StoreId, SyncOptions,
-    SyncReport,
+    Engine, FetchId, LoadId, Misbehaviour, Now, Output, PeerInfo, PeerKey, SessionId, StoreId,
+    SyncOptions, SyncProtocol, SyncReport,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::types::{Origin, StoredMessage};
+use crate::types::StoredMessage;
 
 /// What a peer may do that honest peers do not, before its connections are closed. Counted for as
 /// long as it stays connected.
@@ -225,7 +225,8 @@ impl SyncHost {
     fn connected(&mut self, key: PeerKey, reconciles: bool) {
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.connected = true;
-            self.engine.peer_connected(self.now(), key, reconciles);
+            let info = PeerInfo { reconciles, ..PeerInfo::default() };
+            self.engine.peer_connected(self.now(), key, info);
         }
     }
 
@@ -325,7 +326,7 @@ impl SyncHost {
 
     fn accept(&mut self, peer: PeerId, stream: Stream, permit: StreamPermit) {
         let Some(key) = self.acting(peer) else { return };
-        match self.engine.reconciliation_accepted(self.now(), key) {
+        match self.engine.reconciliation_accepted(self.now(), key, SyncProtocol::V1) {
             Ok(session) => {
                 let (frames, to_send) = mpsc::unbounded_channel();
                 self.session(session, peer).frames = Some(frames);
@@ -368,7 +369,7 @@ impl SyncHost {
 
     fn carry_out_one(&mut self, output: Output) {
         match output {
-            Output::OpenReconciliation { session, peer } => {
+            Output::OpenReconciliation { session, peer, protocol: _ } => {
                 let Some(id) = self.peers.get(&peer).map(|p| p.id) else { return };
                 let (frames, to_send) = mpsc::unbounded_channel();
                 self.session(session, id).frames = Some(frames);
@@ -405,14 +406,15 @@ impl SyncHost {
                 let answer = self.shared.archive.get(hashes);
                 self.answers.push(Box::pin(async move { Answer::Fetched(fetch, answer.await) }));
             }
-            Output::Store { store, messages } => {
-                let answer = self.shared.archive.put(messages, Origin::Sync);
+            Output::Store { store, origin, messages } => {
+                let answer = self.shared.archive.put(messages, origin);
                 self.answers.push(Box::pin(async move { Answer::Stored(store, answer.await) }));
             }
             Output::Load { load, query } => {
                 let answer = self.shared.archive.index(query);
                 self.answers.push(Box::pin(async move { Answer::Loaded(load, answer.await) }));
             }
+            Output::QueryStore { .. } | Output::Missing { .. } | Output::SaveState => {}
             Output::Penalise { peer, what } => self.penalise(peer, what),
             Output::Progress { session, progress } => {
                 tracing::trace!(session = session.0, ?progress, "a sync goes on");

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use wakustore::archive::FeedEvent;
 pub use wakustore::engine::PeerKey;
 use wakustore::engine::{
-    Engine, EngineConfig, EngineUsage, Now, Output, SessionId, SyncOptions, SyncReport,
+    Engine, EngineConfig, EngineUsage, Now, Output, PeerInfo, SessionId, SyncOptions, SyncProtocol,
+    SyncReport,
 };
 use wakustore::types::{MessageHash, Origin, StoredMessage};
 use wakustore::{Error, ErrorKind};
@@ -43,6 +44,8 @@ struct Stream {
     /// The session at each end, where there is one.
     sessions: BTreeMap<usize, SessionId>,
     transfer: bool,
+    /// Which protocol id a reconciliation stream was opened under.
+    protocol: SyncProtocol,
     dead: bool,
     /// Nothing is delivered before this: the stream's order.
     after: BTreeMap<usize, Duration>,
@@ -115,7 +118,7 @@ impl World {
     pub fn connect(&mut self, a: usize, b: usize) {
         for (node, peer) in [(a, b), (b, a)] {
             self.nodes[node].connected.insert(key(peer));
-            self.call(node, |e, now| e.peer_connected(now, key(peer), true));
+            self.call(node, |e, now| e.peer_connected(now, key(peer), PeerInfo::reconciling()));
         }
     }
 
@@ -270,6 +273,7 @@ impl World {
             to,
             sessions: BTreeMap::from([(from, session)]),
             transfer,
+            protocol: SyncProtocol::V1,
             dead: false,
             after: BTreeMap::new(),
         });
@@ -329,7 +333,7 @@ impl World {
     fn network(&mut self, node: usize, output: Output) {
         let gone = || Error::new(ErrorKind::PeerUnknown, "not connected");
         match output {
-            Output::OpenReconciliation { session, peer } => {
+            Output::OpenReconciliation { session, peer, protocol } => {
                 if !self.nodes[node].connected.contains(&peer) {
                     let now = self.now(node);
                     self.nodes[node].engine.reconciliation_failed(now, session, gone());
@@ -337,6 +341,7 @@ impl World {
                 }
                 let to = peer.0 as usize;
                 let stream = self.open(node, to, session, false);
+                self.streams[stream].protocol = protocol;
                 self.transmit(stream, to, Event::Accept { stream });
             }
             Output::SendReconciliation { session, frame } => {
@@ -395,8 +400,9 @@ impl World {
             Event::Fed { node, event } => self.call(node, |e, now| e.fed(now, event)),
             Event::Accept { stream } if !dead(stream) => {
                 let (from, to) = (self.streams[stream].from, self.streams[stream].to);
+                let protocol = self.streams[stream].protocol;
                 let now = self.now(to);
-                match self.nodes[to].engine.reconciliation_accepted(now, key(from)) {
+                match self.nodes[to].engine.reconciliation_accepted(now, key(from), protocol) {
                     Ok(session) => {
                         self.streams[stream].sessions.insert(to, session);
                     }

@@ -171,7 +171,7 @@ impl Node {
                         items.extend(new.iter().cloned());
                         PutOutcome::Stored
                     }
-                    Some(FeedEvent::Lagged(_)) => unreachable!(),
+                    Some(_) => unreachable!(),
                 },
             });
         }
@@ -200,7 +200,7 @@ impl Node {
         match output {
             Output::Load { load, query } => Kept::Ask(Question::Load(load, query)),
             Output::Fetch { fetch, hashes } => Kept::Ask(Question::Fetch(fetch, hashes)),
-            Output::Store { store, messages } => Kept::Ask(Question::Store(store, messages)),
+            Output::Store { store, messages, .. } => Kept::Ask(Question::Store(store, messages)),
             Output::Penalise { peer, what } => {
                 self.penalties.push((peer, what));
                 Kept::Noted

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use wakustore::engine::{
-    Engine, EngineConfig, Misbehaviour, Now, Output, PeerKey, SessionId, SyncOptions, SyncReport,
+    Engine, EngineConfig, Misbehaviour, Now, Output, PeerInfo, PeerKey, SessionId, SyncOptions,
+    SyncProtocol, SyncReport,
 };
 use wakustore::types::{MessageHash, StoredMessage, SyncId, Timestamp};
 use wakustore::wire::reconciliation::{Payload, Range, RangeData, Scope};
@@ -28,7 +29,7 @@ impl Solo {
         let mut node = Node::new(config, 1, Duration::ZERO);
         node.fill(held);
         let mut solo = Solo { node, elapsed: Duration::ZERO, sent: Vec::new() };
-        solo.call(|e, now| e.peer_connected(now, key(7), true));
+        solo.call(|e, now| e.peer_connected(now, key(7), PeerInfo::reconciling()));
         assert!(solo.node.engine.is_ready());
         solo
     }
@@ -57,7 +58,7 @@ impl Solo {
     }
 
     pub fn accept(&mut self) -> Result<SessionId> {
-        self.call(|e, now| e.reconciliation_accepted(now, key(7)))
+        self.call(|e, now| e.reconciliation_accepted(now, key(7), SyncProtocol::V1))
     }
 
     pub fn frame(&mut self, session: SessionId, frame: impl Into<Bytes>) {

@@ -60,7 +60,7 @@ pub(super) fn read_options(at: *const wks_sync_options) -> Result<SyncOptions> {
         WKS_SYNC_PUSH => SyncDirection::Push,
         other => bail!(InvalidArgument, "{other} is no direction of a sync"),
     };
-    Ok(SyncOptions { window, direction })
+    Ok(SyncOptions { window, direction, ..SyncOptions::default() })
 }
 
 /// What a sync tells of itself at its end.

@@ -202,7 +202,7 @@ impl SyncOptions {
             Some(SyncDirection::Pull) => engine::SyncDirection::Pull,
             Some(SyncDirection::Push) => engine::SyncDirection::Push,
         };
-        Ok(engine::SyncOptions { window, direction })
+        Ok(engine::SyncOptions { window, direction, ..engine::SyncOptions::default() })
     }
 }
 
