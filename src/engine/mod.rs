@@ -9,6 +9,7 @@
 //! archive do; and everything that a peer can make grow has a bound.
 
 mod config;
+mod dialect;
 mod horizon;
 mod lifecycle;
 mod output;
@@ -37,6 +38,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::dialect::Spoken;
 use self::horizon::Horizon;
 use self::peer::{Batch, Peer};
 use self::rng::Rng;
@@ -59,6 +61,7 @@ pub struct Now {
 #[derive(Debug)]
 pub struct Engine {
     config: EngineConfig,
+    spoken: Spoken,
     rng: Rng,
     now: Now,
     /// The last number given to a session, or to a question to the archive.
@@ -81,6 +84,7 @@ impl Engine {
         let heartbeat_at = config.heartbeat.map(|d| now.elapsed + rng.jitter(d));
         let mut engine = Engine {
             horizon: Horizon::new(&config, now),
+            spoken: Spoken::new(&config),
             config,
             rng,
             now,

@@ -5,10 +5,11 @@
 
 use bytes::Bytes;
 
+use super::dialect::Frame;
 use super::horizon::{MAX_TOPICS, same_scope};
 use super::session::{Session, Source, State};
 use super::walk::Walk;
-use super::{Engine, LoadId, Misbehaviour, Output, SessionId, framed};
+use super::{Engine, LoadId, Misbehaviour, Output, SessionId, SyncProtocol, framed};
 use crate::archive::{IndexEntry, MAX_CONTENT_TOPICS};
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::sync::grants::Grants;
@@ -29,6 +30,15 @@ impl Engine {
             && let State::WaitsForIndex(pending) = &mut s.state
         {
             let pending = pending.take();
+            if s.told.is_none() && s.protocol == SyncProtocol::V1 {
+                let Some(scope) = self.spoken.scope() else {
+                    let what = "no topic of the scope is a shard of the cluster, and the shards \
+                                dialect can say no other";
+                    self.fail(id, Error::new(ErrorKind::SyncScope, what));
+                    return;
+                };
+                s.scope = scope.clone();
+            }
             self.choose_source(id, pending);
         }
     }
@@ -105,7 +115,7 @@ impl Engine {
             Source::Horizon => self.horizon.view(&s.scope),
             Source::Own(index) => View(vec![index]),
         };
-        let payload = reconcile::initiate(&view, s.window, &self.config.scope, &self.config.tuning);
+        let payload = reconcile::initiate(&view, s.window, &s.scope, &self.config.tuning);
         s.stream_open = true;
         let protocol = s.protocol;
         self.outputs.push_back(Output::OpenReconciliation { session: id, peer: s.peer, protocol });
@@ -115,7 +125,7 @@ impl Engine {
     /// Sends a payload; an empty one is the last of the session.
     fn send(&mut self, id: SessionId, payload: &Payload) {
         let Some(s) = self.sessions.get_mut(&id) else { return };
-        let frame = Bytes::from(payload.encode());
+        let frame = Bytes::from(self.spoken.encode(payload));
         s.figures.frames += 1;
         s.figures.reconciliation_bytes_out += framed(frame.len());
         s.state = State::Awaits;
@@ -140,22 +150,22 @@ impl Engine {
             let what = format!("a frame is {len} bytes long, at most {max} are allowed");
             Err(Error::new(ErrorKind::FrameTooLarge, what))
         } else {
-            Payload::decode(frame)
+            self.spoken.read(frame)
         };
         match payload {
-            // An honest peer of an older release; it cannot know that we do not speak as it does.
-            Err(_) if Payload::is_of_shards_dialect(frame) => {
-                let what =
-                    "the peer speaks the shards dialect of reconciliation (nwaku v0.35, v0.36)";
+            Err(error) => self.bad_frame(id, error),
+            Ok(Frame::OtherDialect(what)) => {
                 self.fail(id, Error::new(ErrorKind::ProtocolUnsupported, what));
             }
-            Err(error) => self.bad_frame(id, error),
-            Ok(payload) if payload.ranges.is_empty() => self.settle(id),
+            Ok(Frame::Payload(payload)) if payload.ranges.is_empty() => self.settle(id),
             Ok(_) if rounds > self.config.max_rounds => {
                 let what = format!("reconciliation was not settled after {rounds} frames");
                 self.fail(id, Error::new(ErrorKind::SyncProtocol, what));
             }
-            Ok(payload) => self.payload_came(id, payload),
+            Ok(Frame::OtherCluster(theirs)) => {
+                self.no_scope(id, format!("the peer belongs to cluster {theirs}"));
+            }
+            Ok(Frame::Payload(payload)) => self.payload_came(id, payload),
         }
     }
 
@@ -180,17 +190,13 @@ impl Engine {
     /// The peer's first payload fixes the scope, and for a responder the window.
     fn first_payload(&mut self, id: SessionId, payload: Payload) {
         let limits = self.comparable();
-        let Some(s) = self.sessions.get_mut(&id) else { return };
-        let Some(scope) = reconcile::meet(&self.config.scope, &payload.scope) else {
-            // The wire's way to say so. To a responder it is no failure: nothing was to be compared.
-            let initiator = s.initiator;
-            self.send(id, &Payload::default());
-            if initiator {
-                let what = "the peer serves none of the topics that were to be compared";
-                self.fail(id, Error::new(ErrorKind::SyncScope, what));
-            }
+        let own = self.spoken.scope();
+        let Some(scope) = own.and_then(|own| reconcile::meet(own, &payload.scope)) else {
+            let what = "the peer serves none of the topics that were to be compared";
+            self.no_scope(id, what.to_owned());
             return;
         };
+        let Some(s) = self.sessions.get_mut(&id) else { return };
         if let Err(error) = check_size(&scope, &self.config.scope) {
             self.fail(id, error);
             return;
@@ -217,14 +223,31 @@ impl Engine {
         }
     }
 
+    /// There is nothing that both sides could compare, and the wire's way to say so is the empty
+    /// payload. To a responder it is no failure.
+    fn no_scope(&mut self, id: SessionId, what: String) {
+        let Some(s) = self.sessions.get(&id) else { return };
+        if s.told.is_some() {
+            let what = "the peer changed its topics in the middle of the session";
+            self.fail(id, Error::new(ErrorKind::SyncProtocol, what));
+            return;
+        }
+        let initiator = s.initiator;
+        self.send(id, &Payload::default());
+        if initiator {
+            self.fail(id, Error::new(ErrorKind::SyncScope, what));
+        }
+    }
+
     fn answer(&mut self, id: SessionId, payload: &Payload) {
+        let Some(own) = self.spoken.scope() else { return };
         let Some(s) = self.sessions.get_mut(&id) else { return };
         let view = match &s.source {
             Source::Horizon => self.horizon.view(&s.scope),
             Source::Own(index) => View(vec![index]),
         };
-        let (scope, tuning) = (&self.config.scope, &self.config.tuning);
-        match reconcile::respond(&view, payload, s.window, scope, tuning, &mut s.found) {
+        let tuning = &self.config.tuning;
+        match reconcile::respond(&view, payload, s.window, own, tuning, &mut s.found) {
             Err(error) => self.bad_frame(id, error),
             Ok(reply) => {
                 absorb(s);
