@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::SyncProtocol;
 use crate::sync::reconcile::Tuning;
-use crate::types::TimeRange;
+use crate::types::{ContentTopic, TimeRange};
 pub use crate::wire::reconciliation::Dialect;
 use crate::wire::reconciliation::Scope;
 
@@ -70,6 +70,14 @@ pub struct EngineConfig {
     /// The cluster that is told in the shards dialect, unless the scope names shards and none of
     /// this cluster; then it is theirs. A node sets it to its own.
     pub cluster_id: u32,
+    /// Content topics of which the ids of the horizon are always held apart, so that a sync scoped
+    /// by them compares at once. Of others that is done when a peer or an app first asks for them.
+    pub content_trees: Vec<ContentTopic>,
+    /// The most content topics that are held apart beside those; the least recently used go first,
+    /// and what was not used for two heartbeats.
+    pub max_content_trees: usize,
+    /// The most ids of them, some 60 bytes of memory each, beside those of the index.
+    pub max_content_ids: usize,
     /// Ids that the archive or the host's validator refused, which are not asked for again; of
     /// more the oldest are forgotten.
     pub max_refused: usize,
@@ -127,6 +135,9 @@ impl Default for EngineConfig {
             strong: true,
             dialect: Dialect::Topics,
             cluster_id: 0,
+            content_trees: Vec::new(),
+            max_content_trees: 256,
+            max_content_ids: 1_000_000,
             max_refused: 65_536,
         }
     }

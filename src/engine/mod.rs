@@ -9,8 +9,10 @@
 //! archive do; and everything that a peer can make grow has a bound.
 
 mod config;
+mod content;
 mod dialect;
 mod horizon;
+mod horizon_content;
 mod lifecycle;
 mod output;
 mod peer;
@@ -112,6 +114,8 @@ impl Engine {
             if let (Err(_), Some(walk)) = (done, self.horizon.walk.as_mut()) {
                 walk.failed(now.elapsed);
             }
+        } else if self.horizon.content.awaits(load) {
+            self.content_loaded(entries);
         } else {
             self.session_loaded(load, entries);
         }
@@ -340,7 +344,7 @@ impl Engine {
             ended: self.peers.values().map(|p| p.ended.len()).sum(),
             early_bytes: self.peers.values().map(|p| p.early_bytes).sum(),
             waiting_bytes: self.peers.values().map(Peer::waiting_bytes).sum(),
-            index_ids: self.horizon.len(),
+            index_ids: self.horizon.len() + self.horizon.content.len(),
             loaded_ids: self.sessions.values().map(Session::loaded_ids).sum(),
         }
     }

@@ -43,9 +43,15 @@ impl Engine {
         }
     }
 
-    /// Takes the engine's index where it covers window and scope, or begins to load.
+    /// Takes the engine's index where it covers window and scope, waits for its trees by content
+    /// topic where those can be had, or begins to load.
     fn choose_source(&mut self, id: SessionId, pending: Option<Payload>) {
+        let gathers = self.gathers_content(id);
         let Some(s) = self.sessions.get_mut(&id) else { return };
+        if gathers {
+            s.state = State::WaitsForIndex(pending);
+            return;
+        }
         s.moved = self.now.elapsed;
         if s.window.is_empty() || self.horizon.covers(&s.window, &s.scope) {
             s.source = Source::Horizon;
@@ -213,12 +219,12 @@ impl Engine {
         s.grants = Some(grants);
         let as_before = s.initiator && same_scope(&scope, &s.scope);
         s.scope = scope;
+        s.moved = self.now.elapsed;
         if as_before {
             self.answer(id, &payload);
         } else if self.horizon.is_ready() {
             self.choose_source(id, Some(payload));
         } else {
-            s.moved = self.now.elapsed;
             s.state = State::WaitsForIndex(Some(payload));
         }
     }
