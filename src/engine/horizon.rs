@@ -99,9 +99,7 @@ impl Horizon {
     /// The step under way brought these.
     pub(super) fn loaded(&mut self, entries: &[IndexEntry]) -> crate::Result<()> {
         let Some(mut walk) = self.walk.take() else { return Ok(()) };
-        for entry in entries {
-            self.insert(&entry.pubsub_topic, &entry.content_topic, entry.id);
-        }
+        self.insert_all(entries);
         let ended = match walk.advance(entries) {
             Ok(ended) => ended,
             Err(error) => {
@@ -123,19 +121,39 @@ impl Horizon {
         Ok(())
     }
 
+    /// As [`Horizon::insert`], of many that ascend: tree by tree.
+    fn insert_all(&mut self, entries: &[IndexEntry]) {
+        let mut by_topic: BTreeMap<&PubsubTopic, Vec<SyncId>> = BTreeMap::new();
+        for IndexEntry { id, pubsub_topic, content_topic } in entries {
+            if id.timestamp >= self.low && admits(&self.scope, pubsub_topic, content_topic) {
+                self.content.insert(pubsub_topic, content_topic, *id);
+                by_topic.entry(pubsub_topic).or_default().push(*id);
+            }
+        }
+        for (topic, ids) in by_topic {
+            self.ids += self.tree_of(topic).append(&ids);
+        }
+        if self.ids > self.max_ids {
+            self.trim();
+        }
+    }
+
+    /// The tree for ids of a topic.
+    fn tree_of(&mut self, topic: &PubsubTopic) -> &mut Index {
+        let full = self.topics.len() >= MAX_TOPICS.max(self.scope.pubsub_topics.len());
+        if full && !self.topics.contains_key(topic) {
+            return &mut self.others;
+        }
+        self.topics.entry(topic.clone()).or_default()
+    }
+
     /// Takes an id, if it is in scope and not too old; what is there already counts once.
     pub(super) fn insert(&mut self, pubsub: &PubsubTopic, content: &ContentTopic, id: SyncId) {
         if id.timestamp < self.low || !admits(&self.scope, pubsub, content) {
             return;
         }
         self.content.insert(pubsub, content, id);
-        let full = self.topics.len() >= MAX_TOPICS.max(self.scope.pubsub_topics.len());
-        let index = match self.topics.get_mut(pubsub) {
-            Some(index) => index,
-            None if full => &mut self.others,
-            None => self.topics.entry(pubsub.clone()).or_default(),
-        };
-        if index.insert(id) {
+        if self.tree_of(pubsub).insert(id) {
             self.ids += 1;
         }
         if self.ids > self.max_ids {
