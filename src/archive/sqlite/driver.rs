@@ -136,8 +136,9 @@ impl Driver for Sqlite {
         self.read(|conn, _| {
             let any_down = removal::any_taken_down(conn)?;
             for (hash, place) in sorted {
-                if !page::holds(conn, &hash)? && !(any_down && removal::is_taken_down(conn, &hash)?)
-                {
+                let known =
+                    page::holds(conn, &hash)? || any_down && removal::is_taken_down(conn, &hash)?;
+                if !known {
                     missing.push((place, hash));
                 }
             }
