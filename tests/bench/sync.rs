@@ -99,13 +99,12 @@ pub(crate) fn tuning() {
     let fixed = |fan_out, max_item_set| Tuning { fan_out, max_item_set, ..usual.clone() };
     let tunings = [
         ("usual", usual.clone()),
-        ("8/16", fixed(8, 16)),
-        ("16/16", fixed(16, 16)),
-        ("16/64", fixed(16, 64)),
+        ("8/64", fixed(8, 64)),
         ("32/64", fixed(32, 64)),
+        ("64/64", fixed(64, 64)),
     ];
     for n in [1_000, 10_000, 100_000, 1_000_000] {
-        for d in [1, 10, 100, 1_000, 10_000] {
+        for d in [1, 10, 100, 1_000, 10_000].into_iter().filter(|d| d <= &n) {
             let sides = halves(n, d, 7);
             let mut line = format!("n={n:<8} d={d:<6}");
             for (name, tuning) in &tunings {

@@ -34,6 +34,8 @@ pub struct Differences {
     pub local_beyond: usize,
     /// How many of the peer's were.
     pub remote_beyond: usize,
+    /// The peer was seen to split by time, as deployed nodes do.
+    pub(super) peer_splits_by_time: bool,
     limit: usize,
     recorded: usize,
     rounds: usize,
@@ -57,6 +59,7 @@ impl Differences {
             granted: Vec::new(),
             local_beyond: 0,
             remote_beyond: 0,
+            peer_splits_by_time: false,
             limit,
             recorded: 0,
             rounds: 0,
