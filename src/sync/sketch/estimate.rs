@@ -1,13 +1,14 @@
 //! How many keys differ, guessed from the first cells of a difference, and how many cells that
 //! takes.
 //!
-//! Cell i holds each key with probability p = 2 / (i + 2). With d differing keys, D more of them
-//! ours than theirs, its count has the mean p D and the variance p (1 − p) d; cell 0 tells D.
-//! So each further cell gives a guess of d, and k of them a guess with a standard error of about
-//! √(2 / k): 25 % for 32, 12 % for 128. Only counts are looked at: to guess, a peer need not send
-//! the rest of the cells.
+//! Cell i holds each key with a probability p of its own ([`super::places`]). With d differing
+//! keys, D more of them ours than theirs, its count has the mean p D and the variance p (1 − p) d;
+//! cell 0 tells D. So each further cell gives a guess of d, and k of them a guess with a standard
+//! error of about √(2 / k): 25 % for 32, 12 % for 128. Only counts are looked at: to guess, a peer
+//! need not send the rest of the cells.
 
 use super::Cell;
+use super::places::chance;
 
 /// Estimates how many keys differ from the first cells of a difference (ours without theirs).
 /// Never less than the counts prove; 0 only where all cells are zero.
@@ -26,7 +27,7 @@ pub fn estimate_counts(counts: impl Iterator<Item = (usize, i64)> + Clone) -> us
     let least = more.abs();
     // The square of each count's distance from its mean, and the variance for each differing key.
     let terms = rest.map(|(at, count)| {
-        let p = 2.0 / (at as f64 + 2.0);
+        let p = chance(at);
         ((count as f64 - p * more).powi(2), p * (1.0 - p))
     });
     let (squares, variances) =
@@ -57,10 +58,11 @@ pub fn at_most(estimate: usize, cells: usize) -> usize {
 }
 
 /// How many cells let a difference of exactly `differing` keys be decoded in 99 % of cases,
-/// measured. Where that number is an estimate, see [`cells_for_guess`].
+/// measured for 1 to 10,000. Where that number is an estimate, [`cells_for_guess`] adds what the
+/// estimate may be wrong by; with this alone, every second time more cells have to be asked for.
 pub fn cells_for(differing: usize) -> usize {
     let d = differing as f64;
-    (1.35 * d + 2.0 * d.sqrt() + 8.0).ceil() as usize
+    (1.35 * d + 3.5 * d.sqrt() + 14.0).ceil() as usize
 }
 
 /// How many cells let the difference be decoded in 99 % of cases, where `estimate` came from the

@@ -1,8 +1,8 @@
 //! Which cells a key is summed into.
 //!
-//! Cell 0, and cell i with probability 2 / (i + 2), independently of all others: the mapping of
-//! the rateless table. It is drawn as gaps: from cell i none is hit before i + g with probability
-//! about ((i + 1.5) / (i + g + 1.5))², so a uniform u in (0, 1] gives a gap of
+//! Cell 0, and cell i with a probability of about 2 / (i + 2), independently of all others: the
+//! mapping of the rateless table. It is drawn as gaps: after cell i none of the next g is hit with
+//! probability ((i + 1.5) / (i + g + 1.5))², so a uniform u in (0, 1] gives a gap of
 //! (i + 1.5) (1/√u − 1), rounded to the next whole number above. Both sides must agree to the bit:
 //! conversion, product, quotient and root are exact as IEEE 754 has them.
 
@@ -26,6 +26,12 @@ pub(super) fn mix(key: &Key) -> (u64, u32) {
     let (a, b) = key.parts();
     let x = fold(a ^ PI, u64::from(b) ^ E);
     (fold(x ^ u64::from(b), GOLDEN), (fold(x ^ a, ROOT) >> 32) as u32)
+}
+
+/// The probability that a key is in a cell. That of the gap after cell i leaves out cell j where
+/// it left out those between says ((j + 0.5) / (j + 1.5))², whatever i was.
+pub(super) fn chance(at: usize) -> f64 {
+    if at == 0 { 1.0 } else { 1.0 - ((at as f64 + 0.5) / (at as f64 + 1.5)).powi(2) }
 }
 
 /// The numbers of a key's cells, ascending, without end.
