@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use super::horizon::floor;
 use super::peer::Ended;
+use super::protocol::choose_protocol;
 use super::session::{Session, Source, State};
 use super::{
     Engine, FetchId, LoadId, Misbehaviour, Output, PeerInfo, PeerKey, SessionId, StoreId,
-    SyncDirection, SyncOptions, SyncReport,
+    SyncDirection, SyncOptions, SyncProtocol, SyncReason, SyncReport,
 };
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::{Origin, TimeRange, Timestamp};
@@ -28,14 +29,34 @@ impl Engine {
         &mut self,
         peer: PeerKey,
         options: SyncOptions,
+        reason: SyncReason,
     ) -> Result<SessionId> {
+        let protocol = self.protocol_with(peer, &options)?;
         let window = self.window(options.window)?;
         let running = |s: &Session| s.peer == peer && s.initiator && !s.ends();
         if self.sessions.values().any(running) {
             bail!(SyncBusy, "a sync with this peer is running already");
         }
         self.check_room(self.config.max_sessions)?;
-        Ok(self.begin(peer, true, options.direction, window))
+        let id = self.begin(peer, true, options.direction, window);
+        if let Some(s) = self.sessions.get_mut(&id) {
+            (s.protocol, s.reason) = (protocol, reason);
+        }
+        Ok(id)
+    }
+
+    /// How to compare with this peer. Where nothing is known of what it speaks, opening a stream
+    /// will tell.
+    fn protocol_with(&self, peer: PeerKey, options: &SyncOptions) -> Result<SyncProtocol> {
+        let info = self.peers.get(&peer).map(|p| p.info).unwrap_or_default();
+        match choose_protocol(&info, options, &self.config) {
+            Some(protocol) => Ok(protocol),
+            None if !info.syncs() => Ok(options.protocol.unwrap_or_default()),
+            None => {
+                let what = "the peer speaks no protocol that this sync could be done by";
+                Err(Error::new(ErrorKind::ProtocolUnsupported, what))
+            }
+        }
     }
 
     /// Begins a session of the peer's. What it left behind of an earlier one gives way: a peer
@@ -255,7 +276,7 @@ impl Engine {
         let able: Vec<PeerKey> = self.peers.iter().filter_map(able).collect();
         if let Some(peer) = able.get(self.rng.below(able.len())) {
             // Too many syncs run, or the clock stands before 1970: the next beat comes.
-            let _ = self.begin_outbound(*peer, SyncOptions::default());
+            let _ = self.begin_outbound(*peer, SyncOptions::default(), SyncReason::Heartbeat);
         }
     }
 

@@ -14,6 +14,7 @@ mod lifecycle;
 mod output;
 mod peer;
 mod peer_info;
+mod protocol;
 mod receiving;
 mod reconciling;
 mod report;
@@ -206,7 +207,7 @@ impl Engine {
     /// [`crate::ErrorKind::InvalidArgument`] for a window that lies in the future or is empty.
     pub fn sync(&mut self, now: Now, peer: PeerKey, options: SyncOptions) -> Result<SessionId> {
         self.at(now);
-        let session = self.begin_outbound(peer, options)?;
+        let session = self.begin_outbound(peer, options, SyncReason::Demand)?;
         self.pump();
         Ok(session)
     }
