@@ -285,6 +285,7 @@ impl Engine {
             Some(self.horizon.deadline()),
             self.horizon.walk.as_ref().and_then(|w| w.backoff.deadline()),
             self.heartbeat_at,
+            self.presence.deadline(),
         ];
         let sessions = self.sessions.values().map(|s| s.deadline(&self.config));
         let peers = self.peers.iter().flat_map(|(key, peer)| {
@@ -312,6 +313,7 @@ impl Engine {
         }
         self.pump_stores();
         self.peers.retain(|_, peer| !peer.is_idle());
+        self.keep_presence();
     }
 
     fn pump_session(&mut self, id: SessionId) {

@@ -14,6 +14,7 @@ mod lifecycle;
 mod output;
 mod peer;
 mod peer_info;
+mod presence;
 mod protocol;
 mod receiving;
 mod reconciling;
@@ -40,6 +41,7 @@ use bytes::Bytes;
 
 use self::horizon::Horizon;
 use self::peer::{Batch, Peer};
+use self::presence::Presence;
 use self::rng::Rng;
 use self::session::{Session, Source};
 use crate::archive::{FeedEvent, IndexEntry, PutOutcome};
@@ -71,6 +73,7 @@ pub struct Engine {
     fetches: BTreeMap<FetchId, SessionId>,
     stores: BTreeMap<StoreId, (PeerKey, Batch)>,
     heartbeat_at: Option<Duration>,
+    presence: Presence,
 }
 
 impl Engine {
@@ -92,6 +95,7 @@ impl Engine {
             fetches: BTreeMap::new(),
             stores: BTreeMap::new(),
             heartbeat_at,
+            presence: Presence::default(),
         };
         engine.pump();
         engine
@@ -340,6 +344,13 @@ impl Engine {
             index_ids: self.horizon.len(),
             loaded_ids: self.sessions.values().map(Session::loaded_ids).sum(),
         }
+    }
+
+    /// When this node was last online (had a peer to sync with) before it came online this time,
+    /// in this run or, by [`Engine::restore`], in an earlier one. It stands still while the node
+    /// is online. `None` where that was never.
+    pub fn last_online(&self) -> Option<Timestamp> {
+        self.presence.last_online()
     }
 
     /// With how many peers this node agrees over which spans of time: spans that do not overlap, in
