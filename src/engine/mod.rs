@@ -8,18 +8,23 @@
 //! What must hold: every session ends with exactly one [`Output::Finished`], whatever peers and
 //! archive do; and everything that a peer can make grow has a bound.
 
+mod agreement;
 mod config;
+mod coverage;
 mod horizon;
 mod lifecycle;
 mod output;
 mod peer;
 mod peer_info;
+mod presence;
+mod protocol;
 mod receiving;
 mod reconciling;
 mod report;
 mod rng;
 mod sending;
 mod session;
+mod state;
 mod walk;
 
 pub use config::{Dialect, EngineConfig, SyncDirection, SyncOptions};
@@ -37,8 +42,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::coverage::Agreements;
 use self::horizon::Horizon;
 use self::peer::{Batch, Peer};
+use self::presence::Presence;
 use self::rng::Rng;
 use self::session::{Session, Source};
 use crate::archive::{FeedEvent, IndexEntry, PutOutcome};
@@ -70,6 +77,8 @@ pub struct Engine {
     fetches: BTreeMap<FetchId, SessionId>,
     stores: BTreeMap<StoreId, (PeerKey, Batch)>,
     heartbeat_at: Option<Duration>,
+    presence: Presence,
+    agreements: Agreements,
 }
 
 impl Engine {
@@ -91,6 +100,8 @@ impl Engine {
             fetches: BTreeMap::new(),
             stores: BTreeMap::new(),
             heartbeat_at,
+            presence: Presence::default(),
+            agreements: Agreements::default(),
         };
         engine.pump();
         engine
@@ -206,7 +217,7 @@ impl Engine {
     /// [`crate::ErrorKind::InvalidArgument`] for a window that lies in the future or is empty.
     pub fn sync(&mut self, now: Now, peer: PeerKey, options: SyncOptions) -> Result<SessionId> {
         self.at(now);
-        let session = self.begin_outbound(peer, options)?;
+        let session = self.begin_outbound(peer, options, SyncReason::Demand)?;
         self.pump();
         Ok(session)
     }
@@ -341,16 +352,23 @@ impl Engine {
         }
     }
 
+    /// When this node was last online (had a peer to sync with) before it came online this time,
+    /// in this run or, by [`Engine::restore`], in an earlier one. It stands still while the node
+    /// is online. `None` where that was never.
+    pub fn last_online(&self) -> Option<Timestamp> {
+        self.presence.last_online()
+    }
+
     /// With how many peers this node agrees over which spans of time: spans that do not overlap, in
     /// ascending order, bounded in number.
     pub fn coverage(&self) -> Vec<Coverage> {
-        Vec::new()
+        self.agreements.told(self.now.wall)
     }
 
     /// The node's own state (last online, coverage), to be kept apart from the messages: at most
     /// a few hundred KiB.
     pub fn state(&self) -> Vec<u8> {
-        Vec::new()
+        self.encode_state()
     }
 
     /// Takes what [`Engine::state`] gave before the node was last stopped. Call it once, before
@@ -360,9 +378,9 @@ impl Engine {
     /// [`crate::ErrorKind::Malformed`] where it is no such state: the engine then goes on without.
     pub fn restore(&mut self, now: Now, state: &[u8]) -> Result<()> {
         self.at(now);
-        let _ = state;
+        let restored = self.restore_state(now, state);
         self.pump();
-        Ok(())
+        restored
     }
 
     // --- shared by the parts ---
