@@ -296,6 +296,7 @@ impl Engine {
         let horizon = [
             Some(self.horizon.deadline()),
             self.horizon.walk.as_ref().and_then(|w| w.backoff.deadline()),
+            self.horizon.content.deadline(),
             self.heartbeat_at,
             self.presence.deadline(),
         ];
@@ -323,6 +324,7 @@ impl Engine {
         for id in ids {
             self.pump_session(id);
         }
+        self.pump_content();
         self.pump_stores();
         self.peers.retain(|_, peer| !peer.is_idle());
         self.keep_presence();

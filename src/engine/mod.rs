@@ -10,8 +10,11 @@
 
 mod agreement;
 mod config;
+mod content;
 mod coverage;
+mod dialect;
 mod horizon;
+mod horizon_content;
 mod lifecycle;
 mod output;
 mod peer;
@@ -43,6 +46,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::coverage::Agreements;
+use self::dialect::Spoken;
 use self::horizon::Horizon;
 use self::peer::{Batch, Peer};
 use self::presence::Presence;
@@ -66,6 +70,7 @@ pub struct Now {
 #[derive(Debug)]
 pub struct Engine {
     config: EngineConfig,
+    spoken: Spoken,
     rng: Rng,
     now: Now,
     /// The last number given to a session, or to a question to the archive.
@@ -90,6 +95,7 @@ impl Engine {
         let heartbeat_at = config.heartbeat.map(|d| now.elapsed + rng.jitter(d));
         let mut engine = Engine {
             horizon: Horizon::new(&config, now),
+            spoken: Spoken::new(&config),
             config,
             rng,
             now,
@@ -119,6 +125,8 @@ impl Engine {
             if let (Err(_), Some(walk)) = (done, self.horizon.walk.as_mut()) {
                 walk.failed(now.elapsed);
             }
+        } else if self.horizon.content.awaits(load) {
+            self.content_loaded(entries);
         } else {
             self.session_loaded(load, entries);
         }
@@ -347,7 +355,7 @@ impl Engine {
             ended: self.peers.values().map(|p| p.ended.len()).sum(),
             early_bytes: self.peers.values().map(|p| p.early_bytes).sum(),
             waiting_bytes: self.peers.values().map(Peer::waiting_bytes).sum(),
-            index_ids: self.horizon.len(),
+            index_ids: self.horizon.len() + self.horizon.content.len(),
             loaded_ids: self.sessions.values().map(Session::loaded_ids).sum(),
         }
     }
