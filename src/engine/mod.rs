@@ -9,13 +9,17 @@
 //! archive do; and everything that a peer can make grow has a bound.
 
 mod config;
+mod deployed;
+mod floor;
 mod horizon;
 mod lifecycle;
+mod loading;
 mod output;
 mod peer;
 mod peer_info;
 mod receiving;
 mod reconciling;
+mod refused;
 mod report;
 mod rng;
 mod sending;
@@ -38,7 +42,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::horizon::Horizon;
+use self::loading::Bucket;
 use self::peer::{Batch, Peer};
+use self::refused::Refused;
 use self::rng::Rng;
 use self::session::{Session, Source};
 use crate::archive::{FeedEvent, IndexEntry, PutOutcome};
@@ -70,6 +76,11 @@ pub struct Engine {
     fetches: BTreeMap<FetchId, SessionId>,
     stores: BTreeMap<StoreId, (PeerKey, Batch)>,
     heartbeat_at: Option<Duration>,
+    refused: Refused,
+    /// Of all peers together.
+    loads: Bucket,
+    /// Below it nothing is asked for or taken.
+    floor: Timestamp,
 }
 
 impl Engine {
@@ -81,6 +92,9 @@ impl Engine {
         let heartbeat_at = config.heartbeat.map(|d| now.elapsed + rng.jitter(d));
         let mut engine = Engine {
             horizon: Horizon::new(&config, now),
+            refused: Refused::new(config.max_refused),
+            loads: Bucket::new(),
+            floor: Timestamp(0),
             config,
             rng,
             now,
@@ -133,6 +147,7 @@ impl Engine {
             FeedEvent::Stored(items) => {
                 for item in items.iter() {
                     self.horizon.insert(&item.pubsub_topic, &item.content_topic, item.id);
+                    self.refused.remove(&item.id.hash);
                     for session in self.sessions.values_mut() {
                         if let Source::Own(index) = &mut session.source
                             && session.window.contains(item.id.timestamp)
@@ -248,6 +263,15 @@ impl Engine {
     pub fn reconciliation_frame(&mut self, now: Now, session: SessionId, frame: Bytes) {
         self.at(now);
         self.frame_came(session, &frame);
+        self.pump();
+    }
+
+    /// So many bytes of the next frame have come on the session's stream: call it now and then while
+    /// a long frame comes, so that a slow line is told from a silent peer. At least 16 KiB more
+    /// within each [`EngineConfig::idle_timeout`] keep the session.
+    pub fn reconciliation_progress(&mut self, now: Now, session: SessionId, bytes_so_far: usize) {
+        self.at(now);
+        self.frame_grows(session, bytes_so_far);
         self.pump();
     }
 
