@@ -12,10 +12,13 @@ mod agreement;
 mod config;
 mod content;
 mod coverage;
+mod deployed;
 mod dialect;
+mod floor;
 mod horizon;
 mod horizon_content;
 mod lifecycle;
+mod loading;
 mod output;
 mod peer;
 mod peer_info;
@@ -23,6 +26,7 @@ mod presence;
 mod protocol;
 mod receiving;
 mod reconciling;
+mod refused;
 mod report;
 mod rng;
 mod sending;
@@ -48,8 +52,10 @@ use bytes::Bytes;
 use self::coverage::Agreements;
 use self::dialect::Spoken;
 use self::horizon::Horizon;
+use self::loading::Bucket;
 use self::peer::{Batch, Peer};
 use self::presence::Presence;
+use self::refused::Refused;
 use self::rng::Rng;
 use self::session::{Session, Source};
 use crate::archive::{FeedEvent, IndexEntry, PutOutcome};
@@ -84,6 +90,11 @@ pub struct Engine {
     heartbeat_at: Option<Duration>,
     presence: Presence,
     agreements: Agreements,
+    refused: Refused,
+    /// Of all peers together.
+    loads: Bucket,
+    /// Below it nothing is asked for or taken.
+    floor: Timestamp,
 }
 
 impl Engine {
@@ -96,6 +107,9 @@ impl Engine {
         let mut engine = Engine {
             horizon: Horizon::new(&config, now),
             spoken: Spoken::new(&config),
+            refused: Refused::new(config.max_refused),
+            loads: Bucket::new(),
+            floor: Timestamp(0),
             config,
             rng,
             now,
@@ -152,6 +166,7 @@ impl Engine {
             FeedEvent::Stored(items) => {
                 for item in items.iter() {
                     self.horizon.insert(&item.pubsub_topic, &item.content_topic, item.id);
+                    self.refused.remove(&item.id.hash);
                     for session in self.sessions.values_mut() {
                         if let Source::Own(index) = &mut session.source
                             && session.window.contains(item.id.timestamp)
@@ -267,6 +282,15 @@ impl Engine {
     pub fn reconciliation_frame(&mut self, now: Now, session: SessionId, frame: Bytes) {
         self.at(now);
         self.frame_came(session, &frame);
+        self.pump();
+    }
+
+    /// So many bytes of the next frame have come on the session's stream: call it now and then while
+    /// a long frame comes, so that a slow line is told from a silent peer. At least 16 KiB more
+    /// within each [`EngineConfig::idle_timeout`] keep the session.
+    pub fn reconciliation_progress(&mut self, now: Now, session: SessionId, bytes_so_far: usize) {
+        self.at(now);
+        self.frame_grows(session, bytes_so_far);
         self.pump();
     }
 
