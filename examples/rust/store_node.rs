@@ -72,7 +72,7 @@ fn say(line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-fn tell(NodeSyncReport { peer_id, report }: &NodeSyncReport) {
+fn tell(NodeSyncReport { peer_id, report, .. }: &NodeSyncReport) {
     let figures = &report.figures;
     let outcome = report.error.as_ref().map_or("ok".to_owned(), ToString::to_string);
     say(&format!(

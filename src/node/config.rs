@@ -41,6 +41,11 @@ pub struct NodeConfig {
     pub sync: bool,
     /// Sync.
     pub engine: EngineConfig,
+    /// Where the node keeps its own state (when it was last online, with whom it agrees over what):
+    /// a file of mode 0600, always written whole, a few hundred KiB at most. Without it the state
+    /// is forgotten at the end, and a restart fills no gap. A file that cannot be read or holds
+    /// something else is moved aside (`.bad` is put behind its name) and the node starts without.
+    pub state: Option<PathBuf>,
     /// How long a dial, or a store request with the dial before it, may take.
     pub request_timeout: Duration,
     /// Connections at once, in all. Those that peers open get three quarters at the most, so that the
@@ -62,6 +67,7 @@ impl Default for NodeConfig {
             serve_store: true,
             sync: true,
             engine: EngineConfig::default(),
+            state: None,
             request_timeout: Duration::from_secs(30),
             max_connections: 200,
             max_connections_per_peer: 4,

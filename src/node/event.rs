@@ -10,6 +10,8 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::NodeSyncReport;
 use crate::archive::{Feed, FeedEvent, FeedItem};
+use crate::engine::{SyncProgress, SyncProtocol, SyncReason};
+use crate::types::TimeRange;
 
 /// How many events a reader may be behind.
 const CAPACITY: usize = 8192;
@@ -30,10 +32,41 @@ pub enum NodeEvent {
     },
     /// A message was stored by the archive (whoever put it there).
     MessageStored(FeedItem),
+    /// A sync has begun, by either side, and what it compares is known (of one that the peer began
+    /// that is so when its first frame has come; one that ends before is told of by its end alone).
+    SyncStarted(SyncStarted),
+    /// A sync goes on; at most a few times a second for each. Only between its beginning and end.
+    SyncProgress {
+        /// Which one: the number in [`SyncStarted::session`].
+        session: u64,
+        /// With whom.
+        peer_id: String,
+        /// How far it is.
+        progress: SyncProgress,
+    },
     /// A sync has ended, begun by either side, well or not.
     SyncFinished(NodeSyncReport),
     /// The reader was too slow: so many events were left out here.
     Lagged(u64),
+}
+
+/// A sync that has begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncStarted {
+    /// Its number, which no other sync of this node has while it runs: [`super::Node::cancel_sync`]
+    /// takes it.
+    pub session: u64,
+    /// With whom.
+    pub peer_id: String,
+    /// Whether this node began it.
+    pub initiator: bool,
+    /// Why.
+    pub reason: SyncReason,
+    /// The span that is compared.
+    pub window: TimeRange,
+    /// How it begins to compare. (Where the peer turns out not to speak this, the session falls
+    /// back; its report tells how it compared in the end.)
+    pub protocol: SyncProtocol,
 }
 
 /// A subscription to a node's events.

@@ -32,7 +32,7 @@ mod tasks;
 mod transport;
 
 pub use config::{Identity, NodeConfig};
-pub use event::{Events, NodeEvent};
+pub use event::{Events, NodeEvent, SyncStarted};
 pub use history::History;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,7 +45,7 @@ use self::address::{PeerName, parse, parse_peer};
 use self::shared::{Shared, stopped};
 use self::sync_host::Input;
 use crate::archive::Archive;
-use crate::engine::{SyncOptions, SyncReport};
+use crate::engine::{Coverage, SessionId, SyncOptions, SyncReport};
 use crate::error::{Result, bail};
 use crate::types::{Page, Query};
 
@@ -70,6 +70,8 @@ impl Drop for Handle {
 /// A sync's report, with the peer as the node's users know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeSyncReport {
+    /// The session's number, as in [`SyncStarted::session`].
+    pub session: u64,
     /// With whom.
     pub peer_id: String,
     /// What came of it.
@@ -190,6 +192,20 @@ impl Node {
             reported = reported => reported.map_err(|_| stopped())?,
             () = shared.tasks.cancelled() => Err(stopped()),
         }
+    }
+
+    /// Gives a sync up, whoever began it; its end, cancelled, is told as an event. Nothing happens
+    /// where it has ended, or never was.
+    pub fn cancel_sync(&self, session: u64) {
+        // It fails where nothing can be under way: the node does not sync, or was stopped.
+        let _ = self.shared().sync.send(Input::CancelSession { session: SessionId(session) });
+    }
+
+    /// With how many peers this node agrees over which spans of time: spans that do not overlap, in
+    /// ascending order, bounded in number. Those of the last run too, where the configuration
+    /// names a file for the state.
+    pub fn coverage(&self) -> Vec<Coverage> {
+        self.shared().coverage.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// From now on, what happens. A bounded queue; a slow reader is told that it lagged.

@@ -17,6 +17,7 @@ use super::streams::Opened;
 use super::sync_host::Input;
 use super::tasks::Tasks;
 use crate::archive::Archive;
+use crate::engine::Coverage;
 use crate::error::{Error, ErrorKind, Result, bail};
 
 /// What the swarm's task is asked to do.
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     pub(super) addresses: RwLock<Vec<Multiaddr>>,
     /// The peers that were taken in, and their names.
     pub(super) peers: RwLock<BTreeMap<PeerId, String>>,
+    /// What the engine said last.
+    pub(super) coverage: RwLock<Vec<Coverage>>,
 }
 
 /// The node is no more.

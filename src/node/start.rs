@@ -63,6 +63,7 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         request_timeout: config.request_timeout,
         addresses: RwLock::new(Vec::new()),
         peers: RwLock::new(BTreeMap::new()),
+        coverage: RwLock::new(Vec::new()),
     });
 
     let metadata = Metadata { cluster_id: Some(config.cluster_id), shards: config.shards };

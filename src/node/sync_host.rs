@@ -63,6 +63,10 @@ pub(super) enum Input {
     Cancel {
         ticket: u64,
     },
+    /// Gives up a session by its number.
+    CancelSession {
+        session: SessionId,
+    },
     /// A peer opened a reconciliation stream.
     Reconcile {
         peer: PeerId,
@@ -276,6 +280,7 @@ impl SyncHost {
                     self.engine.cancel(now, session);
                 }
             }
+            Input::CancelSession { session } => self.engine.cancel(now, session),
             Input::Reconcile { peer, stream, permit } => self.accept(peer, stream, permit),
             Input::OpenFailed { session, error } => {
                 self.engine.reconciliation_failed(now, session, error);
@@ -417,7 +422,11 @@ impl SyncHost {
             Output::QueryStore { .. } | Output::Missing { .. } | Output::SaveState => {}
             Output::Penalise { peer, what } => self.penalise(peer, what),
             Output::Progress { session, progress } => {
-                tracing::trace!(session = session.0, ?progress, "a sync goes on");
+                let known = self.sessions.get(&session).map(|s| s.peer);
+                if let Some(peer_id) = known.map(|peer| peer.to_string()) {
+                    let session = session.0;
+                    self.shared.hub.send(NodeEvent::SyncProgress { session, peer_id, progress });
+                }
             }
             Output::Finished { session, report } => self.finished(session, *report),
         }
@@ -463,7 +472,7 @@ impl SyncHost {
             error = report.error.as_ref().map(tracing::field::display),
             "a sync has ended"
         );
-        let report = NodeSyncReport { peer_id: peer.to_string(), report };
+        let report = NodeSyncReport { session: id.0, peer_id: peer.to_string(), report };
         if let Some(mut session) = session {
             if let (Some(give_up), true) = (session.give_up.take(), report.report.error.is_some()) {
                 let _ = give_up.send(());
