@@ -18,6 +18,7 @@ mod receiving;
 mod reconciling;
 mod report;
 mod rng;
+mod running;
 mod sending;
 mod session;
 mod walk;
@@ -31,6 +32,7 @@ pub use report::{
     Agreement, Coverage, EngineUsage, SyncDifference, SyncProgress, SyncProtocol, SyncReason,
     SyncReport,
 };
+pub use running::RunningSync;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -24,7 +24,8 @@ pub enum Identity {
 /// Beside what is set here: a peer may have 64 streams open to the node (all of them together 1024);
 /// a connection that a peer opened is closed after half an hour without a stream, one that the node
 /// dialled is kept while the peer answers pings; and a peer that ten times did what honest peers do
-/// not is disconnected.
+/// not is disconnected, and may not come back for five minutes (one such fault is forgotten every
+/// three minutes).
 #[derive(Clone)]
 pub struct NodeConfig {
     /// Who it is.

@@ -9,10 +9,13 @@
 //! joins.
 
 mod address;
+mod bans;
 mod behaviour;
+mod conduct;
 mod config;
 mod dials;
 mod event;
+mod facts;
 mod frame;
 mod history;
 mod identity;
@@ -21,15 +24,19 @@ mod metadata;
 mod peers;
 mod shared;
 mod start;
+mod state;
 mod store_client;
 mod store_service;
 mod stream;
 mod streams;
 mod swarm;
 mod sync_host;
+mod sync_input;
+mod sync_outputs;
 mod sync_streams;
 mod tasks;
 mod transport;
+mod whole_file;
 
 pub use config::{Identity, NodeConfig};
 pub use event::{Events, NodeEvent, SyncStarted};
@@ -43,7 +50,7 @@ use tokio::sync::oneshot;
 
 use self::address::{PeerName, parse, parse_peer};
 use self::shared::{Shared, stopped};
-use self::sync_host::Input;
+use self::sync_input::{Demand, Input};
 use crate::archive::Archive;
 use crate::engine::{Coverage, SessionId, SyncOptions, SyncReport};
 use crate::error::{Result, bail};
@@ -169,7 +176,8 @@ impl Node {
     }
 
     /// Syncs with a peer now and waits for the end. Dropping the future cancels the sync. A
-    /// session that broke down is an error here; what it brought until then is stored.
+    /// session that broke down is an error here; what it brought until then is stored. All that it
+    /// stored has been told as events when this returns.
     ///
     /// # Errors
     /// Those of [`Node::store_query`] on the way to the peer; [`crate::ErrorKind::Unsupported`]
@@ -184,7 +192,7 @@ impl Node {
         let peer = shared.in_time("the dial", shared.reach(name)).await?;
         let ticket = self.0.tickets.fetch_add(1, Ordering::Relaxed);
         let (report, reported) = oneshot::channel();
-        let input = Input::Sync { peer, options, ticket, report };
+        let input = Input::Sync(Demand { peer, options, ticket, report });
         shared.sync.send(input).map_err(|_| stopped())?;
         let _cancel = CancelSync { shared, ticket };
         tokio::select! {

@@ -15,10 +15,10 @@ use super::frame;
 use super::peers::StreamPermit;
 use super::shared::Shared;
 use super::stream::{CLOSE_TIMEOUT, Stream};
-use super::sync_host::Input;
+use super::sync_input::Input;
 use crate::engine::SessionId;
 use crate::error::{Error, ErrorKind, Result};
-use crate::wire::{reconciliation, transfer};
+use crate::wire::transfer;
 
 /// Frames of transfer that are written, and reported written, at once; in bytes.
 const WRITE_CHUNK: usize = 64 * 1024;
@@ -34,10 +34,11 @@ pub(super) async fn open_reconciliation(
     shared: Arc<Shared>,
     session: SessionId,
     peer: PeerId,
+    protocol: &'static str,
     frames: mpsc::UnboundedReceiver<Bytes>,
     max_frame: usize,
 ) {
-    match shared.open(peer, reconciliation::PROTOCOL).await {
+    match shared.open(peer, protocol).await {
         Ok(stream) => {
             reconcile(session, stream, frames, shared.sync.clone(), max_frame, None).await;
         }
