@@ -41,6 +41,15 @@ impl Engine {
         let id = self.begin(peer, true, options.direction, window);
         if let Some(s) = self.sessions.get_mut(&id) {
             (s.protocol, s.reason) = (protocol, reason);
+            match options.direction {
+                _ if options.dry_run => s.run_dry(self.config.max_messages),
+                SyncDirection::Both => {}
+                direction => {
+                    let (announces, asks) =
+                        (direction == SyncDirection::Push, direction == SyncDirection::Pull);
+                    s.found = std::mem::take(&mut s.found).telling(announces, asks);
+                }
+            }
         }
         Ok(id)
     }
@@ -102,9 +111,11 @@ impl Engine {
         window: TimeRange,
     ) -> SessionId {
         let id = SessionId(self.next_id());
-        let session = Session::new(peer, initiator, direction, window, &self.config, self.now);
+        let mut session = Session::new(peer, initiator, direction, window, &self.config, self.now);
+        let entry = self.peers.entry(peer).or_default();
+        entry.sessions.push(id);
+        session.group = entry.info.group;
         self.sessions.insert(id, session);
-        self.peers.entry(peer).or_default().sessions.push(id);
         id
     }
 
@@ -179,7 +190,8 @@ impl Engine {
 
     /// The one place where [`Output::Finished`] is made.
     fn finish(&mut self, id: SessionId) {
-        let Some(s) = self.sessions.remove(&id) else { return };
+        let Some(mut s) = self.sessions.remove(&id) else { return };
+        self.note_end(&mut s);
         if let Some(peer) = self.peers.get_mut(&s.peer) {
             peer.sessions.retain(|other| *other != id);
         }

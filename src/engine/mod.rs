@@ -8,7 +8,9 @@
 //! What must hold: every session ends with exactly one [`Output::Finished`], whatever peers and
 //! archive do; and everything that a peer can make grow has a bound.
 
+mod agreement;
 mod config;
+mod coverage;
 mod horizon;
 mod lifecycle;
 mod output;
@@ -22,6 +24,7 @@ mod report;
 mod rng;
 mod sending;
 mod session;
+mod state;
 mod walk;
 
 pub use config::{Dialect, EngineConfig, SyncDirection, SyncOptions};
@@ -39,6 +42,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::coverage::Agreements;
 use self::horizon::Horizon;
 use self::peer::{Batch, Peer};
 use self::presence::Presence;
@@ -74,6 +78,7 @@ pub struct Engine {
     stores: BTreeMap<StoreId, (PeerKey, Batch)>,
     heartbeat_at: Option<Duration>,
     presence: Presence,
+    agreements: Agreements,
 }
 
 impl Engine {
@@ -96,6 +101,7 @@ impl Engine {
             stores: BTreeMap::new(),
             heartbeat_at,
             presence: Presence::default(),
+            agreements: Agreements::default(),
         };
         engine.pump();
         engine
@@ -356,13 +362,13 @@ impl Engine {
     /// With how many peers this node agrees over which spans of time: spans that do not overlap, in
     /// ascending order, bounded in number.
     pub fn coverage(&self) -> Vec<Coverage> {
-        Vec::new()
+        self.agreements.told(self.now.wall)
     }
 
     /// The node's own state (last online, coverage), to be kept apart from the messages: at most
     /// a few hundred KiB.
     pub fn state(&self) -> Vec<u8> {
-        Vec::new()
+        self.encode_state()
     }
 
     /// Takes what [`Engine::state`] gave before the node was last stopped. Call it once, before
@@ -372,9 +378,9 @@ impl Engine {
     /// [`crate::ErrorKind::Malformed`] where it is no such state: the engine then goes on without.
     pub fn restore(&mut self, now: Now, state: &[u8]) -> Result<()> {
         self.at(now);
-        let _ = state;
+        let restored = self.restore_state(now, state);
         self.pump();
-        Ok(())
+        restored
     }
 
     // --- shared by the parts ---
