@@ -26,6 +26,8 @@ const PRUNE_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Horizon {
     scope: Scope,
     span: Duration,
+    /// Nothing below it is kept by the archive.
+    retained: Timestamp,
     max_ids: usize,
     topics: BTreeMap<PubsubTopic, Index>,
     /// Ids of the topics for which there was no tree left.
@@ -50,6 +52,7 @@ impl Horizon {
         let mut horizon = Horizon {
             scope: config.scope.clone(),
             span,
+            retained: Timestamp(0),
             max_ids: config.max_index.max(1),
             topics: BTreeMap::new(),
             others: Index::new(),
@@ -172,7 +175,7 @@ impl Horizon {
     /// Lets go of what has grown too old, but for what a running session compares (`keep` on).
     pub(super) fn prune(&mut self, now: Now, keep: Option<Timestamp>) {
         self.prune_at = now.elapsed + PRUNE_EVERY;
-        let target = floor(now.wall.saturating_sub(self.span));
+        let target = floor(now.wall.saturating_sub(self.span)).max(self.retained);
         let went_back = target < self.target.saturating_sub(PRUNE_EVERY);
         self.target = target;
         if went_back && target < self.low {
@@ -181,7 +184,13 @@ impl Horizon {
             self.reload();
             return;
         }
-        self.raise(keep.map_or(target, |k| target.min(k)));
+        self.raise(keep.map_or(target, |k| target.min(k)).max(self.retained));
+    }
+
+    /// The archive keeps nothing below this. Where it came down, what it keeps again is loaded.
+    pub(super) fn set_floor(&mut self, now: Now, retained: Timestamp, keep: Option<Timestamp>) {
+        self.retained = retained;
+        self.prune(now, keep);
     }
 
     fn raise(&mut self, low: Timestamp) {

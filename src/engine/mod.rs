@@ -11,8 +11,11 @@
 mod agreement;
 mod config;
 mod coverage;
+mod deployed;
+mod floor;
 mod horizon;
 mod lifecycle;
+mod loading;
 mod output;
 mod peer;
 mod peer_info;
@@ -20,6 +23,7 @@ mod presence;
 mod protocol;
 mod receiving;
 mod reconciling;
+mod refused;
 mod report;
 mod rng;
 mod sending;
@@ -44,8 +48,10 @@ use bytes::Bytes;
 
 use self::coverage::Agreements;
 use self::horizon::Horizon;
+use self::loading::Bucket;
 use self::peer::{Batch, Peer};
 use self::presence::Presence;
+use self::refused::Refused;
 use self::rng::Rng;
 use self::session::{Session, Source};
 use crate::archive::{FeedEvent, IndexEntry, PutOutcome};
@@ -79,6 +85,11 @@ pub struct Engine {
     heartbeat_at: Option<Duration>,
     presence: Presence,
     agreements: Agreements,
+    refused: Refused,
+    /// Of all peers together.
+    loads: Bucket,
+    /// Below it nothing is asked for or taken.
+    floor: Timestamp,
 }
 
 impl Engine {
@@ -90,6 +101,9 @@ impl Engine {
         let heartbeat_at = config.heartbeat.map(|d| now.elapsed + rng.jitter(d));
         let mut engine = Engine {
             horizon: Horizon::new(&config, now),
+            refused: Refused::new(config.max_refused),
+            loads: Bucket::new(),
+            floor: Timestamp(0),
             config,
             rng,
             now,
@@ -144,6 +158,7 @@ impl Engine {
             FeedEvent::Stored(items) => {
                 for item in items.iter() {
                     self.horizon.insert(&item.pubsub_topic, &item.content_topic, item.id);
+                    self.refused.remove(&item.id.hash);
                     for session in self.sessions.values_mut() {
                         if let Source::Own(index) = &mut session.source
                             && session.window.contains(item.id.timestamp)
@@ -259,6 +274,15 @@ impl Engine {
     pub fn reconciliation_frame(&mut self, now: Now, session: SessionId, frame: Bytes) {
         self.at(now);
         self.frame_came(session, &frame);
+        self.pump();
+    }
+
+    /// So many bytes of the next frame have come on the session's stream: call it now and then while
+    /// a long frame comes, so that a slow line is told from a silent peer. At least 16 KiB more
+    /// within each [`EngineConfig::idle_timeout`] keep the session.
+    pub fn reconciliation_progress(&mut self, now: Now, session: SessionId, bytes_so_far: usize) {
+        self.at(now);
+        self.frame_grows(session, bytes_so_far);
         self.pump();
     }
 

@@ -5,7 +5,9 @@
 
 use bytes::Bytes;
 
+use super::deployed;
 use super::horizon::{MAX_TOPICS, same_scope};
+use super::refused::Refused;
 use super::session::{Session, Source, State};
 use super::walk::Walk;
 use super::{Engine, LoadId, Misbehaviour, Output, SessionId, framed};
@@ -16,6 +18,12 @@ use crate::sync::index::Index;
 use crate::sync::reconcile::{self, Differences, View};
 use crate::types::{MessageHash, TimeRange, Timestamp};
 use crate::wire::reconciliation::{Payload, Scope};
+
+/// The largest first frame of a session: what it asks for may have to be loaded, and until then
+/// the frame is held. An honest one says of a window that it is there, by a range or a few.
+const MAX_FIRST_FRAME: usize = 1024 * 1024;
+/// So many bytes of a frame at least come in any idle time, of a peer that is there.
+const MIN_PROGRESS: usize = 16 * 1024;
 
 impl Engine {
     // --- which ids are compared ---
@@ -29,7 +37,9 @@ impl Engine {
             && let State::WaitsForIndex(pending) = &mut s.state
         {
             let pending = pending.take();
-            self.choose_source(id, pending);
+            if pending.is_some() || self.cut_to_index(id) {
+                self.choose_source(id, pending);
+            }
         }
     }
 
@@ -40,10 +50,24 @@ impl Engine {
         if s.window.is_empty() || self.horizon.covers(&s.window, &s.scope) {
             s.source = Source::Horizon;
             self.proceed(id, pending);
-        } else {
+        } else if pending.is_some() && !self.may_load(id) {
+            // An empty payload would say that both sides hold the same: closed without an answer.
+            let what = "too much was loaded for peers in the last minute: try again later";
+            self.fail(id, Error::new(ErrorKind::SyncBusy, what));
+        } else if let Some(s) = self.sessions.get_mut(&id) {
             s.source = Source::Own(Index::new());
             s.state = State::Loads(Box::new(Walk::new(s.window, &s.scope)), pending);
         }
+    }
+
+    /// Whether ids may be loaded because of what the session's peer asked.
+    fn may_load(&mut self, id: SessionId) -> bool {
+        let Some(peer) = self.sessions.get(&id).and_then(|s| self.peers.get_mut(&s.peer)) else {
+            return false;
+        };
+        let now = self.now.elapsed;
+        let of_peer = peer.loads.may_load(self.config.peer_loads, now);
+        self.loads.may_load(self.config.all_loads, now) && of_peer
     }
 
     /// A step of a session's own walk has its answer.
@@ -59,6 +83,14 @@ impl Engine {
         else {
             return;
         };
+        if let Ok(entries) = &entries
+            && pending.is_some()
+        {
+            self.loads.loaded(entries.len());
+            if let Some(peer) = self.peers.get_mut(&s.peer) {
+                peer.loads.loaded(entries.len());
+            }
+        }
         let advanced = entries.and_then(|entries| {
             if held + entries.len() > max {
                 let what = format!(
@@ -105,7 +137,8 @@ impl Engine {
             Source::Horizon => self.horizon.view(&s.scope),
             Source::Own(index) => View(vec![index]),
         };
-        let payload = reconcile::initiate(&view, s.window, &self.config.scope, &self.config.tuning);
+        let scope = deployed::told(&self.config.scope, s);
+        let payload = reconcile::initiate(&view, s.window, &scope, &self.config.tuning);
         s.window_ids = view.count(s.window) as u64;
         s.settling.step(&payload);
         s.stream_open = true;
@@ -128,7 +161,18 @@ impl Engine {
         s.figures.reconciliation_bytes_out += framed(frame.len());
         s.state = State::Awaits;
         s.moved = self.now.elapsed;
+        s.frame_bytes = 0;
         self.outputs.push_back(Output::SendReconciliation { session: id, frame });
+    }
+
+    /// So many bytes of the peer's next frame have come.
+    pub(super) fn frame_grows(&mut self, id: SessionId, bytes: usize) {
+        if let Some(s) = self.sessions.get_mut(&id)
+            && matches!(s.state, State::Awaits)
+            && bytes >= s.frame_bytes.saturating_add(MIN_PROGRESS)
+        {
+            (s.frame_bytes, s.moved) = (bytes, self.now.elapsed);
+        }
     }
 
     /// A frame from the peer.
@@ -138,6 +182,13 @@ impl Engine {
         s.figures.reconciliation_bytes_in += framed(frame.len());
         s.rounds += 1;
         let rounds = s.rounds;
+        let max_first = MAX_FIRST_FRAME.min(self.config.max_frame);
+        if !s.initiator && s.told.is_none() && frame.len() > max_first {
+            let len = frame.len();
+            let what = format!("a first frame is {len} bytes long, at most {max_first} are taken");
+            self.fail(id, Error::new(ErrorKind::FrameTooLarge, what));
+            return;
+        }
         let payload = if !matches!(s.state, State::Awaits) {
             Err(Error::new(ErrorKind::SyncProtocol, "a frame came while it was our turn to answer"))
         } else if frame.len() > self.config.max_frame {
@@ -214,7 +265,9 @@ impl Engine {
                 Ok(limits) => span(&payload).intersect(&limits),
                 Err(_) => span(&payload),
             };
+            self.cut_to_index(id);
         }
+        let Some(s) = self.sessions.get_mut(&id) else { return };
         let grants =
             Grants::new(s.window, scope.clone(), self.config.max_messages, self.config.max_bytes);
         s.grants = Some(grants);
@@ -236,8 +289,9 @@ impl Engine {
             Source::Horizon => self.horizon.view(&s.scope),
             Source::Own(index) => View(vec![index]),
         };
-        let (scope, tuning) = (&self.config.scope, &self.config.tuning);
-        match reconcile::respond(&view, payload, s.window, scope, tuning, &mut s.found) {
+        let scope = deployed::told(&self.config.scope, s);
+        let tuning = &self.config.tuning;
+        match reconcile::respond(&view, payload, s.window, &scope, tuning, &mut s.found) {
             Err(error) => self.bad_frame(id, error),
             Ok(reply) => {
                 s.window_ids = view.count(s.window) as u64;
@@ -250,7 +304,7 @@ impl Engine {
                     s.figures.ids_compared = s.figures.ids_compared.max(settled);
                 }
                 s.figures.ranges_settled = s.settling.ranges();
-                absorb(s);
+                absorb(s, &self.refused, self.floor, self.config.max_refused);
                 if reply.as_ref().is_none_or(|reply| reply.ranges.is_empty()) {
                     self.all_compared(id);
                 }
@@ -322,7 +376,7 @@ fn check_size(scope: &Scope, own: &Scope) -> Result<()> {
 }
 
 /// Hands what was found since the last payload to sending and to the grants.
-fn absorb(s: &mut Session) {
+fn absorb(s: &mut Session, refused: &Refused, floor: Timestamp, max_refused: usize) {
     let (sends, takes) = (s.sends(), s.takes());
     // The lists alone: what is settled must stay known.
     let local_only = std::mem::take(&mut s.found.local_only);
@@ -338,9 +392,17 @@ fn absorb(s: &mut Session) {
     if sends {
         s.sending.queue(local_only);
     }
+    let mut announced = std::mem::take(&mut s.found.remote_only);
+    announced.retain(|id| {
+        let refused = refused.contains(&id.hash);
+        if refused {
+            s.refused(id.hash, max_refused);
+        }
+        !refused && id.timestamp >= floor
+    });
     let Some(grants) = &mut s.grants else { return };
     let before = grants.outstanding();
-    for id in s.found.remote_only.drain(..) {
+    for id in announced {
         grants.expect(id);
     }
     grants.expect_unnamed(std::mem::take(&mut s.found.remote_beyond));
