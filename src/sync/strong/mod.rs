@@ -163,11 +163,9 @@ impl Machine {
     /// For a session of ours (or, with `initiator` false, of the peer's) in which nothing has
     /// happened yet.
     pub fn new(initiator: bool, options: Options) -> Machine {
-        let max = options.max_differences;
         let peer = options.limits;
         Machine {
             initiator,
-            options,
             peer,
             window: TimeRange::new(Timestamp(0), Timestamp(0)).unwrap_or(TimeRange::ALL),
             phase: Phase::Idle,
@@ -182,7 +180,8 @@ impl Machine {
             salted: HashSet::new(),
             keys: None,
             told_keys: false,
-            found: Differences::new(max),
+            found: differences(&options),
+            options,
             spans: Spans::default(),
             came: HashSet::new(),
             named: 0,
@@ -220,6 +219,11 @@ impl Machine {
     /// Whether the initiator's first frame has not been answered yet.
     pub fn is_opening(&self) -> bool {
         self.initiator && matches!(self.phase, Phase::Idle | Phase::Opened)
+    }
+
+    /// How many ids our set has.
+    pub fn count(&self) -> u64 {
+        self.count
     }
 
     /// What was found since.
@@ -308,6 +312,12 @@ impl Machine {
     fn is_comparing(&self) -> bool {
         matches!(self.phase, Phase::Opened | Phase::Differed | Phase::Sketched(_))
     }
+}
+
+/// For the ranges of a session. In a dry run all is listed, and nothing granted.
+fn differences(options: &Options) -> Differences {
+    let found = Differences::new(options.max_differences);
+    if options.dry_run { found.telling(false, false) } else { found }
 }
 
 /// The kind of a frame, for errors.

@@ -4,10 +4,10 @@
 //! In a second comparison the ranges speak of other hashes than the index has, with the same
 //! times. What is found is looked up again by time; what the peer has is known when it comes.
 
-use super::{Findings, Machine, Phase, Trees};
+use super::{Findings, Machine, Phase, Trees, differences};
 use crate::error::{Result, bail};
 use crate::sync::index::Index;
-use crate::sync::reconcile::{Differences, Tuning, View, initiate, respond};
+use crate::sync::reconcile::{Tuning, View, initiate, respond};
 use crate::sync::sketch::Salt;
 use crate::sync::spans::Spans;
 use crate::types::{MessageHash, SyncId, Timestamp};
@@ -45,7 +45,7 @@ impl Machine {
         self.salted.clear();
         self.keys = None;
         self.told_keys = false;
-        self.found = Differences::new(self.options.max_differences);
+        self.found = differences(&self.options);
         self.spans = Spans::default();
         self.came.clear();
         self.named = 0;
@@ -88,7 +88,7 @@ impl Machine {
     }
 
     fn settled(&mut self) -> Vec<Frame> {
-        self.found = Differences::new(self.options.max_differences);
+        self.found = differences(&self.options);
         self.salted_index = Index::new();
         self.moving()
     }
