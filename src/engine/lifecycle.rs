@@ -274,7 +274,8 @@ impl Engine {
 
     pub(super) fn pass_deadlines(&mut self) {
         let now = self.now.elapsed;
-        self.horizon.keep_up(self.now, self.config.window, self.config.margin);
+        let wanted = self.keeps_sums();
+        self.horizon.keep_up(self.now, self.config.window, self.config.margin, wanted);
         if self.horizon.deadline() <= now {
             let keep = self.compared_from();
             self.horizon.prune(self.now, keep);
@@ -316,7 +317,7 @@ impl Engine {
     pub(super) fn earliest_deadline(&self) -> Option<Duration> {
         let horizon = [
             Some(self.horizon.deadline()),
-            self.horizon.summaries.deadline(),
+            self.keeps_sums().then(|| self.horizon.summaries.deadline()),
             self.horizon.walk.as_ref().and_then(|w| w.backoff.deadline()),
             self.heartbeat_at,
             self.presence.deadline(),

@@ -14,7 +14,8 @@ pub(super) struct Secret {
 impl Secret {
     /// From the seed alone.
     pub(super) fn of_seed(seed: u64) -> Self {
-        let digest = Sha256::new().chain_update(b"wakustore engine").chain_update(seed.to_be_bytes());
+        let digest =
+            Sha256::new().chain_update(b"wakustore engine").chain_update(seed.to_be_bytes());
         Secret { key: digest.finalize().into(), drawn: 0 }
     }
 

@@ -23,8 +23,8 @@ use crate::sync::reconcile;
 use crate::sync::sketch::MAX_CELLS;
 use crate::sync::strong::{Machine, Options, Trees};
 use crate::types::{SyncId, TimeRange};
-use crate::wire::transfer;
 use crate::wire::strong::{Frame, Limits, MIN_MAX_FRAME, Open, Reason, Refuse, Unsent};
+use crate::wire::transfer;
 
 /// The time between two second comparisons that one peer may make us do: each reads the whole
 /// window.
@@ -52,10 +52,7 @@ pub(super) struct Strong {
 impl Strong {
     fn new(s: &Session, config: &EngineConfig, named: bool) -> Box<Self> {
         let options = Options {
-            limits: Limits {
-                max_frame: config.max_frame.max(MIN_MAX_FRAME),
-                max_cells: MAX_CELLS,
-            },
+            limits: Limits { max_frame: config.max_frame.max(MIN_MAX_FRAME), max_cells: MAX_CELLS },
             takes: s.takes(),
             gives: s.sends(),
             dry_run: s.difference.is_some(),
@@ -124,6 +121,11 @@ impl Session {
 }
 
 impl Engine {
+    /// Whether the sums of the index are worth keeping: a peer is there that compares by them.
+    pub(super) fn keeps_sums(&self) -> bool {
+        self.config.strong && self.peers.values().any(|p| p.connected && p.info.strong)
+    }
+
     // --- beginning ---
 
     /// Makes a session of ours one of this protocol. A window that nobody named is made of whole

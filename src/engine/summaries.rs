@@ -68,8 +68,8 @@ impl Summaries {
     }
 
     /// When [`Horizon::keep_up`] is due.
-    pub(super) fn deadline(&self) -> Option<Duration> {
-        self.at
+    pub(super) fn deadline(&self) -> Duration {
+        self.at.unwrap_or_default()
     }
 }
 
@@ -91,9 +91,17 @@ impl Horizon {
     }
 
     /// Moves what is kept a step further towards the window that ends at the last whole slice
-    /// before `margin` ago.
-    pub(super) fn keep_up(&mut self, now: Now, window: Duration, margin: Duration) {
-        if self.summaries.at.is_some_and(|at| at > now.elapsed) || !self.is_ready() {
+    /// before `margin` ago; lets go of it where it is not `wanted`.
+    pub(super) fn keep_up(&mut self, now: Now, window: Duration, margin: Duration, wanted: bool) {
+        if !wanted {
+            self.summaries = Summaries::default();
+            return;
+        }
+        if self.summaries.at.is_some_and(|at| at > now.elapsed) {
+            return;
+        }
+        if !self.is_ready() {
+            self.summaries.at = Some(now.elapsed + PAUSE * 20);
             return;
         }
         let span = default_window(now.wall, window, margin);

@@ -159,6 +159,12 @@ impl Machine {
         self.named = 0;
         if self.options.takes {
             self.expected = theirs.iter().copied().collect();
+            // What came by another way since the set was fixed: from the peer it may have come
+            // already, before its key did.
+            let came: Vec<SyncId> = self.drift.came().copied().collect();
+            for id in came {
+                self.arrived(&id, false);
+            }
         }
         self.findings.surplus.extend(&surplus);
         self.left_over |= !self.options.gives && !surplus.is_empty();

@@ -56,6 +56,11 @@ impl Drift {
         }
     }
 
+    /// The ids that were not there then.
+    pub(super) fn came(&self) -> impl Iterator<Item = &SyncId> {
+        self.inserted.iter()
+    }
+
     /// The ids that are no longer there, by their keys.
     pub(super) fn gone(&self) -> ByKey {
         self.removed.iter().map(|id| (Key::plain(id), *id)).collect()

@@ -317,7 +317,7 @@ impl Machine {
 /// For the ranges of a session. In a dry run all is listed, and nothing granted.
 fn differences(options: &Options) -> Differences {
     let found = Differences::new(options.max_differences);
-    if options.dry_run { found.telling(false, false) } else { found }
+    if options.dry_run { found.without_grants() } else { found }
 }
 
 /// The kind of a frame, for errors.
