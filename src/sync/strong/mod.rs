@@ -28,6 +28,8 @@ mod drift;
 mod end;
 mod first;
 mod ranges;
+#[cfg(test)]
+mod tests;
 mod trees;
 
 use std::collections::{HashMap, HashSet};
