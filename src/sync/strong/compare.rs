@@ -8,8 +8,10 @@ use super::{Key, Machine, Phase, Trees, broken, from_wire, to_wire};
 use crate::error::{Result, bail};
 use crate::sync::sketch::{Cell, cells_for, estimate_counts};
 use crate::types::SyncId;
-use crate::wire::strong::{Cells, Differs, Found, Frame};
+use crate::wire::strong::{Cells, Differs, Found, Frame, Name};
 
+/// From so many differences on a round costs less than cells that were not needed.
+const MANY: usize = 3000;
 /// Cells that are decoded at a time.
 const AT_ONCE: usize = 512;
 
@@ -45,8 +47,10 @@ impl Machine {
         if differing > max {
             return self.begin_ranges(trees);
         }
-        // A fifth more than guessed: the guess is off by a tenth, mostly.
-        let wanted = cells_for(differing.saturating_add(differing / 5)).min(max);
+        // The guess is off by a tenth, mostly. Where a fifth more is little, it saves a round; where
+        // it is much, it is cheaper to ask for what is wanting.
+        let reserve = if differing <= MANY { differing / 5 } else { 0 };
+        let wanted = cells_for(differing.saturating_add(reserve)).min(max);
         self.phase = Phase::Sketched(wanted);
         self.send_cells(trees, 0, wanted)
     }
@@ -106,8 +110,9 @@ impl Machine {
         if self.decoder.is_broken() || to == max {
             return self.begin_ranges(trees);
         }
-        // Half as many again, and at least so many that the next round decides it.
-        Ok(vec![Frame::More((to + to / 2).max(to + 128).min(max))])
+        // Of few a half more, so that the next round decides it; of many a little.
+        let more = if to <= 2 * MANY { to / 2 } else { to / 16 };
+        Ok(vec![Frame::More((to + more.max(128)).min(max))])
     }
 
     /// The sketch was decoded here: tells the peer.
@@ -120,7 +125,7 @@ impl Machine {
             return self.begin_ranges(trees);
         };
         let found = Found {
-            lacks: theirs.iter().map(|key| key.0).collect(),
+            lacks: self.names(trees, &theirs),
             offers: ours.iter().map(|key| key.0).collect(),
         };
         self.told_keys = true;
@@ -135,7 +140,7 @@ impl Machine {
             return Err(broken("more keys came than cells were exchanged"));
         }
         let keys = |keys: &[[u8; 12]]| keys.iter().map(|key| Key(*key)).collect::<Vec<_>>();
-        let Some(surplus) = self.look_up(trees, &keys(&found.lacks)) else {
+        let Some(surplus) = self.named(trees, &found.lacks) else {
             return self.begin_ranges(trees);
         };
         Ok(self.know(surplus, keys(&found.offers)))
@@ -149,6 +154,47 @@ impl Machine {
         let gone = self.drift.gone();
         let find = |key| trees.find(self.window, key).or_else(|| gone.get(key).copied());
         keys.iter().map(find).collect()
+    }
+
+    /// Names for keys of the peer's, which are in order. Of the ids that the peer has at a time we
+    /// know all: ours, without those that the peer lacks, which are left in, and these.
+    fn names(&self, trees: &Trees<'_>, keys: &[Key]) -> Vec<Name> {
+        let mut names = Vec::with_capacity(keys.len());
+        for same in keys.chunk_by(|a, b| a.time_low() == b.time_low()) {
+            let alone = |key: &Key| {
+                same.len() == 1 && self.time_of(key).is_some_and(|t| trees.at(t).next().is_none())
+            };
+            names.extend(same.iter().map(|key| Name {
+                time: key.time_low(),
+                prefix: (!alone(key)).then(|| key.prefix()),
+            }));
+        }
+        names
+    }
+
+    /// Our ids of some names; `None` where one is no name of ours.
+    fn named(&self, trees: &Trees<'_>, names: &[Name]) -> Option<Vec<SyncId>> {
+        let gone = self.drift.gone();
+        let mut keys = Vec::with_capacity(names.len());
+        for name in names {
+            let mut key = Key::default();
+            key.0[..6].copy_from_slice(&name.time.to_be_bytes()[2..]);
+            match name.prefix {
+                Some(prefix) => key.0[6..].copy_from_slice(&prefix),
+                None => {
+                    let time = self.time_of(&key)?;
+                    let there = trees.at(time).filter(|id| !self.drift.has_inserted(id));
+                    let gone = gone.values().copied().filter(|id| id.timestamp == time);
+                    let mut all = there.chain(gone);
+                    key = Key::plain(&all.next()?);
+                    if all.next().is_some() {
+                        return None;
+                    }
+                }
+            }
+            keys.push(key);
+        }
+        self.look_up(trees, &keys)
     }
 
     /// What differs is known: by id what we have, by key what the peer has.

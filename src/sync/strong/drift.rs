@@ -56,6 +56,11 @@ impl Drift {
         }
     }
 
+    /// Whether this one was not there then.
+    pub(super) fn has_inserted(&self, id: &SyncId) -> bool {
+        self.inserted.contains(id)
+    }
+
     /// The ids that were not there then.
     pub(super) fn came(&self) -> impl Iterator<Item = &SyncId> {
         self.inserted.iter()

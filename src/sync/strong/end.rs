@@ -60,7 +60,8 @@ impl Machine {
         Ok(Vec::new())
     }
 
-    fn time_of(&self, key: &Key) -> Option<Timestamp> {
+    /// The time that a plain key tells, within the window.
+    pub(super) fn time_of(&self, key: &Key) -> Option<Timestamp> {
         let start = self.window.start().nanos();
         let later = key.time_low().wrapping_sub(start as u64) % (1 << 48);
         let time = Timestamp(start.checked_add_unsigned(later)?);

@@ -8,7 +8,7 @@ use super::*;
 use crate::sync::summary::{Kept, SLICE};
 use crate::wire::reconciliation::Scope;
 use crate::wire::strong::{
-    Cells, Done, Found, MAX_CELLS as MAX_WIRE_CELLS, Open, Refuse, Sent as WireSent,
+    Cells, Done, Found, MAX_CELLS as MAX_WIRE_CELLS, Name, Open, Refuse, Sent as WireSent,
 };
 use crate::wire::varint;
 
@@ -331,7 +331,7 @@ fn bytes_and_rounds_of_a_hundred_thousand() {
     assert!(pair.sides.iter().all(|s| s.index.len() as u64 == n + 1000 && s.machine.agrees()));
     let (cost, _) = run(10_000, both());
     println!("d10000 {cost:?}");
-    assert!(cost.known_bytes <= 356_880 && cost.known_frames <= 6, "{cost:?}");
+    assert!(cost.known_bytes <= 356_880 && cost.known_frames <= 10, "{cost:?}");
     let (cost, pair) = run(1000, options(true, true, true));
     println!("dry {cost:?}");
     // Ids told both ways, and the end: 2 × 33 bytes and verdicts are not yet counted off.
@@ -361,7 +361,14 @@ fn some_frame(choice: u8, n: u64, known: &[SyncId]) -> Frame {
         }),
         2 => Frame::Cells(of(&known[(n % known.len() as u64) as usize..])),
         3 => Frame::More(n as usize % (2 * MAX_WIRE_CELLS)),
-        4 => Frame::Found(Found { lacks: keys(n), offers: keys(n + 7) }),
+        4 => {
+            let name = |key: [u8; 12]| Name {
+                time: Key(key).time_low(),
+                prefix: (n % 2 == 0).then(|| Key(key).prefix()),
+            };
+            let lacks = keys(n).into_iter().map(name).collect();
+            Frame::Found(Found { lacks, offers: keys(n + 7) })
+        }
         5 => Frame::Rest(vec![[n as u8; 26]; (n % 5) as usize]),
         6 => Frame::Have(ids(n..n + n % 9)),
         7 => Frame::Sent(WireSent {

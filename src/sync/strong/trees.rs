@@ -7,7 +7,7 @@ use crate::sync::lattice::Lattice;
 use crate::sync::reconcile::View;
 use crate::sync::sketch::{Cell, Key};
 use crate::sync::summary::{Kept, cells_of, find, lattice_of};
-use crate::types::{SyncId, TimeRange};
+use crate::types::{MessageHash, SyncId, TimeRange, Timestamp};
 
 /// The trees of one session's scope, which have no id in common, each with its kept summary where
 /// it has one.
@@ -41,6 +41,17 @@ impl<'a> Trees<'a> {
     /// The id of a key.
     pub(super) fn find(&self, window: TimeRange, key: &Key) -> Option<SyncId> {
         self.0.iter().find_map(|(index, _)| find(index, window, key))
+    }
+
+    /// The ids of one time.
+    pub(super) fn at(&self, time: Timestamp) -> impl Iterator<Item = SyncId> + use<'a> {
+        let (lower, upper) = (SyncId::floor(time), SyncId::new(time, MessageHash::MAX));
+        let in_one = move |index: &'a Index| {
+            let last = index.contains(&upper).then_some(upper);
+            index.range(&lower, &upper).chain(last)
+        };
+        let trees: Vec<&'a Index> = self.0.iter().map(|(index, _)| *index).collect();
+        trees.into_iter().flat_map(in_one)
     }
 
     /// For ranges.

@@ -129,11 +129,20 @@ pub struct Differs {
     pub counts: Vec<u8>,
 }
 
+/// One of the receiver's own ids: its time is enough where no other of its ids has that.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Name {
+    /// The low 48 bits of the timestamp.
+    pub time: u64,
+    /// The first six bytes of the hash, where the time is not enough.
+    pub prefix: Option<[u8; 6]>,
+}
+
 /// What a decoded sketch told.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Found {
-    /// Keys of the receiver alone.
-    pub lacks: Vec<Key>,
+    /// Ids of the receiver alone.
+    pub lacks: Vec<Name>,
     /// Keys of the sender alone.
     pub offers: Vec<Key>,
 }

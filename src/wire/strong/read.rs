@@ -3,8 +3,8 @@
 use super::write::time_of;
 use super::{
     AGAIN, AGREE, CELLS, Cell, Cells, DIFFERS, DONE, Differs, Done, FOUND, Found, Frame, HAVE, Key,
-    Limits, MAX_CELLS, MAX_COUNTS, MAX_DETAIL, MAX_IDS, MAX_KEYS, MIN_MAX_FRAME, MORE, OPEN, Open,
-    RANGES, REFUSE, REST, Reason, Refuse, SENT, Sent, Unsent, VERSION, Verdict, mean,
+    Limits, MAX_CELLS, MAX_COUNTS, MAX_DETAIL, MAX_IDS, MAX_KEYS, MIN_MAX_FRAME, MORE, Name, OPEN,
+    Open, RANGES, REFUSE, REST, Reason, Refuse, SENT, Sent, Unsent, VERSION, Verdict, mean,
 };
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::{ContentTopic, MessageHash, PubsubTopic, SyncId, TimeRange, Timestamp};
@@ -43,7 +43,7 @@ impl<'a> Reader<'a> {
             DIFFERS => Frame::Differs(self.differs()?),
             CELLS => Frame::Cells(self.cells()?),
             MORE => Frame::More(self.number(MAX_CELLS, "cells")?),
-            FOUND => Frame::Found(Found { lacks: self.keys()?, offers: self.keys()? }),
+            FOUND => Frame::Found(Found { lacks: self.names()?, offers: self.keys()? }),
             RANGES => Frame::Ranges(Payload::decode(std::mem::take(&mut self.rest))?),
             REST => {
                 let count = self.count(MAX_KEYS, 26, "ends of hashes")?;
@@ -196,6 +196,25 @@ impl<'a> Reader<'a> {
             keys.push(key);
         }
         Ok(keys)
+    }
+
+    fn names(&mut self) -> Result<Vec<Name>> {
+        let count = self.count(MAX_KEYS, 1, "names")?;
+        let mut names: Vec<Name> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let ahead = self.varint()?;
+            let last = names.last().map_or(0, |last| last.time);
+            let Some(time) = (ahead >> 1).checked_add(last).filter(|time| time >> 48 == 0) else {
+                bail!(Malformed, "the time of a name has 48 bits");
+            };
+            let prefix = if ahead & 1 == 1 { Some(self.array()?) } else { None };
+            let name = Name { time, prefix };
+            if names.last().is_some_and(|last| *last >= name) {
+                bail!(Malformed, "the names are not in order");
+            }
+            names.push(name);
+        }
+        Ok(names)
     }
 
     fn id(&mut self, last: Option<&SyncId>) -> Result<SyncId> {

@@ -64,7 +64,9 @@ fn every() -> Vec<Frame> {
         Frame::Cells(cells(100, 900)),
         Frame::More(MAX_CELLS),
         Frame::Found(Found {
-            lacks: (1..40).map(key).collect(),
+            lacks: (1..40)
+                .map(|n| Name { time: n << 33, prefix: (n % 5 == 0).then_some([n as u8; 6]) })
+                .collect(),
             offers: (3..9).map(key).collect(),
         }),
         Frame::Ranges(Payload::default()),
@@ -140,7 +142,8 @@ fn counts_beyond_their_bounds_are_refused_before_anything_is_reserved() {
 fn what_does_not_ascend_is_refused() {
     for frame in [
         Frame::Have(vec![id(3), id(3)]),
-        Frame::Found(Found { lacks: vec![[1; 12], [1; 12]], offers: Vec::new() }),
+        Frame::Found(Found { lacks: Vec::new(), offers: vec![[1; 12], [1; 12]] }),
+        Frame::Found(Found { lacks: vec![Name { time: 9, prefix: None }; 2], offers: Vec::new() }),
     ] {
         assert_eq!(Frame::decode(&frame.encode()).unwrap_err().kind(), ErrorKind::Malformed);
     }

@@ -2,8 +2,8 @@
 
 use super::{
     AGAIN, AGREE, CELLS, Cells, DIFFERS, DONE, Done, FOUND, Frame, HAVE, Key, Limits, MAX_CELLS,
-    MAX_COUNTS, MAX_DETAIL, MAX_IDS, MAX_KEYS, MORE, OPEN, Open, RANGES, REFUSE, REST, Reason,
-    SENT, Unsent, VERSION, Verdict, mean,
+    MAX_COUNTS, MAX_DETAIL, MAX_IDS, MAX_KEYS, MORE, Name, OPEN, Open, RANGES, REFUSE, REST,
+    Reason, SENT, Unsent, VERSION, Verdict, mean,
 };
 use crate::types::{SyncId, Timestamp};
 use crate::wire::reconciliation::Scope;
@@ -51,7 +51,7 @@ pub(super) fn frame(frame: &Frame) -> Vec<u8> {
         }
         Frame::Found(found) => {
             out.push(FOUND);
-            keys(&found.lacks, &mut out);
+            names(&found.lacks, &mut out);
             keys(&found.offers, &mut out);
         }
         Frame::Ranges(payload) => {
@@ -157,6 +157,19 @@ fn keys(keys: &[Key], out: &mut Vec<u8>) {
         varint::write(time.saturating_sub(last), out);
         out.extend_from_slice(&key[6..]);
         last = time;
+    }
+}
+
+/// Behind the time, which is doubled, one bit says whether a prefix follows.
+fn names(names: &[Name], out: &mut Vec<u8>) {
+    let names = &names[..names.len().min(MAX_KEYS)];
+    varint::write(names.len() as u64, out);
+    let mut last = 0;
+    for Name { time, prefix } in names {
+        let ahead = time.saturating_sub(last).min(u64::MAX >> 1);
+        varint::write(ahead << 1 | u64::from(prefix.is_some()), out);
+        out.extend(prefix.iter().flatten());
+        last = *time;
     }
 }
 
