@@ -10,7 +10,9 @@ use std::thread::JoinHandle;
 use super::feed::Feeds;
 use super::queue::{Put, Queue};
 use super::worker::{self, Desk, Shared, answer, on_archive_thread};
-use super::{Backend, Driver, Feed, IndexEntry, IndexQuery, Pending, PutOutcome, Rules, Stats};
+use super::{
+    Backend, Driver, Feed, IndexEntry, IndexQuery, Pending, PutOutcome, Rules, Stats, Validator,
+};
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::{MessageHash, Origin, Page, Query, StoredMessage, Timestamp};
 
@@ -32,17 +34,20 @@ pub struct ArchiveConfig {
     /// How many bytes of messages may wait to be committed; a put beyond that is answered with
     /// [`crate::ErrorKind::Busy`]. A put that finds nothing waiting is taken whatever its size.
     pub max_queued_bytes: usize,
+    /// The host's own validation, which sees each batch before it is committed.
+    pub validator: Option<Arc<dyn Validator>>,
 }
 
 impl ArchiveConfig {
     /// The usual settings, with this clock: the default rules, 2 readers, 64 MiB of messages that
-    /// may wait.
+    /// may wait, no validator.
     pub fn new(clock: fn() -> Timestamp) -> Self {
         ArchiveConfig {
             rules: Rules::default(),
             readers: 2,
             clock,
             max_queued_bytes: 64 * 1024 * 1024,
+            validator: None,
         }
     }
 }
@@ -82,7 +87,8 @@ impl Archive {
         }
 
         let queue = Queue::new(config.max_queued_bytes);
-        let shared = Arc::new(Shared { queue, feeds: Feeds::default() });
+        let validator = config.validator.clone();
+        let shared = Arc::new(Shared { queue, feeds: Feeds::default(), validator });
         // From here on an early return drops the handle, which ends the threads begun so far.
         let archive =
             Archive(Arc::new(Handle { shared: shared.clone(), config, threads: Mutex::default() }));
@@ -118,7 +124,8 @@ impl Archive {
     /// # Errors
     /// [`crate::ErrorKind::Busy`] where too much waits to be committed,
     /// [`crate::ErrorKind::DiskFull`], [`crate::ErrorKind::ArchiveIo`] and the like where the
-    /// commit fails. What the rules refuse is an outcome, not an error.
+    /// commit fails; [`crate::ErrorKind::Internal`] where the validator does not answer for each
+    /// message. What the rules or the validator refuse is an outcome, not an error.
     pub fn put(&self, messages: Vec<StoredMessage>, o: Origin) -> Pending<Vec<PutOutcome>> {
         let now = self.now();
         let mut passed = Vec::with_capacity(messages.len());
@@ -128,7 +135,7 @@ impl Archive {
             match self.0.config.rules.check_message(&message, o, now) {
                 Ok(()) => {
                     bytes = bytes.saturating_add(queued_size(&message));
-                    passed.push((message, o));
+                    passed.push(message);
                     // Until the commit tells otherwise.
                     outcomes.push(PutOutcome::Stored);
                 }
@@ -139,7 +146,13 @@ impl Archive {
             return Pending::ready(self.0.shared.queue.check_open().map(|()| outcomes));
         }
         let (reply, pending) = Pending::new();
-        match self.0.shared.queue.push_put(Put { messages: passed, outcomes, bytes, reply }) {
+        match self.0.shared.queue.push_put(Put {
+            messages: passed,
+            origin: o,
+            outcomes,
+            bytes,
+            reply,
+        }) {
             Ok(()) => pending,
             Err(e) => Pending::ready(Err(e)),
         }

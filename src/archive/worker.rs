@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::feed::{FeedItem, Feeds};
 use super::pending::Reply;
 use super::queue::{Put, Queue};
-use super::{Backend, Driver, PutOutcome};
+use super::{Backend, Driver, PutOutcome, Validator, validator};
 use crate::error::{Error, ErrorKind, Result, bail};
 
 thread_local! {
@@ -37,6 +37,7 @@ pub(super) fn answer<T>(reply: Reply<T>, result: Result<T>) {
 pub(super) struct Shared {
     pub(super) queue: Queue,
     pub(super) feeds: Feeds,
+    pub(super) validator: Option<Arc<dyn Validator>>,
 }
 
 /// A driver and what to do when it panics.
@@ -119,11 +120,32 @@ pub(super) fn read(shared: &Shared, mut desk: Desk) {
     shared.queue.remove_reader();
 }
 
+/// Asks the host's validator about each put, and answers those that come to nothing by that.
+fn validated(shared: &Shared, puts: Vec<Put>) -> Vec<Put> {
+    let Some(validator) = &shared.validator else { return puts };
+    let mut valid = Vec::with_capacity(puts.len());
+    for mut put in puts {
+        match validator::check(validator.as_ref(), &mut put) {
+            Ok(()) if !put.messages.is_empty() => valid.push(put),
+            end => {
+                shared.queue.committed(put.bytes);
+                answer(put.reply, end.map(|()| put.outcomes));
+            }
+        }
+    }
+    valid
+}
+
 /// Commits puts together, tells the feeds, then those who wait.
-fn commit(shared: &Shared, desk: &mut Desk, mut puts: Vec<Put>) {
+fn commit(shared: &Shared, desk: &mut Desk, puts: Vec<Put>) {
+    let mut puts = validated(shared, puts);
+    if puts.is_empty() {
+        return;
+    }
     let mut batch = Vec::with_capacity(puts.iter().map(|put| put.messages.len()).sum());
     for put in &mut puts {
-        batch.append(&mut put.messages);
+        let origin = put.origin;
+        batch.extend(put.messages.drain(..).map(|message| (message, origin)));
     }
     let result = desk.run(|driver| {
         let new = driver.put(&batch)?;

@@ -69,6 +69,15 @@ pub struct EngineConfig {
     /// Ids that the archive or the host's validator refused, which are not asked for again; of
     /// more the oldest are forgotten.
     pub max_refused: usize,
+    /// What sessions that have ended may still bring is remembered for a grace period; so many ids
+    /// of it, over all peers. Of more the oldest session's go.
+    pub max_ended: usize,
+    /// How many ids a minute are loaded because one peer compares what the index does not cover
+    /// (an older window, content topics). Beyond it no such load is begun until enough time has
+    /// passed.
+    pub peer_loads: usize,
+    /// The same, for all peers together.
+    pub all_loads: usize,
 }
 
 /// The two forms of the header of reconciliation 1.0.0, which carry one protocol id.
@@ -133,6 +142,9 @@ impl Default for EngineConfig {
             strong: true,
             dialect: Dialect::Topics,
             max_refused: 65_536,
+            max_ended: 262_144,
+            peer_loads: 250_000,
+            all_loads: 1_000_000,
         }
     }
 }

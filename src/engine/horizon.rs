@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::summaries::Summaries;
 use super::walk::Walk;
 use super::{EngineConfig, Now};
 use crate::archive::IndexEntry;
@@ -26,10 +27,14 @@ const PRUNE_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Horizon {
     scope: Scope,
     span: Duration,
+    /// Nothing below it is kept by the archive.
+    retained: Timestamp,
     max_ids: usize,
-    topics: BTreeMap<PubsubTopic, Index>,
+    pub(super) topics: BTreeMap<PubsubTopic, Index>,
     /// Ids of the topics for which there was no tree left.
-    others: Index,
+    pub(super) others: Index,
+    /// What is kept of the trees.
+    pub(super) summaries: Summaries,
     ids: usize,
     low: Timestamp,
     covered: Option<Timestamp>,
@@ -50,9 +55,11 @@ impl Horizon {
         let mut horizon = Horizon {
             scope: config.scope.clone(),
             span,
+            retained: Timestamp(0),
             max_ids: config.max_index.max(1),
             topics: BTreeMap::new(),
             others: Index::new(),
+            summaries: Summaries::default(),
             ids: 0,
             low,
             covered: None,
@@ -113,31 +120,46 @@ impl Horizon {
         Ok(())
     }
 
-    /// Takes an id, if it is in scope and not too old; what is there already counts once.
-    pub(super) fn insert(&mut self, pubsub: &PubsubTopic, content: &ContentTopic, id: SyncId) {
+    /// Takes an id, if it is in scope and not too old; what is there already counts once. True
+    /// where it was not there.
+    pub(super) fn insert(
+        &mut self,
+        pubsub: &PubsubTopic,
+        content: &ContentTopic,
+        id: SyncId,
+    ) -> bool {
         if id.timestamp < self.low || !admits(&self.scope, pubsub, content) {
-            return;
+            return false;
         }
         let full = self.topics.len() >= MAX_TOPICS.max(self.scope.pubsub_topics.len());
-        let index = match self.topics.get_mut(pubsub) {
-            Some(index) => index,
-            None if full => &mut self.others,
-            None => self.topics.entry(pubsub.clone()).or_default(),
+        let (index, topic) = match self.topics.get_mut(pubsub) {
+            Some(index) => (index, Some(pubsub)),
+            None if full => (&mut self.others, None),
+            None => (self.topics.entry(pubsub.clone()).or_default(), Some(pubsub)),
         };
-        if index.insert(id) {
+        let new = index.insert(id);
+        if new {
             self.ids += 1;
+            self.summaries.inserted(topic, &id);
         }
         if self.ids > self.max_ids {
             self.trim();
         }
+        new
     }
 
     /// An id that the archive turned out not to hold any more.
-    pub(super) fn remove(&mut self, id: &SyncId) {
-        let mut trees = self.topics.values_mut().chain([&mut self.others]);
-        if trees.any(|index| index.remove(id)) {
-            self.ids -= 1;
+    /// True where it was there.
+    pub(super) fn remove(&mut self, id: &SyncId) -> bool {
+        let trees = self.topics.iter_mut().map(|(t, index)| (Some(t), index));
+        for (topic, index) in trees.chain([(None, &mut self.others)]) {
+            if index.remove(id) {
+                self.ids -= 1;
+                self.summaries.removed(topic, id);
+                return true;
+            }
         }
+        false
     }
 
     /// Whether the id is there.
@@ -172,7 +194,7 @@ impl Horizon {
     /// Lets go of what has grown too old, but for what a running session compares (`keep` on).
     pub(super) fn prune(&mut self, now: Now, keep: Option<Timestamp>) {
         self.prune_at = now.elapsed + PRUNE_EVERY;
-        let target = floor(now.wall.saturating_sub(self.span));
+        let target = floor(now.wall.saturating_sub(self.span)).max(self.retained);
         let went_back = target < self.target.saturating_sub(PRUNE_EVERY);
         self.target = target;
         if went_back && target < self.low {
@@ -181,7 +203,13 @@ impl Horizon {
             self.reload();
             return;
         }
-        self.raise(keep.map_or(target, |k| target.min(k)));
+        self.raise(keep.map_or(target, |k| target.min(k)).max(self.retained));
+    }
+
+    /// The archive keeps nothing below this. Where it came down, what it keeps again is loaded.
+    pub(super) fn set_floor(&mut self, now: Now, retained: Timestamp, keep: Option<Timestamp>) {
+        self.retained = retained;
+        self.prune(now, keep);
     }
 
     fn raise(&mut self, low: Timestamp) {
@@ -191,7 +219,9 @@ impl Horizon {
         self.low = low;
         self.covered = self.covered.map(|c| c.max(low));
         let bound = SyncId::floor(low);
-        for index in self.topics.values_mut().chain([&mut self.others]) {
+        let trees = self.topics.iter_mut().map(|(t, index)| (Some(t), index));
+        for (topic, index) in trees.chain([(None, &mut self.others)]) {
+            self.summaries.before_prune(topic, index, &bound);
             self.ids -= index.prune_before(&bound);
         }
         // A tree that emptied may belong to a topic that a peer made up.

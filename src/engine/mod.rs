@@ -8,19 +8,31 @@
 //! What must hold: every session ends with exactly one [`Output::Finished`], whatever peers and
 //! archive do; and everything that a peer can make grow has a bound.
 
+mod agreement;
 mod config;
+mod coverage;
+mod deployed;
+mod floor;
 mod horizon;
 mod lifecycle;
+mod loading;
 mod output;
 mod peer;
 mod peer_info;
+mod presence;
+mod protocol;
 mod receiving;
 mod reconciling;
+mod refused;
 mod report;
 mod rng;
 mod running;
+mod secret;
 mod sending;
 mod session;
+mod state;
+mod strong;
+mod summaries;
 mod walk;
 
 pub use config::{Dialect, EngineConfig, SyncDirection, SyncOptions};
@@ -39,9 +51,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::coverage::Agreements;
 use self::horizon::Horizon;
+use self::loading::Bucket;
 use self::peer::{Batch, Peer};
+use self::presence::Presence;
+use self::refused::Refused;
 use self::rng::Rng;
+use self::secret::Secret;
 use self::session::{Session, Source};
 use crate::archive::{FeedEvent, IndexEntry, PutOutcome};
 use crate::error::{Error, ErrorKind, Result};
@@ -62,6 +79,7 @@ pub struct Now {
 pub struct Engine {
     config: EngineConfig,
     rng: Rng,
+    secret: Secret,
     now: Now,
     /// The last number given to a session, or to a question to the archive.
     last_id: u64,
@@ -72,6 +90,13 @@ pub struct Engine {
     fetches: BTreeMap<FetchId, SessionId>,
     stores: BTreeMap<StoreId, (PeerKey, Batch)>,
     heartbeat_at: Option<Duration>,
+    presence: Presence,
+    agreements: Agreements,
+    refused: Refused,
+    /// Of all peers together.
+    loads: Bucket,
+    /// Below it nothing is asked for or taken.
+    floor: Timestamp,
 }
 
 impl Engine {
@@ -83,8 +108,12 @@ impl Engine {
         let heartbeat_at = config.heartbeat.map(|d| now.elapsed + rng.jitter(d));
         let mut engine = Engine {
             horizon: Horizon::new(&config, now),
+            refused: Refused::new(config.max_refused),
+            loads: Bucket::new(),
+            floor: Timestamp(0),
             config,
             rng,
+            secret: Secret::of_seed(seed),
             now,
             last_id: 0,
             outputs: VecDeque::new(),
@@ -93,9 +122,18 @@ impl Engine {
             fetches: BTreeMap::new(),
             stores: BTreeMap::new(),
             heartbeat_at,
+            presence: Presence::default(),
+            agreements: Agreements::default(),
         };
         engine.pump();
         engine
+    }
+
+    /// Mixes 32 bytes of the system's randomness in. Salts, by which two nodes compare once more
+    /// where a first comparison was misled, are drawn from it: without it a peer that knows the
+    /// seed could guess them. Call it once, right after [`Engine::new`]; a simulation leaves it out.
+    pub fn reseed(&mut self, fresh: &[u8; 32]) {
+        self.secret.reseed(fresh);
     }
 
     // --- what the archive says ---
@@ -124,17 +162,23 @@ impl Engine {
             FeedEvent::Lagged(_) => self.horizon.reload(),
             FeedEvent::Removed(items) => {
                 for item in items.iter() {
-                    self.horizon.remove(&item.id);
+                    let removed = self.horizon.remove(&item.id);
                     for session in self.sessions.values_mut() {
-                        if let Source::Own(index) = &mut session.source {
-                            index.remove(&item.id);
+                        let removed = match &mut session.source {
+                            Source::Own(index) => index.remove(&item.id),
+                            Source::Horizon => removed,
+                        };
+                        if removed {
+                            session.index_lost(item);
                         }
                     }
                 }
             }
             FeedEvent::Stored(items) => {
                 for item in items.iter() {
-                    self.horizon.insert(&item.pubsub_topic, &item.content_topic, item.id);
+                    let (pubsub, content) = (&item.pubsub_topic, &item.content_topic);
+                    let new = self.horizon.insert(pubsub, content, item.id);
+                    self.refused.remove(&item.id.hash);
                     for session in self.sessions.values_mut() {
                         if let Source::Own(index) = &mut session.source
                             && session.window.contains(item.id.timestamp)
@@ -144,7 +188,14 @@ impl Engine {
                                 &item.content_topic,
                             )
                         {
-                            index.insert(item.id);
+                            if index.insert(item.id) {
+                                session.index_got(item);
+                            }
+                        } else if new && matches!(session.source, Source::Horizon) {
+                            session.index_got(item);
+                        }
+                        if let Some(strong) = &mut session.strong {
+                            strong.machine.arrived(&item.id, false);
                         }
                         if let Some(grants) = &mut session.grants {
                             grants.forget(&item.id);
@@ -208,7 +259,7 @@ impl Engine {
     /// [`crate::ErrorKind::InvalidArgument`] for a window that lies in the future or is empty.
     pub fn sync(&mut self, now: Now, peer: PeerKey, options: SyncOptions) -> Result<SessionId> {
         self.at(now);
-        let session = self.begin_outbound(peer, options)?;
+        let session = self.begin_outbound(peer, options, SyncReason::Demand)?;
         self.pump();
         Ok(session)
     }
@@ -233,8 +284,10 @@ impl Engine {
         protocol: SyncProtocol,
     ) -> Result<SessionId> {
         self.at(now);
-        let _ = protocol;
-        let session = self.begin_inbound(peer);
+        let session = match protocol {
+            SyncProtocol::Strong => self.begin_inbound_strong(peer),
+            SyncProtocol::V1 | SyncProtocol::Store => self.begin_inbound(peer),
+        };
         self.pump();
         session
     }
@@ -250,6 +303,15 @@ impl Engine {
     pub fn reconciliation_frame(&mut self, now: Now, session: SessionId, frame: Bytes) {
         self.at(now);
         self.frame_came(session, &frame);
+        self.pump();
+    }
+
+    /// So many bytes of the next frame have come on the session's stream: call it now and then while
+    /// a long frame comes, so that a slow line is told from a silent peer. At least 16 KiB more
+    /// within each [`EngineConfig::idle_timeout`] keep the session.
+    pub fn reconciliation_progress(&mut self, now: Now, session: SessionId, bytes_so_far: usize) {
+        self.at(now);
+        self.frame_grows(session, bytes_so_far);
         self.pump();
     }
 
@@ -343,16 +405,23 @@ impl Engine {
         }
     }
 
+    /// When this node was last online (had a peer to sync with) before it came online this time,
+    /// in this run or, by [`Engine::restore`], in an earlier one. It stands still while the node
+    /// is online. `None` where that was never.
+    pub fn last_online(&self) -> Option<Timestamp> {
+        self.presence.last_online()
+    }
+
     /// With how many peers this node agrees over which spans of time: spans that do not overlap, in
     /// ascending order, bounded in number.
     pub fn coverage(&self) -> Vec<Coverage> {
-        Vec::new()
+        self.agreements.told(self.now.wall)
     }
 
     /// The node's own state (last online, coverage), to be kept apart from the messages: at most
     /// a few hundred KiB.
     pub fn state(&self) -> Vec<u8> {
-        Vec::new()
+        self.encode_state()
     }
 
     /// Takes what [`Engine::state`] gave before the node was last stopped. Call it once, before
@@ -362,9 +431,9 @@ impl Engine {
     /// [`crate::ErrorKind::Malformed`] where it is no such state: the engine then goes on without.
     pub fn restore(&mut self, now: Now, state: &[u8]) -> Result<()> {
         self.at(now);
-        let _ = state;
+        let restored = self.restore_state(now, state);
         self.pump();
-        Ok(())
+        restored
     }
 
     // --- shared by the parts ---

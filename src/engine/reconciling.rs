@@ -5,7 +5,9 @@
 
 use bytes::Bytes;
 
+use super::deployed;
 use super::horizon::{MAX_TOPICS, same_scope};
+use super::refused::Refused;
 use super::session::{Session, Source, State};
 use super::walk::Walk;
 use super::{Engine, LoadId, Misbehaviour, Output, SessionId, framed};
@@ -16,6 +18,12 @@ use crate::sync::index::Index;
 use crate::sync::reconcile::{self, Differences, View};
 use crate::types::{MessageHash, TimeRange, Timestamp};
 use crate::wire::reconciliation::{Payload, Scope};
+
+/// The largest first frame of a session: what it asks for may have to be loaded, and until then
+/// the frame is held. An honest one says of a window that it is there, by a range or a few.
+const MAX_FIRST_FRAME: usize = 1024 * 1024;
+/// So many bytes of a frame at least come in any idle time, of a peer that is there.
+const MIN_PROGRESS: usize = 16 * 1024;
 
 impl Engine {
     // --- which ids are compared ---
@@ -29,21 +37,42 @@ impl Engine {
             && let State::WaitsForIndex(pending) = &mut s.state
         {
             let pending = pending.take();
-            self.choose_source(id, pending);
+            if pending.is_some() || self.cut_to_index(id) {
+                self.choose_source(id, pending);
+            }
         }
     }
 
     /// Takes the engine's index where it covers window and scope, or begins to load.
-    fn choose_source(&mut self, id: SessionId, pending: Option<Payload>) {
+    pub(super) fn choose_source(&mut self, id: SessionId, pending: Option<Payload>) {
         let Some(s) = self.sessions.get_mut(&id) else { return };
         s.moved = self.now.elapsed;
         if s.window.is_empty() || self.horizon.covers(&s.window, &s.scope) {
             s.source = Source::Horizon;
             self.proceed(id, pending);
-        } else {
+        } else if (pending.is_some() || self.is_strangers(id)) && !self.may_load(id) {
+            // An empty payload would say that both sides hold the same: closed without an answer.
+            let what = "too much was loaded for peers in the last minute: try again later";
+            self.fail(id, Error::new(ErrorKind::SyncBusy, what));
+        } else if let Some(s) = self.sessions.get_mut(&id) {
             s.source = Source::Own(Index::new());
             s.state = State::Loads(Box::new(Walk::new(s.window, &s.scope)), pending);
         }
+    }
+
+    /// Whether a peer began it, by our own protocol.
+    fn is_strangers(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|s| !s.initiator && s.strong.is_some())
+    }
+
+    /// Whether ids may be loaded because of what the session's peer asked.
+    fn may_load(&mut self, id: SessionId) -> bool {
+        let Some(peer) = self.sessions.get(&id).and_then(|s| self.peers.get_mut(&s.peer)) else {
+            return false;
+        };
+        let now = self.now.elapsed;
+        let of_peer = peer.loads.may_load(self.config.peer_loads, now);
+        self.loads.may_load(self.config.all_loads, now) && of_peer
     }
 
     /// A step of a session's own walk has its answer.
@@ -59,6 +88,14 @@ impl Engine {
         else {
             return;
         };
+        if let Ok(entries) = &entries
+            && (pending.is_some() || (!s.initiator && s.strong.is_some()))
+        {
+            self.loads.loaded(entries.len());
+            if let Some(peer) = self.peers.get_mut(&s.peer) {
+                peer.loads.loaded(entries.len());
+            }
+        }
         let advanced = entries.and_then(|entries| {
             if held + entries.len() > max {
                 let what = format!(
@@ -91,6 +128,9 @@ impl Engine {
 
     fn proceed(&mut self, id: SessionId, pending: Option<Payload>) {
         match pending {
+            None if self.sessions.get(&id).is_some_and(|s| s.strong.is_some()) => {
+                self.strong_ready(id);
+            }
             None => self.open(id),
             Some(payload) => self.answer(id, &payload),
         }
@@ -99,13 +139,16 @@ impl Engine {
     // --- frames ---
 
     /// The initiator's first frame.
-    fn open(&mut self, id: SessionId) {
+    pub(super) fn open(&mut self, id: SessionId) {
         let Some(s) = self.sessions.get_mut(&id) else { return };
         let view = match &s.source {
             Source::Horizon => self.horizon.view(&s.scope),
             Source::Own(index) => View(vec![index]),
         };
-        let payload = reconcile::initiate(&view, s.window, &self.config.scope, &self.config.tuning);
+        let scope = deployed::told(&self.config.scope, s);
+        let payload = reconcile::initiate(&view, s.window, &scope, &self.config.tuning);
+        s.window_ids = view.count(s.window) as u64;
+        s.settling.step(&payload);
         s.stream_open = true;
         let protocol = s.protocol;
         self.outputs.push_back(Output::OpenReconciliation { session: id, peer: s.peer, protocol });
@@ -114,25 +157,50 @@ impl Engine {
 
     /// Sends a payload; an empty one is the last of the session.
     fn send(&mut self, id: SessionId, payload: &Payload) {
-        let Some(s) = self.sessions.get_mut(&id) else { return };
-        let frame = Bytes::from(payload.encode());
-        s.figures.frames += 1;
-        s.figures.reconciliation_bytes_out += framed(frame.len());
-        s.state = State::Awaits;
-        s.moved = self.now.elapsed;
-        self.outputs.push_back(Output::SendReconciliation { session: id, frame });
+        self.send_frame(id, Bytes::from(payload.encode()));
         if payload.ranges.is_empty() {
             self.settle(id);
         }
     }
 
+    fn send_frame(&mut self, id: SessionId, frame: Bytes) {
+        let Some(s) = self.sessions.get_mut(&id) else { return };
+        s.figures.frames += 1;
+        s.figures.reconciliation_bytes_out += framed(frame.len());
+        s.state = State::Awaits;
+        s.moved = self.now.elapsed;
+        s.frame_bytes = 0;
+        self.outputs.push_back(Output::SendReconciliation { session: id, frame });
+    }
+
+    /// So many bytes of the peer's next frame have come.
+    pub(super) fn frame_grows(&mut self, id: SessionId, bytes: usize) {
+        if let Some(s) = self.sessions.get_mut(&id)
+            && matches!(s.state, State::Awaits)
+            && bytes >= s.frame_bytes.saturating_add(MIN_PROGRESS)
+        {
+            (s.frame_bytes, s.moved) = (bytes, self.now.elapsed);
+        }
+    }
+
     /// A frame from the peer.
     pub(super) fn frame_came(&mut self, id: SessionId, frame: &[u8]) {
+        if self.sessions.get(&id).is_some_and(|s| s.strong.is_some()) {
+            self.strong_frame(id, frame);
+            return;
+        }
         let Some(s) = self.sessions.get_mut(&id).filter(|s| s.reconciles()) else { return };
         s.figures.frames += 1;
         s.figures.reconciliation_bytes_in += framed(frame.len());
         s.rounds += 1;
         let rounds = s.rounds;
+        let max_first = MAX_FIRST_FRAME.min(self.config.max_frame);
+        if !s.initiator && s.told.is_none() && frame.len() > max_first {
+            let len = frame.len();
+            let what = format!("a first frame is {len} bytes long, at most {max_first} are taken");
+            self.fail(id, Error::new(ErrorKind::FrameTooLarge, what));
+            return;
+        }
         let payload = if !matches!(s.state, State::Awaits) {
             Err(Error::new(ErrorKind::SyncProtocol, "a frame came while it was our turn to answer"))
         } else if frame.len() > self.config.max_frame {
@@ -150,7 +218,13 @@ impl Engine {
                 self.fail(id, Error::new(ErrorKind::ProtocolUnsupported, what));
             }
             Err(error) => self.bad_frame(id, error),
-            Ok(payload) if payload.ranges.is_empty() => self.settle(id),
+            Ok(payload) if payload.ranges.is_empty() => {
+                // Deployed peers say by no byte at all that their scope does not meet ours.
+                if !frame.is_empty() {
+                    self.all_compared(id);
+                }
+                self.settle(id);
+            }
             Ok(_) if rounds > self.config.max_rounds => {
                 let what = format!("reconciliation was not settled after {rounds} frames");
                 self.fail(id, Error::new(ErrorKind::SyncProtocol, what));
@@ -182,9 +256,11 @@ impl Engine {
         let limits = self.comparable();
         let Some(s) = self.sessions.get_mut(&id) else { return };
         let Some(scope) = reconcile::meet(&self.config.scope, &payload.scope) else {
-            // The wire's way to say so. To a responder it is no failure: nothing was to be compared.
+            // The wire's way to say so, and not the one that says that both hold the same. To a
+            // responder it is no failure: nothing was to be compared.
             let initiator = s.initiator;
-            self.send(id, &Payload::default());
+            self.send_frame(id, Bytes::new());
+            self.settle(id);
             if initiator {
                 let what = "the peer serves none of the topics that were to be compared";
                 self.fail(id, Error::new(ErrorKind::SyncScope, what));
@@ -201,7 +277,9 @@ impl Engine {
                 Ok(limits) => span(&payload).intersect(&limits),
                 Err(_) => span(&payload),
             };
+            self.cut_to_index(id);
         }
+        let Some(s) = self.sessions.get_mut(&id) else { return };
         let grants =
             Grants::new(s.window, scope.clone(), self.config.max_messages, self.config.max_bytes);
         s.grants = Some(grants);
@@ -223,11 +301,26 @@ impl Engine {
             Source::Horizon => self.horizon.view(&s.scope),
             Source::Own(index) => View(vec![index]),
         };
-        let (scope, tuning) = (&self.config.scope, &self.config.tuning);
-        match reconcile::respond(&view, payload, s.window, scope, tuning, &mut s.found) {
+        let scope = deployed::told(&self.config.scope, s);
+        let tuning = &self.config.tuning;
+        match reconcile::respond(&view, payload, s.window, &scope, tuning, &mut s.found) {
             Err(error) => self.bad_frame(id, error),
             Ok(reply) => {
-                absorb(s);
+                s.window_ids = view.count(s.window) as u64;
+                s.settling.step(payload);
+                if let Some(reply) = &reply {
+                    s.settling.step(reply);
+                }
+                if s.may_tell(self.now.elapsed) {
+                    let settled = s.window_ids.saturating_sub(s.settling.open_ids(&view));
+                    s.figures.ids_compared = s.figures.ids_compared.max(settled);
+                }
+                s.figures.ranges_settled = s.settling.ranges();
+                absorb(s, &self.refused, self.floor, self.config.max_refused);
+                if reply.as_ref().is_none_or(|reply| reply.ranges.is_empty()) {
+                    self.all_compared(id);
+                }
+                let Some(s) = self.sessions.get(&id) else { return };
                 let peer = s.peer;
                 match reply {
                     Some(reply) => self.send(id, &reply),
@@ -236,6 +329,15 @@ impl Engine {
                 self.judge_early(peer);
             }
         }
+    }
+
+    /// Nothing is left to compare.
+    fn all_compared(&mut self, id: SessionId) {
+        let Some(s) = self.sessions.get_mut(&id) else { return };
+        s.compared = true;
+        s.settling.end();
+        s.figures.ranges_settled = s.settling.ranges();
+        s.figures.ids_compared = s.figures.ids_compared.max(s.window_ids);
     }
 
     /// Reconciliation is over, by either side's empty payload.
@@ -257,9 +359,12 @@ impl Engine {
 
     /// The session's stream is gone, or could not be had.
     pub(super) fn stream_ended(&mut self, id: SessionId, error: Option<Error>) {
+        if self.fall_back(id, error.as_ref()) {
+            return;
+        }
         let Some(s) = self.sessions.get_mut(&id) else { return };
         s.stream_open = false;
-        if s.reconciles() {
+        if s.reconciles() || s.strong.is_some() {
             let what = "the peer closed the stream before reconciliation was settled";
             let error = error.unwrap_or_else(|| Error::new(ErrorKind::StreamClosed, what));
             self.fail(id, error);
@@ -268,7 +373,7 @@ impl Engine {
 }
 
 /// Bounds what the archive is asked to load: of a peer's own topics only so many.
-fn check_size(scope: &Scope, own: &Scope) -> Result<()> {
+pub(super) fn check_size(scope: &Scope, own: &Scope) -> Result<()> {
     let (pubsub, content) = (scope.pubsub_topics.len(), scope.content_topics.len());
     if own.pubsub_topics.is_empty() && pubsub > MAX_TOPICS {
         bail!(
@@ -286,18 +391,33 @@ fn check_size(scope: &Scope, own: &Scope) -> Result<()> {
 }
 
 /// Hands what was found since the last payload to sending and to the grants.
-fn absorb(s: &mut Session) {
+fn absorb(s: &mut Session, refused: &Refused, floor: Timestamp, max_refused: usize) {
     let (sends, takes) = (s.sends(), s.takes());
     // The lists alone: what is settled must stay known.
     let local_only = std::mem::take(&mut s.found.local_only);
     let local_beyond = std::mem::take(&mut s.found.local_beyond);
     s.figures.surplus += (local_only.len() + local_beyond) as u64;
+    if let Some(difference) = &mut s.difference {
+        let beyond = std::mem::take(&mut s.found.remote_beyond);
+        s.figures.missing += (s.found.remote_only.len() + beyond) as u64;
+        difference.missing.append(&mut s.found.remote_only);
+        difference.surplus.extend(local_only);
+        return;
+    }
     if sends {
         s.sending.queue(local_only);
     }
+    let mut announced = std::mem::take(&mut s.found.remote_only);
+    announced.retain(|id| {
+        let refused = refused.contains(&id.hash);
+        if refused {
+            s.refused(id.hash, max_refused);
+        }
+        !refused && id.timestamp >= floor
+    });
     let Some(grants) = &mut s.grants else { return };
     let before = grants.outstanding();
-    for id in s.found.remote_only.drain(..) {
+    for id in announced {
         grants.expect(id);
     }
     grants.expect_unnamed(std::mem::take(&mut s.found.remote_beyond));
