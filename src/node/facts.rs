@@ -12,10 +12,7 @@ use libp2p::{Multiaddr, identify};
 use sha2::{Digest, Sha256};
 
 use crate::engine::{AddressGroup, PeerInfo};
-use crate::wire::{reconciliation, store};
-
-/// The id of wakustore's own sync protocol.
-pub(super) const STRONG: &str = "/wakustore/sync/1.0.0";
+use crate::wire::{reconciliation, store, strong};
 
 /// How deployed nodes' agents begin: `nwaku-v0.37.0`, `logos-delivery-v0.38.0`.
 const DEPLOYED: [&str; 2] = ["nwaku", "logos"];
@@ -28,7 +25,7 @@ pub(super) fn told(info: &identify::Info, group: AddressGroup) -> PeerInfo {
     let speaks = |protocol: &str| info.protocols.iter().any(|p| p.as_ref() == protocol);
     PeerInfo {
         reconciles: speaks(reconciliation::PROTOCOL),
-        strong: speaks(STRONG),
+        strong: speaks(strong::PROTOCOL),
         store: speaks(store::PROTOCOL),
         deployed: is_deployed(&info.agent_version),
         group,

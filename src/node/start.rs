@@ -19,7 +19,7 @@ use super::streams::Streams;
 use super::swarm::{State, SwarmTask};
 use super::sync_host::SyncHost;
 use super::tasks::Tasks;
-use super::{NodeConfig, address, facts, identity, state, sync_host, transport};
+use super::{NodeConfig, address, identity, state, sync_host, transport};
 use crate::archive::Archive;
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::wire;
@@ -52,6 +52,7 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         None => None,
     };
     let seed = u64::from_le_bytes(identity::random()?);
+    let fresh = identity::random()?;
 
     let tasks = Arc::new(Tasks::new());
     let swarm = build_swarm(&config, &key, &tasks)?;
@@ -103,7 +104,7 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         });
         let engine = config.engine;
         let parts =
-            sync_host::Parts { config: engine, seed, shared: shared.clone(), ended, states };
+            sync_host::Parts { config: engine, seed, fresh, shared: shared.clone(), ended, states };
         let mut host = SyncHost::new(parts);
         if let (Some(path), Some(saved)) = (config.state, saved)
             && let Err(e) = host.restore(&saved)
@@ -155,7 +156,7 @@ fn build_swarm(config: &NodeConfig, key: &Keypair, tasks: &Arc<Tasks>) -> Result
     if config.sync {
         accepted.extend([wire::reconciliation::PROTOCOL, wire::transfer::PROTOCOL]);
         if config.engine.strong {
-            accepted.push(facts::STRONG);
+            accepted.push(wire::strong::PROTOCOL);
         }
     }
     let accepted = accepted.into_iter().map(StreamProtocol::new).collect();

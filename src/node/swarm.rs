@@ -425,7 +425,7 @@ impl SwarmTask {
                 let protocol = SyncProtocol::V1;
                 let _ = self.shared.sync.send(Input::Reconcile { peer, protocol, stream, permit });
             }
-            facts::STRONG => {
+            wire::strong::PROTOCOL => {
                 let protocol = SyncProtocol::Strong;
                 let _ = self.shared.sync.send(Input::Reconcile { peer, protocol, stream, permit });
             }

@@ -80,6 +80,8 @@ pub(super) struct Parts {
     pub(super) config: EngineConfig,
     /// Feeds the engine's choices.
     pub(super) seed: u64,
+    /// Feeds what no peer may guess.
+    pub(super) fresh: [u8; 32],
     pub(super) shared: Arc<Shared>,
     /// Where the ends of syncs are told.
     pub(super) ended: mpsc::UnboundedSender<Ended>,
@@ -108,11 +110,14 @@ pub(super) struct SyncHost {
 
 impl SyncHost {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { config, seed, shared, ended, states } = parts;
+        let Parts { config, seed, fresh, shared, ended, states } = parts;
         let now = Now { elapsed: Duration::ZERO, wall: shared.archive.now() };
+        let max_frame = config.max_frame;
+        let mut engine = Engine::new(config, seed, now);
+        engine.reseed(&fresh);
         SyncHost {
-            max_frame: config.max_frame,
-            engine: Engine::new(config, seed, now),
+            max_frame,
+            engine,
             shared,
             started: Instant::now(),
             keys: HashMap::new(),
@@ -253,7 +258,13 @@ impl SyncHost {
             None => return peer.demands.push(demand),
             // It does not say what it speaks. Whoever asks for a sync with it may know more.
             Some(facts) if !facts.identified => {
-                let info = PeerInfo { reconciles: true, ..facts.info };
+                let asked = |protocol| demand.options.protocol == Some(protocol);
+                let info = PeerInfo {
+                    reconciles: true,
+                    strong: asked(SyncProtocol::Strong),
+                    store: asked(SyncProtocol::Store),
+                    ..facts.info
+                };
                 self.engine.peer_connected(now, key, info);
             }
             Some(_) => {}
@@ -294,6 +305,9 @@ impl SyncHost {
                     self.engine.reconciliation_frame(now, session, frame);
                     let _ = go_on.send(());
                 }
+            }
+            Input::ReconciliationProgress { session, bytes } => {
+                self.engine.reconciliation_progress(now, session, bytes);
             }
             Input::ReconciliationClosed { session, error } => {
                 self.engine.reconciliation_closed(now, session, error);

@@ -64,6 +64,11 @@ pub(super) enum Input {
         frame: Bytes,
         go_on: ReadOn,
     },
+    /// So much of the next frame has come.
+    ReconciliationProgress {
+        session: SessionId,
+        bytes: usize,
+    },
     ReconciliationClosed {
         session: SessionId,
         error: Option<Error>,

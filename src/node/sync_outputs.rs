@@ -7,13 +7,12 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::event::{Ended, NodeEvent, SyncStarted};
-use super::facts::STRONG;
 use super::sync_host::{Answer, SyncHost};
 use super::{NodeSyncReport, store_client, sync_streams};
 use crate::engine::{Misbehaviour, Output, PeerKey, QueryId, SessionId, SyncProtocol, SyncReport};
 use crate::error::{Error, ErrorKind};
 use crate::types::Query;
-use crate::wire::reconciliation;
+use crate::wire::{reconciliation, strong};
 
 impl SyncHost {
     pub(super) fn carry_out(&mut self) {
@@ -116,7 +115,7 @@ impl SyncHost {
         let Some(id) = self.peers.get(&peer).map(|p| p.id) else { return };
         let protocol = match speak {
             SyncProtocol::V1 => reconciliation::PROTOCOL,
-            SyncProtocol::Strong => STRONG,
+            SyncProtocol::Strong => strong::PROTOCOL,
             SyncProtocol::Store => {
                 let what = "Store has no reconciliation stream";
                 let error = Error::new(ErrorKind::ProtocolUnsupported, what);

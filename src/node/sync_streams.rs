@@ -68,7 +68,10 @@ pub(super) async fn reconcile(
     };
     let reading = async {
         // How long the peer may take is the session's to say: it closes the stream.
-        while let Some(frame) = frame::read(&mut reader, max_frame, None).await? {
+        let progress = |bytes| {
+            let _ = inputs.send(Input::ReconciliationProgress { session, bytes });
+        };
+        while let Some(frame) = frame::read_telling(&mut reader, max_frame, progress).await? {
             let (go_on, read_on) = oneshot::channel();
             let input = Input::ReconciliationFrame { session, frame, go_on };
             if inputs.send(input).is_err() || read_on.await.is_err() {
