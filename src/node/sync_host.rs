@@ -34,6 +34,7 @@ use crate::engine::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::types::{MessageHash, Page, StoredMessage};
+use crate::wire::strong;
 
 /// Store queries to peers at once, in all. What waits was asked for by the engine, which bounds it.
 const MAX_QUERIES: usize = 8;
@@ -93,7 +94,7 @@ pub(super) struct Parts {
 pub(super) struct SyncHost {
     pub(super) engine: Engine,
     pub(super) shared: Arc<Shared>,
-    pub(super) max_frame: usize,
+    max_frame: usize,
     started: Instant,
     keys: HashMap<PeerId, PeerKey>,
     pub(super) peers: HashMap<PeerKey, Known>,
@@ -367,12 +368,20 @@ impl SyncHost {
                     stream,
                     to_send,
                     self.shared.sync.clone(),
-                    self.max_frame,
+                    self.max_frame(protocol),
                     Some(permit),
                 ));
             }
             // The guard in the stream closes it; the peer sees that nothing was answered.
             Err(e) => tracing::debug!(%peer, "a sync was refused: {e}"),
+        }
+    }
+
+    /// The largest frame that is taken on a reconciliation stream.
+    pub(super) fn max_frame(&self, protocol: SyncProtocol) -> usize {
+        match protocol {
+            SyncProtocol::Strong => self.max_frame.max(strong::MIN_MAX_FRAME),
+            _ => self.max_frame,
         }
     }
 

@@ -130,7 +130,7 @@ impl SyncHost {
             id,
             protocol,
             to_send,
-            self.max_frame,
+            self.max_frame(speak),
         ));
     }
 
