@@ -166,6 +166,6 @@ impl NodeEvents {
     /// The next event; nothing once the node has stopped and all have been handed out. A reader
     /// that is too slow is told how many events it missed.
     pub async fn next(&self) -> Result<Option<NodeEvent>> {
-        guarded(async move { Ok(self.0.get()?.next().await?) }).await
+        guarded(async move { self.0.get()?.next().await }).await
     }
 }
