@@ -59,6 +59,13 @@ impl Summaries {
         }
     }
 
+    /// A tree has changed in some other way: what is kept of it is made anew.
+    pub(super) fn forget(&mut self, topic: Option<&PubsubTopic>) {
+        if !self.kept.is_empty() {
+            self.kept.remove(&topic.cloned());
+        }
+    }
+
     fn of(&mut self, topic: Option<&PubsubTopic>) -> Option<&mut Kept> {
         // Mostly there are none, and then no name is copied.
         if self.kept.is_empty() {
@@ -76,6 +83,10 @@ impl Summaries {
 impl Horizon {
     /// The trees of a scope that [`Horizon::covers`] said yes to, with what is kept of them.
     pub(super) fn trees(&self, scope: &Scope) -> Trees<'_> {
+        if !self.is_of_own_content(scope) {
+            let indexes = self.content.indexes(scope);
+            return Trees(indexes.into_iter().map(|index| (index, None)).collect());
+        }
         let kept = &self.summaries.kept;
         let all = self.topics.iter().map(|(t, index)| (Some(t), index));
         let all = all.chain([(None, &self.others)]);
