@@ -155,7 +155,7 @@ impl Engine {
     // --- frames ---
 
     /// The initiator's first frame.
-    pub(super) fn open(&mut self, id: SessionId) {
+    fn open(&mut self, id: SessionId) {
         let Some(s) = self.sessions.get_mut(&id) else { return };
         let view = match &s.source {
             Source::Horizon => self.horizon.view(&s.scope),

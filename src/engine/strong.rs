@@ -542,7 +542,12 @@ impl Engine {
         s.protocol = SyncProtocol::V1;
         s.grants = None;
         s.stream_open = false;
-        self.open(id);
+        // From the beginning: 1.0.0 may have words for a part of the scope alone.
+        s.scope = self.config.scope.clone();
+        s.told = None;
+        s.source = Source::Horizon;
+        s.moved = self.now.elapsed;
+        s.state = State::WaitsForIndex(None);
         true
     }
 }
