@@ -278,7 +278,7 @@ mod tests {
             assert_eq!((span.start().nanos() % SLICE, span.end().nanos() % SLICE), (0, 0));
             assert!(span.end() <= wall.saturating_sub(margin));
             assert!(span.end().nanos() + SLICE > wall.saturating_sub(margin).nanos());
-            assert!(long >= 3_600_000_000_000 && long < 3_600_000_000_000 + SLICE);
+            assert!((0..SLICE).contains(&(long - 3_600_000_000_000)));
         }
     }
 }
