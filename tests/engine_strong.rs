@@ -432,3 +432,50 @@ fn what_arrives_meanwhile_does_no_harm() {
         world.assert_released();
     }
 }
+
+/// Some of these, of which the XOR of all hashes is zero: of more than 256 there always are.
+fn cancelling(all: &[StoredMessage]) -> Vec<StoredMessage> {
+    let mut basis: Vec<([u8; 32], BTreeSet<usize>)> = Vec::new();
+    for (at, m) in all.iter().enumerate() {
+        let mut row = (m.hash.0, BTreeSet::from([at]));
+        for (other, of) in &basis {
+            let lead = other.iter().position(|b| *b != 0).unwrap();
+            let bit = 0x80 >> other[lead].leading_zeros();
+            if row.0[lead] & bit != 0 {
+                row.0.iter_mut().zip(other).for_each(|(a, b)| *a ^= b);
+                row.1 = row.1.symmetric_difference(of).copied().collect();
+            }
+        }
+        if row.0 == [0; 32] {
+            return row.1.into_iter().map(|at| all[at].clone()).collect();
+        }
+        basis.push(row);
+    }
+    panic!("only {} messages", all.len());
+}
+
+#[test]
+fn messages_that_xor_cannot_see_are_found() {
+    let common = hour(&mut Random(21), 400);
+    let chosen = cancelling(&hour(&mut Random(22), 300));
+    let all = [&common[..], &chosen].concat();
+    // Over 1.0.0 they stay hidden for ever.
+    let v1 = SyncOptions { protocol: Some(SyncProtocol::V1), ..SyncOptions::default() };
+    let mut world = pair(23, &all, &common);
+    let (ours, _) = world.sync_to_end(0, 1, v1);
+    assert_eq!((ours.figures.surplus, ours.agreement), (0, Agreement::Weak));
+    assert_eq!(world.hashes(1), set(&common));
+    let (ours, theirs) = world.sync_to_end(0, 1, SyncOptions::default());
+    assert_agree([&ours, &theirs]);
+    assert_equal(&mut world, &set(&all));
+    // Also where sketches are of no use, and ranges have to be compared once more.
+    let mut world = pair(24, &all, &common);
+    let start = Timestamp(START.nanos() - 100 * 3_600_000_000_000);
+    let window = TimeRange::new(start, START).ok();
+    let (ours, theirs) = world.sync_to_end(1, 0, SyncOptions { window, ..SyncOptions::default() });
+    assert_agree([&ours, &theirs]);
+    assert_equal(&mut world, &set(&all));
+    assert_eq!(theirs.figures.surplus as usize, chosen.len());
+    no_penalties(&world);
+    world.assert_released();
+}

@@ -117,10 +117,10 @@ impl Engine {
     ) -> SessionId {
         let id = SessionId(self.next_id());
         let mut session = Session::new(peer, initiator, direction, window, &self.config, self.now);
-        let of_peer = self.peers.entry(peer).or_default();
-        session.deployed = of_peer.info.deployed;
-        session.group = of_peer.info.group;
-        of_peer.sessions.push(id);
+        let entry = self.peers.entry(peer).or_default();
+        entry.sessions.push(id);
+        session.group = entry.info.group;
+        session.deployed = entry.info.deployed;
         self.sessions.insert(id, session);
         id
     }
@@ -319,6 +319,7 @@ impl Engine {
             Some(self.horizon.deadline()),
             self.keeps_sums().then(|| self.horizon.summaries.deadline()),
             self.horizon.walk.as_ref().and_then(|w| w.backoff.deadline()),
+            self.horizon.content.deadline(),
             self.heartbeat_at,
             self.presence.deadline(),
         ];
@@ -346,6 +347,7 @@ impl Engine {
         for id in ids {
             self.pump_session(id);
         }
+        self.pump_content();
         self.pump_stores();
         self.peers.retain(|_, peer| !peer.is_idle());
         self.keep_presence();

@@ -10,10 +10,13 @@
 
 mod agreement;
 mod config;
+mod content;
 mod coverage;
 mod deployed;
+mod dialect;
 mod floor;
 mod horizon;
+mod horizon_content;
 mod lifecycle;
 mod loading;
 mod output;
@@ -52,6 +55,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::coverage::Agreements;
+use self::dialect::Spoken;
 use self::horizon::Horizon;
 use self::loading::Bucket;
 use self::peer::{Batch, Peer};
@@ -78,6 +82,7 @@ pub struct Now {
 #[derive(Debug)]
 pub struct Engine {
     config: EngineConfig,
+    spoken: Spoken,
     rng: Rng,
     secret: Secret,
     now: Now,
@@ -108,6 +113,7 @@ impl Engine {
         let heartbeat_at = config.heartbeat.map(|d| now.elapsed + rng.jitter(d));
         let mut engine = Engine {
             horizon: Horizon::new(&config, now),
+            spoken: Spoken::new(&config),
             refused: Refused::new(config.max_refused),
             loads: Bucket::new(),
             floor: Timestamp(0),
@@ -148,6 +154,8 @@ impl Engine {
             if let (Err(_), Some(walk)) = (done, self.horizon.walk.as_mut()) {
                 walk.failed(now.elapsed);
             }
+        } else if self.horizon.content.awaits(load) {
+            self.content_loaded(entries);
         } else {
             self.session_loaded(load, entries);
         }
@@ -400,7 +408,7 @@ impl Engine {
             ended: self.peers.values().map(|p| p.ended.len()).sum(),
             early_bytes: self.peers.values().map(|p| p.early_bytes).sum(),
             waiting_bytes: self.peers.values().map(Peer::waiting_bytes).sum(),
-            index_ids: self.horizon.len(),
+            index_ids: self.horizon.len() + self.horizon.content.len(),
             loaded_ids: self.sessions.values().map(Session::loaded_ids).sum(),
         }
     }

@@ -6,11 +6,12 @@
 use bytes::Bytes;
 
 use super::deployed;
+use super::dialect::Frame;
 use super::horizon::{MAX_TOPICS, same_scope};
 use super::refused::Refused;
 use super::session::{Session, Source, State};
 use super::walk::Walk;
-use super::{Engine, LoadId, Misbehaviour, Output, SessionId, framed};
+use super::{Engine, LoadId, Misbehaviour, Output, SessionId, SyncProtocol, framed};
 use crate::archive::{IndexEntry, MAX_CONTENT_TOPICS};
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::sync::grants::Grants;
@@ -37,15 +38,30 @@ impl Engine {
             && let State::WaitsForIndex(pending) = &mut s.state
         {
             let pending = pending.take();
+            if s.told.is_none() && s.protocol == SyncProtocol::V1 {
+                let Some(scope) = self.spoken.scope() else {
+                    let what = "no topic of the scope is a shard of the cluster, and the shards \
+                                dialect can say no other";
+                    self.fail(id, Error::new(ErrorKind::SyncScope, what));
+                    return;
+                };
+                s.scope = scope.clone();
+            }
             if pending.is_some() || self.cut_to_index(id) {
                 self.choose_source(id, pending);
             }
         }
     }
 
-    /// Takes the engine's index where it covers window and scope, or begins to load.
+    /// Takes the engine's index where it covers window and scope, waits for its trees by content
+    /// topic where those can be had, or begins to load.
     pub(super) fn choose_source(&mut self, id: SessionId, pending: Option<Payload>) {
+        let gathers = self.gathers_content(id);
         let Some(s) = self.sessions.get_mut(&id) else { return };
+        if gathers {
+            s.state = State::WaitsForIndex(pending);
+            return;
+        }
         s.moved = self.now.elapsed;
         if s.window.is_empty() || self.horizon.covers(&s.window, &s.scope) {
             s.source = Source::Horizon;
@@ -139,13 +155,14 @@ impl Engine {
     // --- frames ---
 
     /// The initiator's first frame.
-    pub(super) fn open(&mut self, id: SessionId) {
+    fn open(&mut self, id: SessionId) {
         let Some(s) = self.sessions.get_mut(&id) else { return };
         let view = match &s.source {
             Source::Horizon => self.horizon.view(&s.scope),
             Source::Own(index) => View(vec![index]),
         };
-        let scope = deployed::told(&self.config.scope, s);
+        let Some(own) = self.spoken.scope() else { return };
+        let scope = deployed::told(own, s);
         let payload = reconcile::initiate(&view, s.window, &scope, &self.config.tuning);
         s.window_ids = view.count(s.window) as u64;
         s.settling.step(&payload);
@@ -157,7 +174,7 @@ impl Engine {
 
     /// Sends a payload; an empty one is the last of the session.
     fn send(&mut self, id: SessionId, payload: &Payload) {
-        self.send_frame(id, Bytes::from(payload.encode()));
+        self.send_frame(id, Bytes::from(self.spoken.encode(payload)));
         if payload.ranges.is_empty() {
             self.settle(id);
         }
@@ -208,17 +225,14 @@ impl Engine {
             let what = format!("a frame is {len} bytes long, at most {max} are allowed");
             Err(Error::new(ErrorKind::FrameTooLarge, what))
         } else {
-            Payload::decode(frame)
+            self.spoken.read(frame)
         };
         match payload {
-            // An honest peer of an older release; it cannot know that we do not speak as it does.
-            Err(_) if Payload::is_of_shards_dialect(frame) => {
-                let what =
-                    "the peer speaks the shards dialect of reconciliation (nwaku v0.35, v0.36)";
+            Err(error) => self.bad_frame(id, error),
+            Ok(Frame::OtherDialect(what)) => {
                 self.fail(id, Error::new(ErrorKind::ProtocolUnsupported, what));
             }
-            Err(error) => self.bad_frame(id, error),
-            Ok(payload) if payload.ranges.is_empty() => {
+            Ok(Frame::Payload(payload)) if payload.ranges.is_empty() => {
                 // Deployed peers say by no byte at all that their scope does not meet ours.
                 if !frame.is_empty() {
                     self.all_compared(id);
@@ -229,7 +243,10 @@ impl Engine {
                 let what = format!("reconciliation was not settled after {rounds} frames");
                 self.fail(id, Error::new(ErrorKind::SyncProtocol, what));
             }
-            Ok(payload) => self.payload_came(id, payload),
+            Ok(Frame::OtherCluster(theirs)) => {
+                self.no_scope(id, format!("the peer belongs to cluster {theirs}"));
+            }
+            Ok(Frame::Payload(payload)) => self.payload_came(id, payload),
         }
     }
 
@@ -254,19 +271,13 @@ impl Engine {
     /// The peer's first payload fixes the scope, and for a responder the window.
     fn first_payload(&mut self, id: SessionId, payload: Payload) {
         let limits = self.comparable();
-        let Some(s) = self.sessions.get_mut(&id) else { return };
-        let Some(scope) = reconcile::meet(&self.config.scope, &payload.scope) else {
-            // The wire's way to say so, and not the one that says that both hold the same. To a
-            // responder it is no failure: nothing was to be compared.
-            let initiator = s.initiator;
-            self.send_frame(id, Bytes::new());
-            self.settle(id);
-            if initiator {
-                let what = "the peer serves none of the topics that were to be compared";
-                self.fail(id, Error::new(ErrorKind::SyncScope, what));
-            }
+        let own = self.spoken.scope();
+        let Some(scope) = own.and_then(|own| reconcile::meet(own, &payload.scope)) else {
+            let what = "the peer serves none of the topics that were to be compared";
+            self.no_scope(id, what.to_owned());
             return;
         };
+        let Some(s) = self.sessions.get_mut(&id) else { return };
         if let Err(error) = check_size(&scope, &self.config.scope) {
             self.fail(id, error);
             return;
@@ -285,23 +296,42 @@ impl Engine {
         s.grants = Some(grants);
         let as_before = s.initiator && same_scope(&scope, &s.scope);
         s.scope = scope;
+        s.moved = self.now.elapsed;
         if as_before {
             self.answer(id, &payload);
         } else if self.horizon.is_ready() {
             self.choose_source(id, Some(payload));
         } else {
-            s.moved = self.now.elapsed;
             s.state = State::WaitsForIndex(Some(payload));
         }
     }
 
+    /// There is nothing that both sides could compare, and the wire's way to say so is a frame
+    /// without a byte, which is not the one that says that both hold the same. To a responder it is
+    /// no failure.
+    fn no_scope(&mut self, id: SessionId, what: String) {
+        let Some(s) = self.sessions.get(&id) else { return };
+        if s.told.is_some() {
+            let what = "the peer changed its topics in the middle of the session";
+            self.fail(id, Error::new(ErrorKind::SyncProtocol, what));
+            return;
+        }
+        let initiator = s.initiator;
+        self.send_frame(id, Bytes::new());
+        self.settle(id);
+        if initiator {
+            self.fail(id, Error::new(ErrorKind::SyncScope, what));
+        }
+    }
+
     fn answer(&mut self, id: SessionId, payload: &Payload) {
+        let Some(own) = self.spoken.scope() else { return };
         let Some(s) = self.sessions.get_mut(&id) else { return };
         let view = match &s.source {
             Source::Horizon => self.horizon.view(&s.scope),
             Source::Own(index) => View(vec![index]),
         };
-        let scope = deployed::told(&self.config.scope, s);
+        let scope = deployed::told(own, s);
         let tuning = &self.config.tuning;
         match reconcile::respond(&view, payload, s.window, &scope, tuning, &mut s.found) {
             Err(error) => self.bad_frame(id, error),

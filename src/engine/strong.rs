@@ -488,7 +488,7 @@ impl Engine {
     pub(super) fn pump_strong(&mut self, id: SessionId) {
         let now = self.now.elapsed;
         let Some(s) = self.sessions.get_mut(&id) else { return };
-        if !matches!(s.state, State::Settled) {
+        if !matches!(s.state, State::Settled | State::Awaits) {
             return;
         }
         let grace = self.config.grace;
@@ -499,18 +499,20 @@ impl Engine {
         let Some(strong) = &mut s.strong else { return };
         let machine = &mut strong.machine;
         let mut frames = Vec::new();
-        if !machine.told_end() && s.sending.is_done() {
+        let moving = machine.is_moving();
+        if moving && !machine.told_end() && s.sending.is_done() {
             let count = s.figures.sent.saturating_sub(strong.sent_before);
             let beyond = strong.beyond + u64::from(broken);
             frames.push(machine.end(count, std::mem::take(&mut strong.unsent), beyond));
         }
-        if machine.told_end() && machine.is_told_end() && !machine.told_verdict() && stored {
+        let told = machine.told_end() && machine.is_told_end();
+        if moving && told && !machine.told_verdict() && stored {
             let all = !takes || machine.has_all(outstanding);
             if all || now >= idle_since + grace {
                 frames.push(machine.verdict(unstored, !all));
             }
         }
-        let asks = (!machine.is_moving() && !machine.is_over() && s.initiator)
+        let asks = (machine.is_second() && s.initiator)
             .then(|| self.secret.draw())
             .and_then(|half| machine.ask_again(half));
         frames.extend(asks);
@@ -542,7 +544,12 @@ impl Engine {
         s.protocol = SyncProtocol::V1;
         s.grants = None;
         s.stream_open = false;
-        self.open(id);
+        // From the beginning: 1.0.0 may have words for a part of the scope alone.
+        s.scope = self.config.scope.clone();
+        s.told = None;
+        s.source = Source::Horizon;
+        s.moved = self.now.elapsed;
+        s.state = State::WaitsForIndex(None);
         true
     }
 }

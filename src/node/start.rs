@@ -21,6 +21,7 @@ use super::sync_host::SyncHost;
 use super::tasks::Tasks;
 use super::{NodeConfig, address, identity, state, sync_host, transport};
 use crate::archive::Archive;
+use crate::engine::EngineConfig;
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::wire;
 use crate::wire::metadata::Metadata;
@@ -102,7 +103,7 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
             tasks.spawn_unguarded(state::keep(path, told));
             states
         });
-        let engine = config.engine;
+        let engine = EngineConfig { cluster_id: config.cluster_id, ..config.engine };
         let parts =
             sync_host::Parts { config: engine, seed, fresh, shared: shared.clone(), ended, states };
         let mut host = SyncHost::new(parts);

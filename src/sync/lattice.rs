@@ -99,3 +99,57 @@ impl Lattice {
         Sha256::digest(bytes).into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(n: u8) -> MessageHash {
+        MessageHash(Sha256::digest([n]).into())
+    }
+
+    fn of(hashes: impl IntoIterator<Item = u8>) -> Lattice {
+        let mut lattice = Lattice::default();
+        hashes.into_iter().for_each(|n| lattice.add(&hash(n)));
+        lattice
+    }
+
+    /// What the other side computes too. The values were computed by another implementation.
+    #[test]
+    fn digests_are_fixed() {
+        let hex = |lattice: &Lattice| data_encoding::HEXLOWER.encode(&lattice.digest());
+        assert_eq!(
+            hex(&of([])),
+            "e5a00aa9991ac8a5ee3109844d84a55583bd20572ad3ffcd42792f3c36b183ad"
+        );
+        assert_eq!(
+            hex(&of(0..3)),
+            "75f4954d63ce6e0e7df9f609d9c25833e643b0bba63961ee3e2f1ab9d74f08e6"
+        );
+    }
+
+    #[test]
+    fn sums_add_up_and_come_apart_in_any_order() {
+        let whole = of(0..100);
+        assert_eq!(of((0..100).rev()), whole);
+        let (a, b) = (of(0..37), of(37..100));
+        let mut sum = b.clone();
+        sum.add_all(&a);
+        assert_eq!(sum, whole);
+        sum.take_all(&b);
+        assert_eq!(sum, a);
+        (0..37).for_each(|n| sum.take(&hash(n)));
+        assert_eq!(sum, Lattice::default());
+    }
+
+    #[test]
+    fn one_element_more_less_or_other_is_another_hash() {
+        let whole = of(0..100).digest();
+        for n in 0..100 {
+            assert_ne!(of((0..100).filter(|other| *other != n)).digest(), whole);
+            assert_ne!(of((0..100).map(|m| if m == n { 200 } else { m })).digest(), whole);
+        }
+        // An XOR would not see it.
+        assert_ne!(of([1, 1]), Lattice::default());
+    }
+}

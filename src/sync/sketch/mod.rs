@@ -22,7 +22,9 @@ mod salt;
 mod tests;
 
 pub use decode::Decoder;
-pub use estimate::{at_most, cells_for, cells_for_guess, estimate, estimate_counts};
+pub use estimate::{
+    at_most, cells_for, cells_for_guess, estimate, estimate_counts, estimate_with, low_counts,
+};
 pub use salt::Salt;
 
 use std::borrow::Borrow;

@@ -216,9 +216,9 @@ impl Machine {
         })
     }
 
-    /// Whether a second comparison comes, or runs.
+    /// Whether a second comparison is due and has not been asked for.
     pub fn is_second(&self) -> bool {
-        self.salt.is_some() || matches!(self.phase, Phase::Again)
+        matches!(self.phase, Phase::Again) && self.asked.is_none()
     }
 
     /// Whether both sides hold the same now: all that differed was sent and kept, and both sets

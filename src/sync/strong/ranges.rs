@@ -116,7 +116,8 @@ impl Machine {
         };
         local.iter().for_each(|id| self.theirs.take(&id.hash));
         self.left_over |= !self.options.gives && !local.is_empty();
-        self.left_over |= !self.options.takes && !(remote.is_empty() && granted.is_empty());
+        let more = !remote.is_empty() || !granted.is_empty();
+        self.left_over |= more && !self.options.takes;
         if self.options.dry_run {
             self.surplus.extend(&local);
         }

@@ -364,7 +364,7 @@ fn some_frame(choice: u8, n: u64, known: &[SyncId]) -> Frame {
         4 => {
             let name = |key: [u8; 12]| Name {
                 time: Key(key).time_low(),
-                prefix: (n % 2 == 0).then(|| Key(key).prefix()),
+                prefix: n.is_multiple_of(2).then(|| Key(key).prefix()),
             };
             let lacks = keys(n).into_iter().map(name).collect();
             Frame::Found(Found { lacks, offers: keys(n + 7) })
