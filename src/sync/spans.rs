@@ -55,6 +55,11 @@ impl Spans {
         self.0.range(..=*id).next_back().is_some_and(|(_, upper)| id < upper)
     }
 
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.0.len()
