@@ -14,6 +14,7 @@ use super::{
     SyncDirection, SyncOptions, SyncReport,
 };
 use crate::error::{Error, ErrorKind, Result, bail};
+use crate::sabotage::{self, Bug};
 use crate::types::{Origin, TimeRange, Timestamp};
 
 /// A peer with which a session ended within this time may send late messages without penalty:
@@ -130,7 +131,7 @@ impl Engine {
     /// Ends a session: closes its streams, lets go of what it held.
     pub(super) fn end(&mut self, id: SessionId) {
         let Some(s) = self.sessions.get_mut(&id).filter(|s| !s.ends()) else { return };
-        let awaits_messages = s.awaits_messages();
+        let awaits_messages = s.awaits_messages() && !sabotage::is(Bug::NoGrace);
         s.left = if s.takes() { s.outstanding() } else { 0 };
         s.state = State::Ends;
         s.source = Source::Horizon;
@@ -322,7 +323,9 @@ impl Engine {
         let transferred = matches!(s.state, State::Settled)
             && s.sending.is_done()
             && s.pending_store == 0
-            && (!s.awaits_messages() || now >= s.grace_ends(&self.config));
+            && (!s.awaits_messages()
+                || now >= s.grace_ends(&self.config)
+                || sabotage::is(Bug::NoGrace));
         if let Some(progress) = s.progress(now).filter(|_| !transferred) {
             self.outputs.push_back(Output::Progress { session: id, progress });
         }

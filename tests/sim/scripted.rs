@@ -62,7 +62,11 @@ impl World {
                 Act::Close => {
                     if let Some(stream) = stream {
                         self.streams[stream].closed = true;
-                        self.transmit(stream, peer, Event::Closed { stream, to: peer, error: false });
+                        self.transmit(
+                            stream,
+                            peer,
+                            Event::Closed { stream, to: peer, error: false },
+                        );
                     }
                 }
                 Act::Messages(frames, close) => {

@@ -157,9 +157,9 @@ fn nothing_is_left(run: &mut Run) {
         // What is older than any window of a heartbeat was never loaded.
         let young = Timestamp(START.nanos() - 3 * 3600 * 1_000_000_000);
         let ids = n.ids();
-        let indexed = ids.iter().filter(|e| {
-            e.id.timestamp > young && admits(scope, &e.pubsub_topic, &e.content_topic)
-        });
+        let indexed = ids
+            .iter()
+            .filter(|e| e.id.timestamp > young && admits(scope, &e.pubsub_topic, &e.content_topic));
         let expected = EngineUsage {
             peers: n.connected.len(),
             index_ids: indexed.count(),

@@ -97,7 +97,11 @@ impl Liar {
             })
             .collect();
         let hashes = new.iter().map(|m| m.hash);
-        if honest { lies.honest.extend(hashes) } else { lies.made_up.extend(hashes) }
+        if honest {
+            lies.honest.extend(hashes)
+        } else {
+            lies.made_up.extend(hashes)
+        }
         new
     }
 

@@ -33,11 +33,6 @@ fn check(seed: u64) -> Result<Stats, String> {
     })
 }
 
-/// Seeds one after the other, until one fails.
-fn first_failure(seeds: Range<u64>) -> Option<(u64, String)> {
-    seeds.into_iter().find_map(|seed| Some((seed, check(seed).err()?)))
-}
-
 fn seeds() -> Range<u64> {
     let number = |s: &str| s.trim().parse::<u64>().expect("a seed is a number");
     if let Ok(seed) = std::env::var("WAKUSTORE_SIM_SEED") {
@@ -83,4 +78,35 @@ fn every_seed_comes_to_a_good_end() {
         all.iter().map(|s| s.beats).max().unwrap_or(0),
         all.iter().map(share).max().unwrap_or(0),
     );
+}
+
+/// Five bugs are put back, one at a time, and each is found within these seeds; without any, the
+/// same seeds come to a good end.
+#[cfg(feature = "sabotage")]
+#[test]
+fn bugs_that_are_put_back_are_found() {
+    use wakustore::sabotage::{ALL, put_back};
+    const WITHIN: Range<u64> = 0..200;
+
+    let _alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let mut furthest = 0;
+    let mut missed = Vec::new();
+    for bug in ALL {
+        put_back(Some(bug));
+        let found = WITHIN.into_iter().find_map(|seed| Some((seed, check(seed).err()?)));
+        put_back(None);
+        match found {
+            Some((seed, what)) => {
+                furthest = furthest.max(seed);
+                println!("{bug:?}: found by seed {seed}: {}", what.lines().next().unwrap_or(""));
+            }
+            None => missed.push(bug),
+        }
+    }
+    let sound = (0..=furthest).find_map(|seed| Some((seed, check(seed).err()?)));
+    panic::set_hook(hook);
+    assert!(missed.is_empty(), "not found within {WITHIN:?}: {missed:?}");
+    assert_eq!(sound, None, "without any bug");
 }
