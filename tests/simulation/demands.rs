@@ -99,6 +99,7 @@ pub fn all_is_well_in_time(run: &mut Run) -> u32 {
         if lacks.iter().all(|n| *n == 0) {
             return beat;
         }
+        nothing_false_is_held(run);
         assert!(beat < allowed, "after {beat} heartbeats the nodes lack {lacks:?}");
     }
     unreachable!("there is at least one heartbeat")
