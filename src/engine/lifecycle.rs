@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use super::horizon::floor;
 use super::peer::Ended;
+use super::protocol::choose_protocol;
 use super::session::{Session, Source, State};
 use super::{
     Engine, FetchId, LoadId, Misbehaviour, Output, PeerInfo, PeerKey, SessionId, StoreId,
-    SyncDirection, SyncOptions, SyncReport,
+    SyncDirection, SyncOptions, SyncProtocol, SyncReason, SyncReport,
 };
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::sabotage::{self, Bug};
-use crate::types::{Origin, TimeRange, Timestamp};
+use crate::types::{Origin, TimeRange};
 
 /// A peer with which a session ended within this time may send late messages without penalty:
 /// deployed nodes send from a queue that knows no sessions.
@@ -29,14 +30,43 @@ impl Engine {
         &mut self,
         peer: PeerKey,
         options: SyncOptions,
+        reason: SyncReason,
     ) -> Result<SessionId> {
+        let protocol = self.protocol_with(peer, &options)?;
         let window = self.window(options.window)?;
         let running = |s: &Session| s.peer == peer && s.initiator && !s.ends();
         if self.sessions.values().any(running) {
             bail!(SyncBusy, "a sync with this peer is running already");
         }
         self.check_room(self.config.max_sessions)?;
-        Ok(self.begin(peer, true, options.direction, window))
+        let id = self.begin(peer, true, options.direction, window);
+        if let Some(s) = self.sessions.get_mut(&id) {
+            (s.protocol, s.reason) = (protocol, reason);
+            match options.direction {
+                _ if options.dry_run => s.run_dry(self.config.max_messages),
+                SyncDirection::Both => {}
+                direction => {
+                    let (announces, asks) =
+                        (direction == SyncDirection::Push, direction == SyncDirection::Pull);
+                    s.found = std::mem::take(&mut s.found).telling(announces, asks);
+                }
+            }
+        }
+        Ok(id)
+    }
+
+    /// How to compare with this peer. Where nothing is known of what it speaks, opening a stream
+    /// will tell.
+    fn protocol_with(&self, peer: PeerKey, options: &SyncOptions) -> Result<SyncProtocol> {
+        let info = self.peers.get(&peer).map(|p| p.info).unwrap_or_default();
+        match choose_protocol(&info, options, &self.config) {
+            Some(protocol) => Ok(protocol),
+            None if !info.syncs() => Ok(options.protocol.unwrap_or_default()),
+            None => {
+                let what = "the peer speaks no protocol that this sync could be done by";
+                Err(Error::new(ErrorKind::ProtocolUnsupported, what))
+            }
+        }
     }
 
     /// Begins a session of the peer's. What it left behind of an earlier one gives way: a peer
@@ -82,9 +112,12 @@ impl Engine {
         window: TimeRange,
     ) -> SessionId {
         let id = SessionId(self.next_id());
-        let session = Session::new(peer, initiator, direction, window, &self.config, self.now);
+        let mut session = Session::new(peer, initiator, direction, window, &self.config, self.now);
+        let entry = self.peers.entry(peer).or_default();
+        entry.sessions.push(id);
+        session.group = entry.info.group;
+        session.deployed = entry.info.deployed;
         self.sessions.insert(id, session);
-        self.peers.entry(peer).or_default().sessions.push(id);
         id
     }
 
@@ -106,18 +139,16 @@ impl Engine {
             None => {
                 let end = floor(now.saturating_sub(self.config.margin));
                 TimeRange::new(floor(end.saturating_sub(self.config.window)), end)?
+                    .intersect(&self.comparable()?)
             }
         };
         if window.is_empty() {
-            bail!(InvalidArgument, "the window to sync is empty");
+            bail!(
+                InvalidArgument,
+                "the window to sync is empty, or nothing of it is kept any more"
+            );
         }
         Ok(window)
-    }
-
-    /// From the first time that the wire can say to the last that a message may have by now.
-    pub(super) fn comparable(&self) -> Result<TimeRange> {
-        let end = floor(self.now.wall.saturating_add(self.config.margin));
-        TimeRange::new(Timestamp(0), end)
     }
 
     /// Ends a session with an error. What it already gave the archive is still waited for.
@@ -131,7 +162,9 @@ impl Engine {
     /// Ends a session: closes its streams, lets go of what it held.
     pub(super) fn end(&mut self, id: SessionId) {
         let Some(s) = self.sessions.get_mut(&id).filter(|s| !s.ends()) else { return };
-        let awaits_messages = s.awaits_messages() && !sabotage::is(Bug::NoGrace);
+        // Also where the peer seemed to have closed its stream: that may have been another's.
+        let may_come = s.takes() && (s.outstanding() > 0 || s.spans_granted);
+        let may_come = may_come && !sabotage::is(Bug::NoGrace);
         s.left = if s.takes() { s.outstanding() } else { 0 };
         s.state = State::Ends;
         s.source = Source::Horizon;
@@ -145,21 +178,35 @@ impl Engine {
         self.fetches.retain(|_, session| *session != id);
         let Some(peer) = self.peers.get_mut(&s.peer) else { return };
         peer.last_session = Some(self.now.elapsed);
-        peer.unclosed += usize::from(s.got_messages && !s.peer_closed_transfer);
+        peer.session_ended(s.got_messages && !s.peer_closed_transfer);
         if let Some(mut grants) = s.grants.take()
-            && awaits_messages
+            && may_come
             && !s.error.as_ref().is_some_and(broke_the_protocol)
         {
             grants.seal();
-            let until = self.now.elapsed + self.config.grace;
-            let at_most = self.now.elapsed + self.config.grace * 6;
-            peer.keep_ended(Ended { grants, until, at_most });
+            let since = self.now.elapsed;
+            let (until, at_most) = (since + self.config.grace, since + self.config.grace * 6);
+            peer.keep_ended(Ended { grants, since, until, at_most });
+            self.trim_ended();
+        }
+    }
+
+    /// What ended sessions may still bring is bounded over all peers.
+    fn trim_ended(&mut self) {
+        let kept = |p: &super::Peer| p.ended.iter().map(Ended::weight).sum::<usize>();
+        let mut held: usize = self.peers.values().map(kept).sum();
+        while held > self.config.max_ended {
+            let first = |p: &mut super::Peer| p.ended.front().map(|ended| ended.since);
+            let peers = self.peers.values_mut().filter_map(|p| Some((first(p)?, p)));
+            let Some((_, peer)) = peers.min_by_key(|(since, _)| *since) else { return };
+            held -= peer.ended.pop_front().map_or(0, |ended| ended.weight());
         }
     }
 
     /// The one place where [`Output::Finished`] is made.
     fn finish(&mut self, id: SessionId) {
-        let Some(s) = self.sessions.remove(&id) else { return };
+        let Some(mut s) = self.sessions.remove(&id) else { return };
+        self.note_end(&mut s);
         if let Some(peer) = self.peers.get_mut(&s.peer) {
             peer.sessions.retain(|other| *other != id);
         }
@@ -198,7 +245,7 @@ impl Engine {
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.connected = false;
             peer.info = PeerInfo::default();
-            peer.unclosed = 0;
+            (peer.unclosed, peer.closes) = (0, 0);
             peer.ended.clear();
             peer.drain_early();
         }
@@ -222,8 +269,7 @@ impl Engine {
     pub(super) fn pass_deadlines(&mut self) {
         let now = self.now.elapsed;
         if self.horizon.deadline() <= now {
-            let compared = |s: &&Session| s.reconciles() && matches!(s.source, Source::Horizon);
-            let keep = self.sessions.values().filter(compared).map(|s| s.window.start()).min();
+            let keep = self.compared_from();
             self.horizon.prune(self.now, keep);
         }
         let late: Vec<(SessionId, Error)> = self
@@ -256,7 +302,7 @@ impl Engine {
         let able: Vec<PeerKey> = self.peers.iter().filter_map(able).collect();
         if let Some(peer) = able.get(self.rng.below(able.len())) {
             // Too many syncs run, or the clock stands before 1970: the next beat comes.
-            let _ = self.begin_outbound(*peer, SyncOptions::default());
+            let _ = self.begin_outbound(*peer, SyncOptions::default(), SyncReason::Heartbeat);
         }
     }
 
@@ -264,7 +310,9 @@ impl Engine {
         let horizon = [
             Some(self.horizon.deadline()),
             self.horizon.walk.as_ref().and_then(|w| w.backoff.deadline()),
+            self.horizon.content.deadline(),
             self.heartbeat_at,
+            self.presence.deadline(),
         ];
         let sessions = self.sessions.values().map(|s| s.deadline(&self.config));
         let peers = self.peers.iter().flat_map(|(key, peer)| {
@@ -290,8 +338,10 @@ impl Engine {
         for id in ids {
             self.pump_session(id);
         }
+        self.pump_content();
         self.pump_stores();
         self.peers.retain(|_, peer| !peer.is_idle());
+        self.keep_presence();
     }
 
     fn pump_session(&mut self, id: SessionId) {

@@ -3,19 +3,20 @@
 //! What must hold: a session is in exactly one [`State`]; whatever it waits for has a deadline, so
 //! that it always ends; and it ends once.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::sending::Sending;
 use super::walk::Walk;
 use super::{
-    Agreement, EngineConfig, Now, PeerKey, SyncDifference, SyncDirection, SyncProgress,
-    SyncProtocol, SyncReason,
+    AddressGroup, Agreement, EngineConfig, Now, PeerKey, SyncDifference, SyncDirection,
+    SyncProgress, SyncProtocol, SyncReason,
 };
 use crate::error::{Error, ErrorKind};
 use crate::sync::grants::Grants;
 use crate::sync::index::Index;
-use crate::sync::reconcile::Differences;
-use crate::types::TimeRange;
+use crate::sync::reconcile::{Differences, Settling};
+use crate::types::{MessageHash, TimeRange};
 use crate::wire::reconciliation::{Payload, Scope};
 
 /// The least time between two tellings of progress.
@@ -55,9 +56,19 @@ pub(super) struct Session {
     pub(super) peer: PeerKey,
     pub(super) initiator: bool,
     pub(super) direction: SyncDirection,
+    /// The peer is a deployed node: see `deployed`.
+    pub(super) deployed: bool,
     pub(super) protocol: SyncProtocol,
     pub(super) reason: SyncReason,
     pub(super) agreement: Agreement,
+    /// Where the peer was when it began.
+    pub(super) group: AddressGroup,
+    /// Both sides' ids were compared to the end.
+    pub(super) compared: bool,
+    /// How far it is.
+    pub(super) settling: Settling,
+    /// Our ids in its window.
+    pub(super) window_ids: u64,
     /// Of a dry run.
     pub(super) difference: Option<SyncDifference>,
     pub(super) window: TimeRange,
@@ -86,7 +97,11 @@ pub(super) struct Session {
     pub(super) unstored: u64,
     /// Messages that were announced and had not come when it ended.
     pub(super) left: u64,
+    /// Of what was refused for good: the messages that the peer announced or sent.
+    pub(super) refused: HashSet<MessageHash>,
     pub(super) rounds: u32,
+    /// Of the frame that is coming, the bytes for which the deadline was last moved.
+    pub(super) frame_bytes: usize,
     /// The host holds a reconciliation stream for it.
     pub(super) stream_open: bool,
     pub(super) started: Duration,
@@ -114,9 +129,14 @@ impl Session {
             peer,
             initiator,
             direction,
+            deployed: false,
             protocol: SyncProtocol::V1,
             reason: if initiator { SyncReason::Demand } else { SyncReason::Remote },
             agreement: Agreement::None,
+            group: AddressGroup::default(),
+            compared: false,
+            settling: Settling::default(),
+            window_ids: 0,
             difference: None,
             window,
             scope: config.scope.clone(),
@@ -134,7 +154,9 @@ impl Session {
             pending_store: 0,
             unstored: 0,
             left: 0,
+            refused: HashSet::new(),
             rounds: 0,
+            frame_bytes: 0,
             stream_open: false,
             started: now.elapsed,
             moved: now.elapsed,
@@ -148,12 +170,18 @@ impl Session {
 
     /// Whether messages are taken.
     pub(super) fn takes(&self) -> bool {
-        self.direction != SyncDirection::Push
+        self.direction != SyncDirection::Push && self.difference.is_none()
     }
 
     /// Whether messages are sent.
     pub(super) fn sends(&self) -> bool {
-        self.direction != SyncDirection::Pull
+        self.direction != SyncDirection::Pull && self.difference.is_none()
+    }
+
+    /// Makes it one that only compares.
+    pub(super) fn run_dry(&mut self, max_messages: usize) {
+        self.difference = Some(SyncDifference::default());
+        self.found = Differences::new(max_messages).telling(false, false);
     }
 
     /// A message came that was never asked for; true, once, where there have been too many. Some
@@ -162,6 +190,14 @@ impl Session {
     pub(super) fn unasked(&mut self) -> bool {
         self.unasked += 1;
         self.unasked == UNASKED + self.figures.missing / 4
+    }
+
+    /// The peer announced or sent a message that is refused for good. Each counts once.
+    pub(super) fn refused(&mut self, hash: MessageHash, max: usize) {
+        if self.refused.len() < max {
+            self.refused.insert(hash);
+            self.figures.refused = self.refused.len() as u64;
+        }
     }
 
     /// Whether it is over but for what is with the archive.
@@ -245,9 +281,14 @@ impl Session {
         }
     }
 
+    /// Whether the figures may be told.
+    pub(super) fn may_tell(&self, now: Duration) -> bool {
+        now >= self.told_at + PROGRESS_EVERY
+    }
+
     /// The figures, where they changed and were not told just now.
     pub(super) fn progress(&mut self, now: Duration) -> Option<SyncProgress> {
-        if self.figures == self.told_figures || now < self.told_at + PROGRESS_EVERY {
+        if self.figures == self.told_figures || !self.may_tell(now) {
             return None;
         }
         (self.told_figures, self.told_at) = (self.figures, now);

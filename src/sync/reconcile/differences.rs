@@ -13,6 +13,10 @@ pub const MAX_ROUNDS: usize = 1024;
 /// The most spans that are granted in one session; beyond them the peer is asked to list.
 const MAX_GRANTS: usize = 16 * 1024;
 
+/// The most spans that are remembered as settled in one session, some 100 bytes each. Neighbours
+/// are one span, so between honest peers there are about as many as there are messages that differ.
+const MAX_SETTLED: usize = 512 * 1024;
+
 /// What one session has found.
 ///
 /// Whoever takes from the lists while the session goes on takes the lists alone and keeps the
@@ -34,6 +38,10 @@ pub struct Differences {
     pub local_beyond: usize,
     /// How many of the peer's were.
     pub remote_beyond: usize,
+    /// Whether the peer is told what of ours it lacks, so that it expects it.
+    pub(super) announces: bool,
+    /// Whether the peer is told what of its we lack, so that it sends it.
+    pub(super) asks: bool,
     limit: usize,
     recorded: usize,
     rounds: usize,
@@ -57,12 +65,28 @@ impl Differences {
             granted: Vec::new(),
             local_beyond: 0,
             remote_beyond: 0,
+            announces: true,
+            asks: true,
             limit,
             recorded: 0,
             rounds: 0,
             grants: 0,
             settled: Spans::default(),
         }
+    }
+
+    /// For a session in which messages go one way or none. A peer sends what it finds that we
+    /// lack, and waits for what it lacks; so where we do not ask it is left to the peer to list,
+    /// and where we do not announce our answer to a list leaves out what the peer lacks. (Two
+    /// things are told all the same: in a session that asks, lists of ours begin a comparison; and
+    /// ranges too short for a deployed peer to split are always listed to it.)
+    ///
+    /// A session that announces and does not ask finds what we have and the peer lacks; of the
+    /// other kind of difference it finds some.
+    #[must_use]
+    pub fn telling(mut self, announces: bool, asks: bool) -> Self {
+        (self.announces, self.asks) = (announces, asks);
+        self
     }
 
     /// How many payloads were answered.
@@ -94,6 +118,9 @@ impl Differences {
             let start = theirs.partition_point(|id| *id < a);
             let end = theirs.partition_point(|id| *id < b);
             let mut any = false;
+            // Where no more can be remembered as settled nothing more is recorded either, so that
+            // no difference is told twice: the next session finds it.
+            let full = self.settled.len() >= MAX_SETTLED;
             for (id, side) in view.merge(a, b, &theirs[start..end]) {
                 let (list, beyond) = match side {
                     Side::Both => continue,
@@ -101,14 +128,14 @@ impl Differences {
                     Side::Remote => (&mut self.remote_only, &mut self.remote_beyond),
                 };
                 any = true;
-                if self.recorded < self.limit {
+                if self.recorded < self.limit && !full {
                     list.push(id);
                     self.recorded += 1;
                 } else {
                     *beyond += 1;
                 }
             }
-            if any {
+            if any && !full {
                 self.settled.insert(a, b);
             }
         }
@@ -117,7 +144,8 @@ impl Differences {
     /// Grants a span in which we hold nothing; false where there are too many, or where some of it
     /// was compared before. What comes of it need not be listed any more: the span is settled.
     pub(super) fn grant(&mut self, lower: SyncId, upper: SyncId) -> bool {
-        if self.grants >= MAX_GRANTS || self.settled.gaps(lower, upper) != [(lower, upper)] {
+        let full = self.grants >= MAX_GRANTS || self.settled.len() >= MAX_SETTLED;
+        if full || self.settled.gaps(lower, upper) != [(lower, upper)] {
             return false;
         }
         self.settled.insert(lower, upper);
