@@ -171,7 +171,11 @@ fn nothing_is_left(run: &mut Run) {
         for count in of_content.values() {
             sums.extend(sums.clone().iter().map(|sum| sum + count));
         }
-        assert!(sums.contains(&usage.index_ids), "node {node}: {} ids of {sums:?}", usage.index_ids);
+        assert!(
+            sums.contains(&usage.index_ids),
+            "node {node}: {} ids of {sums:?}",
+            usage.index_ids
+        );
         let expected = EngineUsage {
             peers: n.connected.len(),
             index_ids: usage.index_ids,
