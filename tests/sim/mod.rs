@@ -74,6 +74,8 @@ pub struct World {
     pub scripted: BTreeMap<usize, Box<dyn Scripted>>,
     /// Nodes whose frames are changed on the way, one in so many.
     pub garbled: BTreeMap<usize, u64>,
+    /// How they change, where not at random.
+    pub mutation: Option<fn(&mut Random, &[u8]) -> Vec<u8>>,
     /// What others are told of a node, where that is not [`PeerInfo::reconciling`].
     pub infos: BTreeMap<usize, PeerInfo>,
     /// When each engine wants to be called.
@@ -96,6 +98,7 @@ impl World {
             slow: BTreeMap::new(),
             scripted: BTreeMap::new(),
             garbled: BTreeMap::new(),
+            mutation: None,
             infos: BTreeMap::new(),
             deadlines: Vec::new(),
             events: BTreeMap::new(),

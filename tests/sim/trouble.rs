@@ -88,6 +88,9 @@ impl World {
         if self.random.below(one_in) > 0 || frame.is_empty() {
             return frame;
         }
+        if let Some(mutation) = self.mutation {
+            return mutation(&mut self.random, &frame).into();
+        }
         let mut bytes = frame.to_vec();
         match self.random.below(4) {
             0 => bytes.truncate(self.random.below(bytes.len() as u64) as usize),
