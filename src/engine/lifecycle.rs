@@ -16,6 +16,7 @@ use super::{
     SyncDirection, SyncOptions, SyncProtocol, SyncReason, SyncReport,
 };
 use crate::error::{Error, ErrorKind, Result, bail};
+use crate::sabotage::{self, Bug};
 use crate::types::{Origin, TimeRange};
 
 /// A peer with which a session ended within this time may send late messages without penalty:
@@ -171,6 +172,7 @@ impl Engine {
         let Some(s) = self.sessions.get_mut(&id).filter(|s| !s.ends()) else { return };
         // Also where the peer seemed to have closed its stream: that may have been another's.
         let may_come = s.takes() && (s.outstanding() > 0 || s.spans_granted);
+        let may_come = may_come && !sabotage::is(Bug::NoGrace);
         s.left = if s.takes() { s.outstanding() } else { 0 };
         s.state = State::Ends;
         s.source = Source::Horizon;
@@ -385,7 +387,9 @@ impl Engine {
             && s.strong.is_none()
             && s.sending.is_done()
             && s.pending_store == 0
-            && (!s.awaits_messages() || now >= s.grace_ends(&self.config));
+            && (!s.awaits_messages()
+                || now >= s.grace_ends(&self.config)
+                || sabotage::is(Bug::NoGrace));
         if let Some(progress) = s.progress(now).filter(|_| !transferred) {
             self.outputs.push_back(Output::Progress { session: id, progress });
         }

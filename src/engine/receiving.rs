@@ -15,6 +15,7 @@ use super::strong::Strong;
 use super::{Engine, FetchId, Misbehaviour, PeerKey, SessionId, StoreId, framed};
 use crate::archive::PutOutcome;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sabotage::{self, Bug};
 use crate::sync::grants::Verdict;
 use crate::types::StoredMessage;
 use crate::wire::transfer;
@@ -282,7 +283,9 @@ impl Engine {
             }
             Err(error) if error.kind() == ErrorKind::Busy => {
                 let failing_for = peer.backoff.failed(now);
-                peer.put_back(batch);
+                if !sabotage::is(Bug::BusyLosesBatch) {
+                    peer.put_back(batch);
+                }
                 if failing_for >= self.config.idle_timeout {
                     peer.backoff.worked();
                     let items = peer.drop_incoming();

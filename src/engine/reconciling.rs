@@ -17,8 +17,8 @@ use crate::error::{Error, ErrorKind, Result, bail};
 use crate::sync::grants::Grants;
 use crate::sync::index::Index;
 use crate::sync::reconcile::{self, Differences, View};
-use crate::types::{MessageHash, TimeRange, Timestamp};
-use crate::wire::reconciliation::{Payload, Scope};
+use crate::types::{MessageHash, SyncId, TimeRange, Timestamp};
+use crate::wire::reconciliation::{Payload, RangeData, Scope};
 
 /// The largest first frame of a session: what it asks for may have to be loaded, and until then
 /// the frame is held. An honest one says of a window that it is there, by a range or a few.
@@ -347,6 +347,9 @@ impl Engine {
                 }
                 s.figures.ranges_settled = s.settling.ranges();
                 absorb(s, &self.refused, self.floor, self.config.max_refused);
+                if let (Some(reply), Some(grants)) = (&reply, &mut s.grants) {
+                    list(reply, grants);
+                }
                 if reply.as_ref().is_none_or(|reply| reply.ranges.is_empty()) {
                     self.all_compared(id);
                 }
@@ -455,6 +458,17 @@ fn absorb(s: &mut Session, refused: &Refused, floor: Timestamp, max_refused: usi
     for (lower, upper) in s.found.granted.drain(..) {
         grants.grant(lower, upper);
         s.spans_granted |= takes;
+    }
+}
+
+/// Tells the grants of which spans the peer now has our list, as the last word on them.
+fn list(reply: &Payload, grants: &mut Grants) {
+    let mut lower = SyncId::floor(reply.lower);
+    for range in &reply.ranges {
+        if matches!(range.data, RangeData::ItemSet { reconciled: true, .. }) {
+            grants.list(lower, range.upper);
+        }
+        lower = range.upper;
     }
 }
 

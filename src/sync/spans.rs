@@ -60,6 +60,15 @@ impl Spans {
         self.0.is_empty()
     }
 
+    /// Makes one span of all.
+    pub(super) fn join(&mut self) {
+        let lower = self.0.keys().next().copied();
+        let upper = self.0.values().next_back().copied();
+        if let (Some(lower), Some(upper)) = (lower, upper) {
+            self.0 = BTreeMap::from([(lower, upper)]);
+        }
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.0.len()

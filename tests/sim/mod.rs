@@ -5,7 +5,9 @@
 
 pub mod messages;
 pub mod node;
+pub mod scripted;
 pub mod solo;
+pub mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,6 +24,7 @@ use wakustore::{Error, ErrorKind};
 
 pub use self::messages::*;
 pub use self::node::{Kept, Node, Question, now};
+pub use self::scripted::Scripted;
 
 /// The most virtual time that anything here may take.
 const PATIENCE: Duration = Duration::from_secs(4 * 3600);
@@ -74,6 +77,8 @@ struct Stream {
     /// Which protocol id a reconciliation stream was opened under.
     protocol: SyncProtocol,
     dead: bool,
+    /// One end has closed it.
+    closed: bool,
     /// Nothing is delivered before this: the stream's order.
     after: BTreeMap<usize, Duration>,
 }
@@ -92,6 +97,18 @@ pub struct World {
     pub info: PeerInfo,
     /// Events carried out, for cutting at each.
     pub steps: usize,
+    /// More latency, from one node to another.
+    pub slow: BTreeMap<(usize, usize), Duration>,
+    /// Nodes without an engine of their own (the one in `nodes` idles): a script plays them.
+    pub scripted: BTreeMap<usize, Box<dyn Scripted>>,
+    /// Nodes whose frames are changed on the way, one in so many.
+    pub garbled: BTreeMap<usize, u64>,
+    /// How they change, where not at random.
+    pub mutation: Option<fn(&mut Random, &[u8]) -> Vec<u8>>,
+    /// What others are told of a node, where that is not [`PeerInfo::reconciling`].
+    pub infos: BTreeMap<usize, PeerInfo>,
+    /// When each engine wants to be called.
+    deadlines: Vec<Option<Duration>>,
     events: BTreeMap<(Duration, u64), Event>,
     seq: u64,
     streams: Vec<Stream>,
@@ -108,6 +125,12 @@ impl World {
             random: Random(seed),
             info: PeerInfo::reconciling(),
             steps: 0,
+            slow: BTreeMap::new(),
+            scripted: BTreeMap::new(),
+            garbled: BTreeMap::new(),
+            mutation: None,
+            infos: BTreeMap::new(),
+            deadlines: Vec::new(),
             events: BTreeMap::new(),
             seq: 0,
             streams: Vec::new(),
@@ -140,6 +163,7 @@ impl World {
         let mut node = Node::new(config, seed, self.elapsed);
         node.fill(held);
         self.nodes.push(node);
+        self.deadlines.push(None);
         let index = self.nodes.len() - 1;
         self.carry_out(index);
         index
@@ -148,7 +172,7 @@ impl World {
     pub fn connect(&mut self, a: usize, b: usize) {
         for (node, peer) in [(a, b), (b, a)] {
             self.nodes[node].connected.insert(key(peer));
-            let info = self.info;
+            let info = self.infos.get(&peer).copied().unwrap_or(self.info);
             self.call(node, |e, now| e.peer_connected(now, key(peer), info));
         }
     }
@@ -259,7 +283,7 @@ impl World {
 
     fn next_time(&self) -> Duration {
         let event = self.events.keys().next().map(|(at, _)| *at);
-        let deadlines = self.nodes.iter().filter_map(|n| n.engine.next_deadline());
+        let deadlines = self.deadlines.iter().flatten().copied();
         event.into_iter().chain(deadlines).min().unwrap_or(Duration::MAX)
     }
 
@@ -268,9 +292,9 @@ impl World {
         self.elapsed = self.elapsed.max(self.next_time());
         self.steps += 1;
         for node in 0..self.nodes.len() {
-            if self.nodes[node].engine.next_deadline().is_some_and(|d| d <= self.elapsed) {
+            if self.deadlines[node].is_some_and(|d| d <= self.elapsed) {
                 self.call(node, |e, now| e.tick(now));
-                let next = self.nodes[node].engine.next_deadline();
+                let next = self.deadlines[node];
                 assert!(next.is_none_or(|d| d > self.elapsed), "node {node} spins at {next:?}");
             }
         }
@@ -292,6 +316,11 @@ impl World {
         if !self.streams[stream].transfer {
             delay += self.announce_late;
         }
+        if !self.slow.is_empty() {
+            let Stream { from, to: end, .. } = &self.streams[stream];
+            let towards = if to == *from { (*end, *from) } else { (*from, *end) };
+            delay += self.slow.get(&towards).copied().unwrap_or_default();
+        }
         let after = self.streams[stream].after.entry(to).or_default();
         *after = (self.elapsed + delay).max(*after);
         self.seq += 1;
@@ -306,6 +335,7 @@ impl World {
             transfer,
             protocol: SyncProtocol::V1,
             dead: false,
+            closed: false,
             after: BTreeMap::new(),
         });
         self.streams.len() - 1
@@ -330,6 +360,7 @@ impl World {
                 }
             }
             if !self.read_one(node) {
+                self.deadlines[node] = self.nodes[node].engine.next_deadline();
                 return;
             }
         }
@@ -378,11 +409,13 @@ impl World {
             Output::SendReconciliation { session, frame } => {
                 if let Some(stream) = self.stream_of(node, session, false) {
                     let to = self.other(stream, node);
+                    let frame = self.garble(node, frame);
                     self.transmit(stream, to, Event::Frame { stream, to, frame });
                 }
             }
             Output::CloseReconciliation { session } => {
                 if let Some(stream) = self.stream_of(node, session, false) {
+                    self.streams[stream].closed = true;
                     let to = self.other(stream, node);
                     self.transmit(stream, to, Event::Closed { stream, to, error: false });
                 }
@@ -399,11 +432,13 @@ impl World {
                     None => self.open(node, to, session, true),
                 };
                 for frame in frames {
+                    let frame = self.garble(node, frame);
                     self.transmit(stream, to, Event::Message { stream, frame: Some(frame) });
                 }
             }
             Output::CloseTransfer { session } => {
                 if let Some(stream) = self.stream_of(node, session, true) {
+                    self.streams[stream].closed = true;
                     let to = self.other(stream, node);
                     self.transmit(stream, to, Event::Message { stream, frame: None });
                 }
@@ -418,6 +453,7 @@ impl World {
     }
 
     fn carry(&mut self, event: Event) {
+        let Some(event) = self.play_event(event) else { return };
         let dead = |stream: usize| self.streams[stream].dead;
         match event {
             Event::Ask { node, question } => {

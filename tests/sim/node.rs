@@ -86,6 +86,21 @@ impl Node {
         }
     }
 
+    /// Takes the place of its engine and of all that hung on it, and keeps archive and clock; gives
+    /// what its sessions had reported.
+    pub fn restarted(&mut self, new: Node) -> Vec<SyncReport> {
+        let old = std::mem::replace(self, new);
+        (self.driver, self.rules, self.skew) = (old.driver, old.rules, old.skew);
+        (self.archive_delay, self.feed_delay) = (old.archive_delay, old.feed_delay);
+        (self.penalties, self.deleted) = (old.penalties, old.deleted);
+        old.finished.into_iter().map(|(_, report)| report).collect()
+    }
+
+    /// All messages that are held.
+    pub fn ids(&mut self) -> Vec<IndexEntry> {
+        self.walk(TimeRange::ALL)
+    }
+
     /// Puts messages there without telling the engine: as if before it started.
     pub fn fill(&mut self, messages: &[StoredMessage]) {
         let batch: Vec<_> = messages.iter().map(|m| (m.clone(), Origin::Import)).collect();

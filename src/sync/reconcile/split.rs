@@ -3,6 +3,7 @@
 //! The parts tile the range; where it is split there are two or more, each with local ids of its
 //! own, so that each has fewer than the whole. That makes splitting come to an end.
 
+use crate::sabotage::{self, Bug};
 use crate::sync::index::Fingerprint;
 use crate::types::{SyncId, Timestamp};
 use crate::wire::reconciliation::RangeData;
@@ -124,7 +125,9 @@ fn split_small(
     bounds
         .into_iter()
         .map(|to| {
-            let (here, behind) = rest.split_at(rest.partition_point(|id| id.timestamp < to));
+            let inclusive = sabotage::is(Bug::InclusiveUpperBound);
+            let inside = |id: &SyncId| id.timestamp < to || (inclusive && id.timestamp == to);
+            let (here, behind) = rest.split_at(rest.partition_point(inside));
             rest = behind;
             let data = if here.len() <= listed || is_short(from, to) {
                 RangeData::ItemSet { ids: here.to_vec(), reconciled: false }
