@@ -22,6 +22,7 @@ mod receiving;
 mod reconciling;
 mod report;
 mod rng;
+mod schedule;
 mod sending;
 mod session;
 mod state;
@@ -47,6 +48,7 @@ use self::horizon::Horizon;
 use self::peer::{Batch, Peer};
 use self::presence::Presence;
 use self::rng::Rng;
+use self::schedule::Schedule;
 use self::session::{Session, Source};
 use crate::archive::{FeedEvent, IndexEntry, PutOutcome};
 use crate::error::{Error, ErrorKind, Result};
@@ -76,7 +78,7 @@ pub struct Engine {
     peers: BTreeMap<PeerKey, Peer>,
     fetches: BTreeMap<FetchId, SessionId>,
     stores: BTreeMap<StoreId, (PeerKey, Batch)>,
-    heartbeat_at: Option<Duration>,
+    schedule: Schedule,
     presence: Presence,
     agreements: Agreements,
 }
@@ -90,6 +92,7 @@ impl Engine {
         let heartbeat_at = config.heartbeat.map(|d| now.elapsed + rng.jitter(d));
         let mut engine = Engine {
             horizon: Horizon::new(&config, now),
+            schedule: Schedule::new(heartbeat_at, &config, now.elapsed),
             config,
             rng,
             now,
@@ -99,7 +102,6 @@ impl Engine {
             peers: BTreeMap::new(),
             fetches: BTreeMap::new(),
             stores: BTreeMap::new(),
-            heartbeat_at,
             presence: Presence::default(),
             agreements: Agreements::default(),
         };
@@ -200,6 +202,7 @@ impl Engine {
         self.at(now);
         let entry = self.peers.entry(peer).or_default();
         (entry.connected, entry.info) = (true, info);
+        self.peer_came(peer);
         self.pump();
     }
 
