@@ -42,6 +42,7 @@ fn left_over(s: &Session) -> bool {
 /// was asked to send whole nobody can tell that all came but the peer, by closing its stream.
 fn weakly(s: &Session) -> Agreement {
     let unheard = s.spans_granted && !s.peer_closed_transfer;
-    let whole = s.compared && s.error.is_none() && s.direction != SyncDirection::Push;
+    let passed_over = s.direction == SyncDirection::Push && s.difference.is_none();
+    let whole = s.compared && s.error.is_none() && !passed_over;
     if whole && !unheard && !s.window.is_empty() { Agreement::Weak } else { Agreement::None }
 }
