@@ -207,6 +207,19 @@ fn a_clock_that_jumps_leaves_coverage_true() {
     assert_eq!(world.nodes[0].engine.coverage(), told);
 }
 
+#[test]
+fn nothing_is_claimed_below_the_retention_floor() {
+    let mut world = star(13, 1);
+    let session = world.sync(0, 1, SyncOptions::default());
+    let kept_from = span_of(1800, 0).start();
+    world.call(0, |e, now| e.set_floor(now, kept_from));
+    world.settle();
+    assert_eq!(world.nodes[0].report(session).agreement, Agreement::Weak);
+    let coverage = world.nodes[0].engine.coverage();
+    assert_eq!(coverage[0].span.start(), kept_from);
+    assert_eq!(agreeing(&world, 0, seconds(900)), (1, 0));
+}
+
 // --- the state ---
 
 #[test]

@@ -6,6 +6,7 @@
 use super::horizon::same_scope;
 use super::session::Session;
 use super::{Agreement, Engine, SyncDirection, SyncProtocol};
+use crate::types::TimeRange;
 
 impl Engine {
     /// A session has ended, with all that it brought in the archive.
@@ -25,7 +26,11 @@ impl Engine {
         s.group = info.map_or(s.group, |info| info.group);
         let whole = same_scope(&s.scope, &self.config.scope);
         if left_over || (s.agreement != Agreement::None && whole) {
-            self.agreements.note(s.window, s.group, s.agreement, self.now.wall);
+            // Of what lies below the retention floor nothing is asked for, so nothing is known.
+            let end = s.window.end();
+            let kept = TimeRange::new(s.window.start().max(self.floor).min(end), end);
+            let span = if left_over { s.window } else { kept.unwrap_or(s.window) };
+            self.agreements.note(span, s.group, s.agreement, self.now.wall);
             self.presence.changed();
         }
     }
