@@ -231,6 +231,7 @@ impl Engine {
             agreement: s.agreement,
             difference: s.difference,
         };
+        self.session_over(&report, s.group);
         self.outputs.push_back(Output::Finished { session: id, report: Box::new(report) });
     }
 
@@ -250,6 +251,7 @@ impl Engine {
                 self.fail(id, Error::new(ErrorKind::StreamClosed, what));
             }
         }
+        self.peer_left(key);
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.connected = false;
             peer.info = PeerInfo::default();
@@ -294,26 +296,7 @@ impl Engine {
         for peer in self.peers.values_mut() {
             peer.ended.retain(|ended| ended.until > now);
         }
-        if self.heartbeat_at.is_some_and(|at| at <= now) {
-            self.beat();
-        }
-    }
-
-    /// A sync with one of the peers that can, chosen at random.
-    fn beat(&mut self) {
-        self.heartbeat_at = self.config.heartbeat.map(|d| self.now.elapsed + self.rng.jitter(d));
-        let busy = |key: &PeerKey| {
-            let with = |s: &&Session| s.peer == *key && !s.ends();
-            self.sessions.values().filter(with).any(|s| s.initiator || s.reconciles())
-        };
-        let able = |(key, p): (&PeerKey, &super::Peer)| {
-            (p.connected && p.info.reconciles && !busy(key)).then_some(*key)
-        };
-        let able: Vec<PeerKey> = self.peers.iter().filter_map(able).collect();
-        if let Some(peer) = able.get(self.rng.below(able.len())) {
-            // Too many syncs run, or the clock stands before 1970: the next beat comes.
-            let _ = self.begin_outbound(*peer, SyncOptions::default(), SyncReason::Heartbeat);
-        }
+        self.keep_schedule();
     }
 
     pub(super) fn earliest_deadline(&self) -> Option<Duration> {
@@ -322,7 +305,7 @@ impl Engine {
             self.keeps_sums().then(|| self.horizon.summaries.deadline()),
             self.horizon.walk.as_ref().and_then(|w| w.backoff.deadline()),
             self.horizon.content.deadline(),
-            self.heartbeat_at,
+            self.schedule.deadline(),
             self.presence.deadline(),
         ];
         let sessions = self.sessions.values().map(|s| s.deadline(&self.config));

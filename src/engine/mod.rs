@@ -30,6 +30,7 @@ mod refused;
 mod report;
 mod rng;
 mod running;
+mod schedule;
 mod secret;
 mod sending;
 mod session;
@@ -62,6 +63,7 @@ use self::peer::{Batch, Peer};
 use self::presence::Presence;
 use self::refused::Refused;
 use self::rng::Rng;
+use self::schedule::Schedule;
 use self::secret::Secret;
 use self::session::{Session, Source};
 use crate::archive::{FeedEvent, IndexEntry, PutOutcome};
@@ -95,7 +97,7 @@ pub struct Engine {
     peers: BTreeMap<PeerKey, Peer>,
     fetches: BTreeMap<FetchId, SessionId>,
     stores: BTreeMap<StoreId, (PeerKey, Batch)>,
-    heartbeat_at: Option<Duration>,
+    schedule: Schedule,
     presence: Presence,
     agreements: Agreements,
     refused: Refused,
@@ -114,6 +116,7 @@ impl Engine {
         let heartbeat_at = config.heartbeat.map(|d| now.elapsed + rng.jitter(d));
         let mut engine = Engine {
             horizon: Horizon::new(&config, now),
+            schedule: Schedule::new(heartbeat_at, &config, now.elapsed),
             spoken: Spoken::new(&config),
             refused: Refused::new(config.max_refused),
             loads: Bucket::new(),
@@ -128,7 +131,6 @@ impl Engine {
             peers: BTreeMap::new(),
             fetches: BTreeMap::new(),
             stores: BTreeMap::new(),
-            heartbeat_at,
             presence: Presence::default(),
             agreements: Agreements::default(),
         };
@@ -252,6 +254,7 @@ impl Engine {
         self.at(now);
         let entry = self.peers.entry(peer).or_default();
         (entry.connected, entry.info) = (true, info);
+        self.peer_came(peer);
         self.pump();
     }
 
