@@ -15,7 +15,7 @@ use super::{
     SyncDirection, SyncOptions, SyncProtocol, SyncReason, SyncReport,
 };
 use crate::error::{Error, ErrorKind, Result, bail};
-use crate::types::{Origin, TimeRange, Timestamp};
+use crate::types::{TimeRange, Timestamp};
 
 /// A peer with which a session ended within this time may send late messages without penalty:
 /// deployed nodes send from a queue that knows no sessions.
@@ -42,6 +42,7 @@ impl Engine {
         if let Some(s) = self.sessions.get_mut(&id) {
             (s.protocol, s.reason) = (protocol, reason);
         }
+        self.plan_store(id, &options);
         Ok(id)
     }
 
@@ -153,6 +154,7 @@ impl Engine {
         let Some(s) = self.sessions.get_mut(&id).filter(|s| !s.ends()) else { return };
         let awaits_messages = s.awaits_messages();
         s.left = if s.takes() { s.outstanding() } else { 0 };
+        s.left += s.over.as_ref().map_or(0, |over| over.outstanding());
         s.state = State::Ends;
         s.source = Source::Horizon;
         s.sending.abandon();
@@ -163,6 +165,7 @@ impl Engine {
             self.outputs.push_back(Output::CloseReconciliation { session: id });
         }
         self.fetches.retain(|_, session| *session != id);
+        self.queries.retain(|_, session| *session != id);
         let Some(peer) = self.peers.get_mut(&s.peer) else { return };
         peer.last_session = Some(self.now.elapsed);
         peer.unclosed += usize::from(s.got_messages && !s.peer_closed_transfer);
@@ -179,14 +182,17 @@ impl Engine {
 
     /// The one place where [`Output::Finished`] is made.
     fn finish(&mut self, id: SessionId) {
-        let Some(s) = self.sessions.remove(&id) else { return };
+        let Some(mut s) = self.sessions.remove(&id) else { return };
+        if s.protocol == SyncProtocol::Store {
+            s.agreement = s.agreement_over_store();
+        }
         if let Some(peer) = self.peers.get_mut(&s.peer) {
             peer.sessions.retain(|other| *other != id);
         }
         let report = SyncReport {
             peer: s.peer,
             initiator: s.initiator,
-            window: s.window,
+            window: s.reported_window(),
             figures: s.figures,
             duration: self.now.elapsed.saturating_sub(s.started),
             error: s.error,
@@ -205,8 +211,10 @@ impl Engine {
             let Some(s) = self.sessions.get_mut(&id) else { continue };
             // The streams went with the connection: nothing is left to be closed.
             s.stream_open = false;
-            let complete =
-                !s.reconciles() && s.sending.is_done() && !s.awaits_messages() && !s.ends();
+            let complete = matches!(s.state, State::Settled)
+                && s.sending.is_done()
+                && !s.awaits_messages()
+                && s.over.as_ref().is_none_or(|over| over.is_done());
             s.sending.broke();
             if complete {
                 self.end(id);
@@ -318,6 +326,7 @@ impl Engine {
 
     fn pump_session(&mut self, id: SessionId) {
         self.leave_waiting(id);
+        self.pump_over_store(id);
         let now = self.now.elapsed;
         let Some(s) = self.sessions.get_mut(&id) else { return };
         let next = self.last_id + 1;
@@ -339,17 +348,24 @@ impl Engine {
         if !frames.is_empty() {
             self.outputs.push_back(Output::SendTransfer { session: id, peer: s.peer, frames });
         }
-        if !s.reconciles() && s.sending.is_handed_over() && s.sending.close() {
+        if matches!(s.state, State::Settled | State::Ends)
+            && s.sending.is_handed_over()
+            && s.sending.close()
+        {
             self.outputs.push_back(Output::CloseTransfer { session: id });
         }
         let transferred = matches!(s.state, State::Settled)
             && s.sending.is_done()
             && s.pending_store == 0
             && (!s.awaits_messages() || now >= s.grace_ends(&self.config));
+        let turned = transferred && s.turn_to_store(now);
+        let transferred = transferred && !turned;
         if let Some(progress) = s.progress(now).filter(|_| !transferred) {
             self.outputs.push_back(Output::Progress { session: id, progress });
         }
-        if transferred {
+        if turned {
+            self.pump_over_store(id);
+        } else if transferred {
             self.end(id);
         }
         if self.sessions.get(&id).is_some_and(|s| s.ends() && s.pending_store == 0) {
@@ -362,9 +378,10 @@ impl Engine {
             while let Some(batch) = peer.next_batch(self.now.elapsed) {
                 self.last_id += 1;
                 let store = StoreId(self.last_id);
+                let origin = batch.origin;
                 let messages = batch.items.iter().map(|taken| taken.message.clone()).collect();
                 self.stores.insert(store, (*key, batch));
-                self.outputs.push_back(Output::Store { store, origin: Origin::Sync, messages });
+                self.outputs.push_back(Output::Store { store, origin, messages });
             }
         }
     }

@@ -12,6 +12,7 @@ mod config;
 mod horizon;
 mod lifecycle;
 mod output;
+mod over_store;
 mod peer;
 mod peer_info;
 mod presence;
@@ -72,6 +73,8 @@ pub struct Engine {
     peers: BTreeMap<PeerKey, Peer>,
     fetches: BTreeMap<FetchId, SessionId>,
     stores: BTreeMap<StoreId, (PeerKey, Batch)>,
+    /// Store queries that peers have not answered.
+    queries: BTreeMap<QueryId, SessionId>,
     heartbeat_at: Option<Duration>,
     presence: Presence,
 }
@@ -94,6 +97,7 @@ impl Engine {
             peers: BTreeMap::new(),
             fetches: BTreeMap::new(),
             stores: BTreeMap::new(),
+            queries: BTreeMap::new(),
             heartbeat_at,
             presence: Presence::default(),
         };
@@ -176,7 +180,7 @@ impl Engine {
     /// Answers [`Output::Missing`]: those of the hashes that the archive lacks.
     pub fn missing(&mut self, now: Now, missing: MissingId, hashes: Result<Vec<MessageHash>>) {
         self.at(now);
-        let _ = (missing, hashes);
+        self.looked_up(missing, hashes);
         self.pump();
     }
 
@@ -185,7 +189,7 @@ impl Engine {
     /// Answers [`Output::QueryStore`].
     pub fn store_answered(&mut self, now: Now, query: QueryId, page: Result<Page>) {
         self.at(now);
-        let _ = (query, page);
+        self.page_came(query, page);
         self.pump();
     }
 
@@ -338,6 +342,7 @@ impl Engine {
             peers: self.peers.len(),
             fetches: self.fetches.len(),
             stores: self.stores.len(),
+            queries: self.queries.len(),
             ended: self.peers.values().map(|p| p.ended.len()).sum(),
             early_bytes: self.peers.values().map(|p| p.early_bytes).sum(),
             waiting_bytes: self.peers.values().map(Peer::waiting_bytes).sum(),

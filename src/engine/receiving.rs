@@ -9,12 +9,12 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use super::peer::{EarlyMessage, Taken};
-use super::session::Session;
+use super::session::{Session, State};
 use super::{Engine, FetchId, Misbehaviour, PeerKey, SessionId, StoreId, framed};
 use crate::archive::PutOutcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::grants::Verdict;
-use crate::types::StoredMessage;
+use crate::types::{Origin, StoredMessage};
 use crate::wire::transfer;
 
 /// What becomes of a message.
@@ -93,12 +93,14 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         match fate {
             Fate::Take(session, announced) => {
+                let mut origin = Origin::Sync;
                 if let Some(s) = session.and_then(|id| self.sessions.get_mut(&id)) {
                     s.pending_store += 1;
                     s.figures.transfer_bytes_in += early.size as u64;
+                    origin = s.origin();
                 }
                 let EarlyMessage { message, size, .. } = early;
-                peer.take(Taken { message, size, session, announced });
+                peer.take(Taken { message, size, session, announced, origin });
             }
             // A host that asks `transfer_ready` overshoots by one frame at the most.
             Fate::Early if peer.early_bytes < max => peer.keep_early(early),
@@ -162,7 +164,9 @@ impl Engine {
         let mut taken = None;
         let (mut running, mut may_come, mut harmless) = (None, false, held);
         for id in &peer.sessions {
-            let Some(s) = self.sessions.get_mut(id).filter(|s| !s.ends()) else { continue };
+            // What is asked for by Store queries does not come this way.
+            let by_transfer = |s: &&mut Session| !s.ends() && !matches!(s.state, State::Store);
+            let Some(s) = self.sessions.get_mut(id).filter(by_transfer) else { continue };
             running.get_or_insert(*id);
             if held {
                 s.grants.as_mut().map(|grants| grants.forget(&message.sync_id()));

@@ -140,6 +140,8 @@ pub struct EngineUsage {
     pub fetches: usize,
     /// Batches that the archive has not stored.
     pub stores: usize,
+    /// Store queries that peers have not answered.
+    pub queries: usize,
     /// Sessions that have ended and may still bring something.
     pub ended: usize,
     /// Bytes of messages that came before they were announced.
