@@ -28,8 +28,9 @@ use crate::wire::reconciliation::Scope;
 const MAX_FETCHES: usize = 2;
 /// Hashes that wait to be looked up or fetched before no more are listed.
 const MAX_AHEAD: usize = 2_000;
-/// So many hashes are asked of the archive at once, where nothing waits for fewer.
-const LOOKUP: usize = 1_000;
+/// So many hashes are asked of the archive at once; but the first page at once, so that contents
+/// need not wait for more.
+const LOOKUP: usize = 500;
 /// Refusals in a row of a peer that is busy, before it is given up: a little over a minute.
 const MAX_BUSY: u32 = 8;
 /// Messages that were listed and not given (retention deleted them meanwhile) cost nothing up to
@@ -51,6 +52,10 @@ pub(super) struct OverStore {
     listed: Vec<MessageHash>,
     lookup: Option<(MissingId, Vec<MessageHash>)>,
     lookup_backoff: Backoff,
+    /// The archive was asked before.
+    looked_up: bool,
+    /// The longest that the archive may be too busy.
+    max_idle: Duration,
     /// Found missing in the slice under way (and in what of it is listed anew).
     known: HashSet<MessageHash>,
     /// Where what is listed anew begins: until it is passed, nothing is forgotten of `known`.
@@ -93,6 +98,8 @@ impl OverStore {
             listed: Vec::new(),
             lookup: None,
             lookup_backoff: Backoff::default(),
+            looked_up: false,
+            max_idle: config.idle_timeout,
             known: HashSet::new(),
             known_from: window.end(),
             wanted: VecDeque::new(),
@@ -173,11 +180,10 @@ impl OverStore {
         if !may || self.lookup.is_some() || self.listed.is_empty() {
             return None;
         }
-        let nothing_to_fetch = self.wanted.is_empty() && self.fetches.is_empty();
-        let enough = self.listed.len() >= LOOKUP || self.listing.is_done() || nothing_to_fetch;
-        if !enough {
+        if self.looked_up && self.listed.len() < LOOKUP && !self.listing.is_done() {
             return None;
         }
+        self.looked_up = true;
         let hashes = std::mem::take(&mut self.listed);
         self.lookup = Some((missing, hashes.clone()));
         Some(hashes)
@@ -296,8 +302,10 @@ impl OverStore {
         let Some((_, mut asked)) = self.lookup.take() else { return Ok(0) };
         let lacking = match lacking {
             Ok(lacking) => lacking,
-            Err(error) if error.kind() == ErrorKind::Busy => {
-                self.lookup_backoff.failed(now);
+            Err(error)
+                if error.kind() == ErrorKind::Busy
+                    && self.lookup_backoff.failed(now) < self.max_idle =>
+            {
                 asked.append(&mut self.listed);
                 self.listed = asked;
                 return Ok(0);
