@@ -186,6 +186,7 @@ impl Engine {
         if s.protocol == SyncProtocol::Store {
             s.agreement = s.agreement_over_store();
         }
+        self.resume_session_ended(id, &s);
         if let Some(peer) = self.peers.get_mut(&s.peer) {
             peer.sessions.retain(|other| *other != id);
         }
@@ -294,6 +295,7 @@ impl Engine {
             self.horizon.walk.as_ref().and_then(|w| w.backoff.deadline()),
             self.heartbeat_at,
             self.presence.deadline(),
+            self.resume_deadline(),
         ];
         let sessions = self.sessions.values().map(|s| s.deadline(&self.config));
         let peers = self.peers.iter().flat_map(|(key, peer)| {
@@ -322,9 +324,10 @@ impl Engine {
         self.pump_stores();
         self.peers.retain(|_, peer| !peer.is_idle());
         self.keep_presence();
+        self.drive_resume();
     }
 
-    fn pump_session(&mut self, id: SessionId) {
+    pub(super) fn pump_session(&mut self, id: SessionId) {
         self.leave_waiting(id);
         self.pump_over_store(id);
         let now = self.now.elapsed;

@@ -20,6 +20,7 @@ mod protocol;
 mod receiving;
 mod reconciling;
 mod report;
+mod resume;
 mod rng;
 mod sending;
 mod session;
@@ -43,6 +44,7 @@ use bytes::Bytes;
 use self::horizon::Horizon;
 use self::peer::{Batch, Peer};
 use self::presence::Presence;
+use self::resume::Resume;
 use self::rng::Rng;
 use self::session::{Session, Source};
 use crate::archive::{FeedEvent, IndexEntry, PutOutcome};
@@ -77,6 +79,7 @@ pub struct Engine {
     queries: BTreeMap<QueryId, SessionId>,
     heartbeat_at: Option<Duration>,
     presence: Presence,
+    resume: Resume,
 }
 
 impl Engine {
@@ -100,6 +103,7 @@ impl Engine {
             queries: BTreeMap::new(),
             heartbeat_at,
             presence: Presence::default(),
+            resume: Resume::default(),
         };
         engine.pump();
         engine
