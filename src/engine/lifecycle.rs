@@ -41,6 +41,15 @@ impl Engine {
         let id = self.begin(peer, true, options.direction, window);
         if let Some(s) = self.sessions.get_mut(&id) {
             (s.protocol, s.reason) = (protocol, reason);
+            match options.direction {
+                _ if options.dry_run => s.run_dry(self.config.max_messages),
+                SyncDirection::Both => {}
+                direction => {
+                    let (announces, asks) =
+                        (direction == SyncDirection::Push, direction == SyncDirection::Pull);
+                    s.found = std::mem::take(&mut s.found).telling(announces, asks);
+                }
+            }
         }
         self.plan_store(id, &options);
         Ok(id)
@@ -103,9 +112,11 @@ impl Engine {
         window: TimeRange,
     ) -> SessionId {
         let id = SessionId(self.next_id());
-        let session = Session::new(peer, initiator, direction, window, &self.config, self.now);
+        let mut session = Session::new(peer, initiator, direction, window, &self.config, self.now);
+        let entry = self.peers.entry(peer).or_default();
+        entry.sessions.push(id);
+        session.group = entry.info.group;
         self.sessions.insert(id, session);
-        self.peers.entry(peer).or_default().sessions.push(id);
         id
     }
 
@@ -186,6 +197,7 @@ impl Engine {
         if s.protocol == SyncProtocol::Store {
             s.agreement = s.agreement_over_store();
         }
+        self.note_end(&mut s);
         self.resume_session_ended(id, &s);
         if let Some(peer) = self.peers.get_mut(&s.peer) {
             peer.sessions.retain(|other| *other != id);
@@ -203,6 +215,7 @@ impl Engine {
             agreement: s.agreement,
             difference: s.difference,
         };
+        self.session_over(&report, s.group);
         self.outputs.push_back(Output::Finished { session: id, report: Box::new(report) });
     }
 
@@ -224,6 +237,7 @@ impl Engine {
                 self.fail(id, Error::new(ErrorKind::StreamClosed, what));
             }
         }
+        self.peer_left(key);
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.connected = false;
             peer.info = PeerInfo::default();
@@ -267,33 +281,14 @@ impl Engine {
         for peer in self.peers.values_mut() {
             peer.ended.retain(|ended| ended.until > now);
         }
-        if self.heartbeat_at.is_some_and(|at| at <= now) {
-            self.beat();
-        }
-    }
-
-    /// A sync with one of the peers that can, chosen at random.
-    fn beat(&mut self) {
-        self.heartbeat_at = self.config.heartbeat.map(|d| self.now.elapsed + self.rng.jitter(d));
-        let busy = |key: &PeerKey| {
-            let with = |s: &&Session| s.peer == *key && !s.ends();
-            self.sessions.values().filter(with).any(|s| s.initiator || s.reconciles())
-        };
-        let able = |(key, p): (&PeerKey, &super::Peer)| {
-            (p.connected && p.info.reconciles && !busy(key)).then_some(*key)
-        };
-        let able: Vec<PeerKey> = self.peers.iter().filter_map(able).collect();
-        if let Some(peer) = able.get(self.rng.below(able.len())) {
-            // Too many syncs run, or the clock stands before 1970: the next beat comes.
-            let _ = self.begin_outbound(*peer, SyncOptions::default(), SyncReason::Heartbeat);
-        }
+        self.keep_schedule();
     }
 
     pub(super) fn earliest_deadline(&self) -> Option<Duration> {
         let horizon = [
             Some(self.horizon.deadline()),
             self.horizon.walk.as_ref().and_then(|w| w.backoff.deadline()),
-            self.heartbeat_at,
+            self.schedule.deadline(),
             self.presence.deadline(),
             self.resume_deadline(),
         ];

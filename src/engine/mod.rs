@@ -8,7 +8,9 @@
 //! What must hold: every session ends with exactly one [`Output::Finished`], whatever peers and
 //! archive do; and everything that a peer can make grow has a bound.
 
+mod agreement;
 mod config;
+mod coverage;
 mod horizon;
 mod lifecycle;
 mod output;
@@ -22,8 +24,10 @@ mod reconciling;
 mod report;
 mod resume;
 mod rng;
+mod schedule;
 mod sending;
 mod session;
+mod state;
 mod walk;
 
 pub use config::{Dialect, EngineConfig, SyncDirection, SyncOptions};
@@ -41,11 +45,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::coverage::Agreements;
 use self::horizon::Horizon;
 use self::peer::{Batch, Peer};
 use self::presence::Presence;
 use self::resume::Resume;
 use self::rng::Rng;
+use self::schedule::Schedule;
 use self::session::{Session, Source};
 use crate::archive::{FeedEvent, IndexEntry, PutOutcome};
 use crate::error::{Error, ErrorKind, Result};
@@ -77,8 +83,9 @@ pub struct Engine {
     stores: BTreeMap<StoreId, (PeerKey, Batch)>,
     /// Store queries that peers have not answered.
     queries: BTreeMap<QueryId, SessionId>,
-    heartbeat_at: Option<Duration>,
+    schedule: Schedule,
     presence: Presence,
+    agreements: Agreements,
     resume: Resume,
 }
 
@@ -91,6 +98,7 @@ impl Engine {
         let heartbeat_at = config.heartbeat.map(|d| now.elapsed + rng.jitter(d));
         let mut engine = Engine {
             horizon: Horizon::new(&config, now),
+            schedule: Schedule::new(heartbeat_at, &config, now.elapsed),
             config,
             rng,
             now,
@@ -101,8 +109,8 @@ impl Engine {
             fetches: BTreeMap::new(),
             stores: BTreeMap::new(),
             queries: BTreeMap::new(),
-            heartbeat_at,
             presence: Presence::default(),
+            agreements: Agreements::default(),
             resume: Resume::default(),
         };
         engine.pump();
@@ -202,6 +210,7 @@ impl Engine {
         self.at(now);
         let entry = self.peers.entry(peer).or_default();
         (entry.connected, entry.info) = (true, info);
+        self.peer_came(peer);
         self.pump();
     }
 
@@ -365,13 +374,13 @@ impl Engine {
     /// With how many peers this node agrees over which spans of time: spans that do not overlap, in
     /// ascending order, bounded in number.
     pub fn coverage(&self) -> Vec<Coverage> {
-        Vec::new()
+        self.agreements.told(self.now.wall)
     }
 
     /// The node's own state (last online, coverage), to be kept apart from the messages: at most
     /// a few hundred KiB.
     pub fn state(&self) -> Vec<u8> {
-        Vec::new()
+        self.encode_state()
     }
 
     /// Takes what [`Engine::state`] gave before the node was last stopped. Call it once, before
@@ -381,9 +390,9 @@ impl Engine {
     /// [`crate::ErrorKind::Malformed`] where it is no such state: the engine then goes on without.
     pub fn restore(&mut self, now: Now, state: &[u8]) -> Result<()> {
         self.at(now);
-        let _ = state;
+        let restored = self.restore_state(now, state);
         self.pump();
-        Ok(())
+        restored
     }
 
     // --- shared by the parts ---

@@ -106,6 +106,8 @@ impl Engine {
             Source::Own(index) => View(vec![index]),
         };
         let payload = reconcile::initiate(&view, s.window, &self.config.scope, &self.config.tuning);
+        s.window_ids = view.count(s.window) as u64;
+        s.settling.step(&payload);
         s.stream_open = true;
         let protocol = s.protocol;
         self.outputs.push_back(Output::OpenReconciliation { session: id, peer: s.peer, protocol });
@@ -114,16 +116,19 @@ impl Engine {
 
     /// Sends a payload; an empty one is the last of the session.
     fn send(&mut self, id: SessionId, payload: &Payload) {
+        self.send_frame(id, Bytes::from(payload.encode()));
+        if payload.ranges.is_empty() {
+            self.settle(id);
+        }
+    }
+
+    fn send_frame(&mut self, id: SessionId, frame: Bytes) {
         let Some(s) = self.sessions.get_mut(&id) else { return };
-        let frame = Bytes::from(payload.encode());
         s.figures.frames += 1;
         s.figures.reconciliation_bytes_out += framed(frame.len());
         s.state = State::Awaits;
         s.moved = self.now.elapsed;
         self.outputs.push_back(Output::SendReconciliation { session: id, frame });
-        if payload.ranges.is_empty() {
-            self.settle(id);
-        }
     }
 
     /// A frame from the peer.
@@ -150,7 +155,13 @@ impl Engine {
                 self.fail(id, Error::new(ErrorKind::ProtocolUnsupported, what));
             }
             Err(error) => self.bad_frame(id, error),
-            Ok(payload) if payload.ranges.is_empty() => self.settle(id),
+            Ok(payload) if payload.ranges.is_empty() => {
+                // Deployed peers say by no byte at all that their scope does not meet ours.
+                if !frame.is_empty() {
+                    self.all_compared(id);
+                }
+                self.settle(id);
+            }
             Ok(_) if rounds > self.config.max_rounds => {
                 let what = format!("reconciliation was not settled after {rounds} frames");
                 self.fail(id, Error::new(ErrorKind::SyncProtocol, what));
@@ -182,9 +193,11 @@ impl Engine {
         let limits = self.comparable();
         let Some(s) = self.sessions.get_mut(&id) else { return };
         let Some(scope) = reconcile::meet(&self.config.scope, &payload.scope) else {
-            // The wire's way to say so. To a responder it is no failure: nothing was to be compared.
+            // The wire's way to say so, and not the one that says that both hold the same. To a
+            // responder it is no failure: nothing was to be compared.
             let initiator = s.initiator;
-            self.send(id, &Payload::default());
+            self.send_frame(id, Bytes::new());
+            self.settle(id);
             if initiator {
                 let what = "the peer serves none of the topics that were to be compared";
                 self.fail(id, Error::new(ErrorKind::SyncScope, what));
@@ -227,7 +240,21 @@ impl Engine {
         match reconcile::respond(&view, payload, s.window, scope, tuning, &mut s.found) {
             Err(error) => self.bad_frame(id, error),
             Ok(reply) => {
+                s.window_ids = view.count(s.window) as u64;
+                s.settling.step(payload);
+                if let Some(reply) = &reply {
+                    s.settling.step(reply);
+                }
+                if s.may_tell(self.now.elapsed) {
+                    let settled = s.window_ids.saturating_sub(s.settling.open_ids(&view));
+                    s.figures.ids_compared = s.figures.ids_compared.max(settled);
+                }
+                s.figures.ranges_settled = s.settling.ranges();
                 absorb(s);
+                if reply.as_ref().is_none_or(|reply| reply.ranges.is_empty()) {
+                    self.all_compared(id);
+                }
+                let Some(s) = self.sessions.get(&id) else { return };
                 let peer = s.peer;
                 match reply {
                     Some(reply) => self.send(id, &reply),
@@ -236,6 +263,15 @@ impl Engine {
                 self.judge_early(peer);
             }
         }
+    }
+
+    /// Nothing is left to compare.
+    fn all_compared(&mut self, id: SessionId) {
+        let Some(s) = self.sessions.get_mut(&id) else { return };
+        s.compared = true;
+        s.settling.end();
+        s.figures.ranges_settled = s.settling.ranges();
+        s.figures.ids_compared = s.figures.ids_compared.max(s.window_ids);
     }
 
     /// Reconciliation is over, by either side's empty payload.
@@ -292,6 +328,13 @@ fn absorb(s: &mut Session) {
     let local_only = std::mem::take(&mut s.found.local_only);
     let local_beyond = std::mem::take(&mut s.found.local_beyond);
     s.figures.surplus += (local_only.len() + local_beyond) as u64;
+    if let Some(difference) = &mut s.difference {
+        let beyond = std::mem::take(&mut s.found.remote_beyond);
+        s.figures.missing += (s.found.remote_only.len() + beyond) as u64;
+        difference.missing.append(&mut s.found.remote_only);
+        difference.surplus.extend(local_only);
+        return;
+    }
     if sends {
         s.sending.queue(local_only);
     }

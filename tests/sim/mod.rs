@@ -458,7 +458,7 @@ pub fn key(node: usize) -> PeerKey {
     PeerKey(node as u64)
 }
 
-/// The default configuration without a heartbeat.
+/// The default configuration without anything that begins a sync by itself.
 pub fn quiet() -> EngineConfig {
-    EngineConfig { heartbeat: None, ..EngineConfig::default() }
+    EngineConfig { heartbeat: None, sync_on_connect: false, ..EngineConfig::default() }
 }

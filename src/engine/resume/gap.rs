@@ -27,7 +27,7 @@ impl Gap {
     }
 
     /// Takes a span in.
-    pub(super) fn add(&mut self, span: TimeRange) {
+    pub(in super::super) fn add(&mut self, span: TimeRange) {
         if span.is_empty() {
             return;
         }
