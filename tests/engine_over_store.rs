@@ -24,7 +24,7 @@ fn world(ours: &[StoredMessage], theirs: &[StoredMessage]) -> World {
 
 fn world_with(config: EngineConfig, ours: &[StoredMessage], theirs: &[StoredMessage]) -> World {
     let mut world = World::new(7);
-    world.add(EngineConfig { sync_on_connect: false, ..config }, ours);
+    world.add(EngineConfig { sync_on_connect: false, resume: false, ..config }, ours);
     world.add(quiet(), theirs);
     world.with_store_peer()
 }

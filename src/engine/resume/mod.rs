@@ -41,8 +41,8 @@ const MAX_SHORT: u32 = 2;
 #[derive(Debug, Default)]
 pub(super) struct Resume {
     pub(super) gap: Gap,
-    /// The last time online whose gap was taken in.
-    noted: Option<Timestamp>,
+    /// The gap before the present time online was taken in.
+    noted: bool,
     /// The session under way, and its window.
     session: Option<(SessionId, TimeRange)>,
     /// Windows from here on had their turn.
@@ -128,13 +128,14 @@ impl Engine {
     }
 
     fn note_gap(&mut self) {
-        let last = self.last_online();
-        if !self.presence.is_online() || last == self.resume.noted {
+        let online = self.presence.is_online();
+        if std::mem::replace(&mut self.resume.noted, online) || !online {
             return;
         }
-        self.resume.noted = last;
+        let last = self.last_online();
         let (now, margin) = (self.now.wall, self.config.margin);
-        let Some(last) = last else { return };
+        // A moment without peers is made good by the next sync, whose window goes back further.
+        let Some(last) = last.filter(|last| now > last.saturating_add(margin)) else { return };
         let start = last.saturating_sub(margin).max(now.saturating_sub(self.config.resume_limit));
         if let Ok(span) = TimeRange::new(floor(start), floor(now.saturating_sub(margin))) {
             self.resume.gap.add(span);
