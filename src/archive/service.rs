@@ -8,14 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use super::feed::Feeds;
-use super::queue::{Put, Queue};
+use super::queue::{Put, Queue, Remove};
+use super::retention::{Floor, Keeper, Retention};
 use super::worker::{self, Desk, Shared, answer, on_archive_thread};
-use super::{Backend, Driver, Feed, IndexEntry, IndexQuery, Pending, PutOutcome, Rules, Stats};
+use super::{
+    Backend, Driver, Feed, IndexEntry, IndexQuery, Pending, PutOutcome, Rules, Stats, Validator,
+};
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::{MessageHash, Origin, Page, Query, StoredMessage, Timestamp};
 
 /// The most threads that read.
 const MAX_READERS: usize = 64;
+/// The most messages that are taken down in one commit.
+const MAX_TAKE_DOWN: usize = 100_000;
 /// What a message counts for in the queue beside its bytes, so that empty ones are bounded too.
 const MESSAGE_OVERHEAD: usize = 256;
 
@@ -32,17 +37,23 @@ pub struct ArchiveConfig {
     /// How many bytes of messages may wait to be committed; a put beyond that is answered with
     /// [`crate::ErrorKind::Busy`]. A put that finds nothing waiting is taken whatever its size.
     pub max_queued_bytes: usize,
+    /// What is kept; by default everything.
+    pub retention: Retention,
+    /// The host's own validation, which sees each batch before it is committed.
+    pub validator: Option<Arc<dyn Validator>>,
 }
 
 impl ArchiveConfig {
     /// The usual settings, with this clock: the default rules, 2 readers, 64 MiB of messages that
-    /// may wait.
+    /// may wait, no validator.
     pub fn new(clock: fn() -> Timestamp) -> Self {
         ArchiveConfig {
             rules: Rules::default(),
             readers: 2,
             clock,
             max_queued_bytes: 64 * 1024 * 1024,
+            retention: Retention::default(),
+            validator: None,
         }
     }
 }
@@ -73,7 +84,10 @@ impl Archive {
             );
         }
         let backend: Arc<dyn Backend> = Arc::new(backend);
-        let writer = Desk::new(backend.writer()?, backend.clone(), true);
+        let mut writer = Desk::new(backend.writer()?, backend.clone(), true);
+        let floor = Floor::default();
+        // What was removed before is known before anything is taken in.
+        floor.raise(writer.run(|driver| driver.figures())?.floor);
         let mut readers = Vec::new();
         while readers.len() < config.readers
             && let Some(driver) = backend.reader()?
@@ -82,7 +96,9 @@ impl Archive {
         }
 
         let queue = Queue::new(config.max_queued_bytes);
-        let shared = Arc::new(Shared { queue, feeds: Feeds::default() });
+        let keeper = Keeper::new(config.retention, config.clock);
+        let validator = config.validator.clone();
+        let shared = Arc::new(Shared { queue, feeds: Feeds::default(), floor, validator });
         // From here on an early return drops the handle, which ends the threads begun so far.
         let archive =
             Archive(Arc::new(Handle { shared: shared.clone(), config, threads: Mutex::default() }));
@@ -97,7 +113,9 @@ impl Archive {
             }
             started?;
         }
-        archive.start("wks-archive-w".into(), move || worker::write(&shared, writer, reads_too))?;
+        archive.start("wks-archive-w".into(), move || {
+            worker::write(&shared, writer, reads_too, keeper)
+        })?;
         Ok(archive)
     }
 
@@ -118,17 +136,21 @@ impl Archive {
     /// # Errors
     /// [`crate::ErrorKind::Busy`] where too much waits to be committed,
     /// [`crate::ErrorKind::DiskFull`], [`crate::ErrorKind::ArchiveIo`] and the like where the
-    /// commit fails. What the rules refuse is an outcome, not an error.
+    /// commit fails; [`crate::ErrorKind::Internal`] where the validator does not answer for each
+    /// message. What the rules or the validator refuse is an outcome, not an error.
     pub fn put(&self, messages: Vec<StoredMessage>, o: Origin) -> Pending<Vec<PutOutcome>> {
         let now = self.now();
+        let floor = self.floor();
         let mut passed = Vec::with_capacity(messages.len());
         let mut outcomes = Vec::with_capacity(messages.len());
         let mut bytes = 0usize;
         for message in messages {
-            match self.0.config.rules.check_message(&message, o, now) {
+            let rules = &self.0.config.rules;
+            let checked = rules.check_message(&message, o, now);
+            match checked.and_then(|()| check_floor(&message, floor)) {
                 Ok(()) => {
                     bytes = bytes.saturating_add(queued_size(&message));
-                    passed.push((message, o));
+                    passed.push(message);
                     // Until the commit tells otherwise.
                     outcomes.push(PutOutcome::Stored);
                 }
@@ -139,7 +161,13 @@ impl Archive {
             return Pending::ready(self.0.shared.queue.check_open().map(|()| outcomes));
         }
         let (reply, pending) = Pending::new();
-        match self.0.shared.queue.push_put(Put { messages: passed, outcomes, bytes, reply }) {
+        match self.0.shared.queue.push_put(Put {
+            messages: passed,
+            origin: o,
+            outcomes,
+            bytes,
+            reply,
+        }) {
             Ok(()) => pending,
             Err(e) => Pending::ready(Err(e)),
         }
@@ -162,8 +190,8 @@ impl Archive {
         self.ask(move |driver| driver.get(&hashes))
     }
 
-    /// Those of the hashes that are not held, in the order asked for, each once. Any number of
-    /// them.
+    /// Those of the hashes that are neither held nor taken down, in the order asked for, each once.
+    /// Any number of them.
     pub fn missing(&self, hashes: Vec<MessageHash>) -> Pending<Vec<MessageHash>> {
         self.ask(move |driver| driver.missing(&hashes))
     }
@@ -189,6 +217,32 @@ impl Archive {
     /// A put's messages are in the feed by the time it is acknowledged.
     pub fn subscribe(&self, capacity: usize) -> Feed {
         self.0.shared.feeds.subscribe(capacity)
+    }
+
+    /// Takes messages down: those that are held are removed, all at once, and none of these is
+    /// ever taken in again, from wherever it comes ([`crate::ErrorKind::TakenDown`]); and
+    /// [`Archive::missing`] does not name them. Gives how many were held. A tombstone of some 50
+    /// bytes stays for each hash.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] for more than 100,000 hashes;
+    /// [`crate::ErrorKind::Busy`] where too many removals wait; those of a put.
+    pub fn take_down(&self, hashes: Vec<MessageHash>) -> Pending<u64> {
+        if hashes.len() > MAX_TAKE_DOWN {
+            let what = format!("at most {MAX_TAKE_DOWN} messages are taken down in one call");
+            return Pending::ready(Err(Error::new(ErrorKind::InvalidArgument, what)));
+        }
+        let (reply, pending) = Pending::new();
+        match self.0.shared.queue.push_removal(Remove { hashes, reply }) {
+            Ok(()) => pending,
+            Err(e) => Pending::ready(Err(e)),
+        }
+    }
+
+    /// The lowest timestamp that is kept and taken in: what is older was removed by retention, or
+    /// will be. [`Timestamp`]'s lowest where nothing bounds it.
+    pub fn floor(&self) -> Timestamp {
+        self.0.shared.floor.get(&self.0.config.retention, self.now())
     }
 
     /// The archive's clock.
@@ -250,4 +304,12 @@ fn queued_size(m: &StoredMessage) -> usize {
     let optional = |field: &Option<bytes::Bytes>| field.as_ref().map_or(0, |bytes| bytes.len());
     let fields = optional(&m.message.meta) + optional(&m.message.rate_limit_proof);
     MESSAGE_OVERHEAD + m.message.payload.len() + fields
+}
+
+/// Nothing is taken in that retention would remove at once.
+fn check_floor(m: &StoredMessage, floor: Timestamp) -> Result<()> {
+    if m.timestamp() < floor {
+        bail!(TimestampTooOld, "message {:?} is older than what the archive keeps", m.hash);
+    }
+    Ok(())
 }

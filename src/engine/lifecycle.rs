@@ -15,7 +15,7 @@ use super::{
     SyncDirection, SyncOptions, SyncProtocol, SyncReason, SyncReport,
 };
 use crate::error::{Error, ErrorKind, Result, bail};
-use crate::types::{TimeRange, Timestamp};
+use crate::types::TimeRange;
 
 /// A peer with which a session ended within this time may send late messages without penalty:
 /// deployed nodes send from a queue that knows no sessions.
@@ -116,6 +116,7 @@ impl Engine {
         let entry = self.peers.entry(peer).or_default();
         entry.sessions.push(id);
         session.group = entry.info.group;
+        session.deployed = entry.info.deployed;
         self.sessions.insert(id, session);
         id
     }
@@ -138,18 +139,16 @@ impl Engine {
             None => {
                 let end = floor(now.saturating_sub(self.config.margin));
                 TimeRange::new(floor(end.saturating_sub(self.config.window)), end)?
+                    .intersect(&self.comparable()?)
             }
         };
         if window.is_empty() {
-            bail!(InvalidArgument, "the window to sync is empty");
+            bail!(
+                InvalidArgument,
+                "the window to sync is empty, or nothing of it is kept any more"
+            );
         }
         Ok(window)
-    }
-
-    /// From the first time that the wire can say to the last that a message may have by now.
-    pub(super) fn comparable(&self) -> Result<TimeRange> {
-        let end = floor(self.now.wall.saturating_add(self.config.margin));
-        TimeRange::new(Timestamp(0), end)
     }
 
     /// Ends a session with an error. What it already gave the archive is still waited for.
@@ -163,7 +162,8 @@ impl Engine {
     /// Ends a session: closes its streams, lets go of what it held.
     pub(super) fn end(&mut self, id: SessionId) {
         let Some(s) = self.sessions.get_mut(&id).filter(|s| !s.ends()) else { return };
-        let awaits_messages = s.awaits_messages();
+        // Also where the peer seemed to have closed its stream: that may have been another's.
+        let may_come = s.takes() && (s.outstanding() > 0 || s.spans_granted);
         s.left = if s.takes() { s.outstanding() } else { 0 };
         s.left += s.over.as_ref().map_or(0, |over| over.outstanding());
         s.state = State::Ends;
@@ -179,15 +179,28 @@ impl Engine {
         self.queries.retain(|_, session| *session != id);
         let Some(peer) = self.peers.get_mut(&s.peer) else { return };
         peer.last_session = Some(self.now.elapsed);
-        peer.unclosed += usize::from(s.got_messages && !s.peer_closed_transfer);
+        peer.session_ended(s.got_messages && !s.peer_closed_transfer);
         if let Some(mut grants) = s.grants.take()
-            && awaits_messages
+            && may_come
             && !s.error.as_ref().is_some_and(broke_the_protocol)
         {
             grants.seal();
-            let until = self.now.elapsed + self.config.grace;
-            let at_most = self.now.elapsed + self.config.grace * 6;
-            peer.keep_ended(Ended { grants, until, at_most });
+            let since = self.now.elapsed;
+            let (until, at_most) = (since + self.config.grace, since + self.config.grace * 6);
+            peer.keep_ended(Ended { grants, since, until, at_most });
+            self.trim_ended();
+        }
+    }
+
+    /// What ended sessions may still bring is bounded over all peers.
+    fn trim_ended(&mut self) {
+        let kept = |p: &super::Peer| p.ended.iter().map(Ended::weight).sum::<usize>();
+        let mut held: usize = self.peers.values().map(kept).sum();
+        while held > self.config.max_ended {
+            let first = |p: &mut super::Peer| p.ended.front().map(|ended| ended.since);
+            let peers = self.peers.values_mut().filter_map(|p| Some((first(p)?, p)));
+            let Some((_, peer)) = peers.min_by_key(|(since, _)| *since) else { return };
+            held -= peer.ended.pop_front().map_or(0, |ended| ended.weight());
         }
     }
 
@@ -241,7 +254,7 @@ impl Engine {
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.connected = false;
             peer.info = PeerInfo::default();
-            peer.unclosed = 0;
+            (peer.unclosed, peer.closes) = (0, 0);
             peer.ended.clear();
             peer.drain_early();
         }
@@ -265,8 +278,7 @@ impl Engine {
     pub(super) fn pass_deadlines(&mut self) {
         let now = self.now.elapsed;
         if self.horizon.deadline() <= now {
-            let compared = |s: &&Session| s.reconciles() && matches!(s.source, Source::Horizon);
-            let keep = self.sessions.values().filter(compared).map(|s| s.window.start()).min();
+            let keep = self.compared_from();
             self.horizon.prune(self.now, keep);
         }
         let late: Vec<(SessionId, Error)> = self
@@ -288,6 +300,7 @@ impl Engine {
         let horizon = [
             Some(self.horizon.deadline()),
             self.horizon.walk.as_ref().and_then(|w| w.backoff.deadline()),
+            self.horizon.content.deadline(),
             self.schedule.deadline(),
             self.presence.deadline(),
             self.resume_deadline(),
@@ -316,6 +329,7 @@ impl Engine {
         for id in ids {
             self.pump_session(id);
         }
+        self.pump_content();
         self.pump_stores();
         self.peers.retain(|_, peer| !peer.is_idle());
         self.keep_presence();

@@ -10,9 +10,15 @@
 
 mod agreement;
 mod config;
+mod content;
 mod coverage;
+mod deployed;
+mod dialect;
+mod floor;
 mod horizon;
+mod horizon_content;
 mod lifecycle;
+mod loading;
 mod output;
 mod over_store;
 mod peer;
@@ -21,6 +27,7 @@ mod presence;
 mod protocol;
 mod receiving;
 mod reconciling;
+mod refused;
 mod report;
 mod resume;
 mod rng;
@@ -46,9 +53,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::coverage::Agreements;
+use self::dialect::Spoken;
 use self::horizon::Horizon;
+use self::loading::Bucket;
 use self::peer::{Batch, Peer};
 use self::presence::Presence;
+use self::refused::Refused;
 use self::resume::Resume;
 use self::rng::Rng;
 use self::schedule::Schedule;
@@ -71,6 +81,7 @@ pub struct Now {
 #[derive(Debug)]
 pub struct Engine {
     config: EngineConfig,
+    spoken: Spoken,
     rng: Rng,
     now: Now,
     /// The last number given to a session, or to a question to the archive.
@@ -87,6 +98,11 @@ pub struct Engine {
     presence: Presence,
     agreements: Agreements,
     resume: Resume,
+    refused: Refused,
+    /// Of all peers together.
+    loads: Bucket,
+    /// Below it nothing is asked for or taken.
+    floor: Timestamp,
 }
 
 impl Engine {
@@ -99,6 +115,10 @@ impl Engine {
         let mut engine = Engine {
             horizon: Horizon::new(&config, now),
             schedule: Schedule::new(heartbeat_at, &config, now.elapsed),
+            spoken: Spoken::new(&config),
+            refused: Refused::new(config.max_refused),
+            loads: Bucket::new(),
+            floor: Timestamp(0),
             config,
             rng,
             now,
@@ -129,6 +149,8 @@ impl Engine {
             if let (Err(_), Some(walk)) = (done, self.horizon.walk.as_mut()) {
                 walk.failed(now.elapsed);
             }
+        } else if self.horizon.content.awaits(load) {
+            self.content_loaded(entries);
         } else {
             self.session_loaded(load, entries);
         }
@@ -154,6 +176,7 @@ impl Engine {
             FeedEvent::Stored(items) => {
                 for item in items.iter() {
                     self.horizon.insert(&item.pubsub_topic, &item.content_topic, item.id);
+                    self.refused.remove(&item.id.hash);
                     for session in self.sessions.values_mut() {
                         if let Source::Own(index) = &mut session.source
                             && session.window.contains(item.id.timestamp)
@@ -273,6 +296,15 @@ impl Engine {
         self.pump();
     }
 
+    /// So many bytes of the next frame have come on the session's stream: call it now and then while
+    /// a long frame comes, so that a slow line is told from a silent peer. At least 16 KiB more
+    /// within each [`EngineConfig::idle_timeout`] keep the session.
+    pub fn reconciliation_progress(&mut self, now: Now, session: SessionId, bytes_so_far: usize) {
+        self.at(now);
+        self.frame_grows(session, bytes_so_far);
+        self.pump();
+    }
+
     /// The peer closed the session's stream (`None`) or it broke.
     pub fn reconciliation_closed(&mut self, now: Now, session: SessionId, error: Option<Error>) {
         self.at(now);
@@ -359,7 +391,7 @@ impl Engine {
             ended: self.peers.values().map(|p| p.ended.len()).sum(),
             early_bytes: self.peers.values().map(|p| p.early_bytes).sum(),
             waiting_bytes: self.peers.values().map(Peer::waiting_bytes).sum(),
-            index_ids: self.horizon.len(),
+            index_ids: self.horizon.len() + self.horizon.content.len(),
             loaded_ids: self.sessions.values().map(Session::loaded_ids).sum(),
         }
     }

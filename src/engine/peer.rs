@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::loading::Bucket;
 use super::walk::Backoff;
 use super::{PeerInfo, SessionId};
 use crate::sync::grants::Grants;
@@ -55,9 +56,17 @@ pub(super) struct Batch {
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) grants: Grants,
+    pub(super) since: Duration,
     pub(super) until: Duration,
     /// However much it still brings: what is kept for it must go soon.
     pub(super) at_most: Duration,
+}
+
+impl Ended {
+    /// What it counts for in memory, in ids.
+    pub(super) fn weight(&self) -> usize {
+        self.grants.remembered()
+    }
 }
 
 /// See the head of the file.
@@ -69,6 +78,10 @@ pub(super) struct Peer {
     pub(super) ended: VecDeque<Ended>,
     /// Transfer streams of sessions that have ended, which the peer had not closed by then.
     pub(super) unclosed: usize,
+    /// Transfer streams that it closed while several sessions ran, of any of which they may be.
+    pub(super) closes: usize,
+    /// What was loaded because of it.
+    pub(super) loads: Bucket,
     /// When a session with it last ended.
     pub(super) last_session: Option<Duration>,
     pub(super) early: VecDeque<EarlyMessage>,
@@ -83,6 +96,16 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// A session has ended; `open` where it leaves a transfer stream that was not closed, as far as
+    /// anybody can tell.
+    pub(super) fn session_ended(&mut self, open: bool) {
+        if self.closes > 0 {
+            self.closes -= 1;
+        } else {
+            self.unclosed += usize::from(open);
+        }
+    }
+
     /// Bytes that wait for the archive.
     pub(super) fn waiting_bytes(&self) -> usize {
         self.incoming_bytes + self.storing_bytes

@@ -5,10 +5,13 @@
 
 use bytes::Bytes;
 
+use super::deployed;
+use super::dialect::Frame;
 use super::horizon::{MAX_TOPICS, same_scope};
+use super::refused::Refused;
 use super::session::{Session, Source, State};
 use super::walk::Walk;
-use super::{Engine, LoadId, Misbehaviour, Output, SessionId, framed};
+use super::{Engine, LoadId, Misbehaviour, Output, SessionId, SyncProtocol, framed};
 use crate::archive::{IndexEntry, MAX_CONTENT_TOPICS};
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::sync::grants::Grants;
@@ -16,6 +19,12 @@ use crate::sync::index::Index;
 use crate::sync::reconcile::{self, Differences, View};
 use crate::types::{MessageHash, TimeRange, Timestamp};
 use crate::wire::reconciliation::{Payload, Scope};
+
+/// The largest first frame of a session: what it asks for may have to be loaded, and until then
+/// the frame is held. An honest one says of a window that it is there, by a range or a few.
+const MAX_FIRST_FRAME: usize = 1024 * 1024;
+/// So many bytes of a frame at least come in any idle time, of a peer that is there.
+const MIN_PROGRESS: usize = 16 * 1024;
 
 impl Engine {
     // --- which ids are compared ---
@@ -29,21 +38,52 @@ impl Engine {
             && let State::WaitsForIndex(pending) = &mut s.state
         {
             let pending = pending.take();
-            self.choose_source(id, pending);
+            if s.told.is_none() && s.protocol == SyncProtocol::V1 {
+                let Some(scope) = self.spoken.scope() else {
+                    let what = "no topic of the scope is a shard of the cluster, and the shards \
+                                dialect can say no other";
+                    self.fail(id, Error::new(ErrorKind::SyncScope, what));
+                    return;
+                };
+                s.scope = scope.clone();
+            }
+            if pending.is_some() || self.cut_to_index(id) {
+                self.choose_source(id, pending);
+            }
         }
     }
 
-    /// Takes the engine's index where it covers window and scope, or begins to load.
+    /// Takes the engine's index where it covers window and scope, waits for its trees by content
+    /// topic where those can be had, or begins to load.
     fn choose_source(&mut self, id: SessionId, pending: Option<Payload>) {
+        let gathers = self.gathers_content(id);
         let Some(s) = self.sessions.get_mut(&id) else { return };
+        if gathers {
+            s.state = State::WaitsForIndex(pending);
+            return;
+        }
         s.moved = self.now.elapsed;
         if s.window.is_empty() || self.horizon.covers(&s.window, &s.scope) {
             s.source = Source::Horizon;
             self.proceed(id, pending);
-        } else {
+        } else if pending.is_some() && !self.may_load(id) {
+            // An empty payload would say that both sides hold the same: closed without an answer.
+            let what = "too much was loaded for peers in the last minute: try again later";
+            self.fail(id, Error::new(ErrorKind::SyncBusy, what));
+        } else if let Some(s) = self.sessions.get_mut(&id) {
             s.source = Source::Own(Index::new());
             s.state = State::Loads(Box::new(Walk::new(s.window, &s.scope)), pending);
         }
+    }
+
+    /// Whether ids may be loaded because of what the session's peer asked.
+    fn may_load(&mut self, id: SessionId) -> bool {
+        let Some(peer) = self.sessions.get(&id).and_then(|s| self.peers.get_mut(&s.peer)) else {
+            return false;
+        };
+        let now = self.now.elapsed;
+        let of_peer = peer.loads.may_load(self.config.peer_loads, now);
+        self.loads.may_load(self.config.all_loads, now) && of_peer
     }
 
     /// A step of a session's own walk has its answer.
@@ -59,6 +99,14 @@ impl Engine {
         else {
             return;
         };
+        if let Ok(entries) = &entries
+            && pending.is_some()
+        {
+            self.loads.loaded(entries.len());
+            if let Some(peer) = self.peers.get_mut(&s.peer) {
+                peer.loads.loaded(entries.len());
+            }
+        }
         let advanced = entries.and_then(|entries| {
             if held + entries.len() > max {
                 let what = format!(
@@ -105,7 +153,9 @@ impl Engine {
             Source::Horizon => self.horizon.view(&s.scope),
             Source::Own(index) => View(vec![index]),
         };
-        let payload = reconcile::initiate(&view, s.window, &self.config.scope, &self.config.tuning);
+        let Some(own) = self.spoken.scope() else { return };
+        let scope = deployed::told(own, s);
+        let payload = reconcile::initiate(&view, s.window, &scope, &self.config.tuning);
         s.window_ids = view.count(s.window) as u64;
         s.settling.step(&payload);
         s.stream_open = true;
@@ -116,7 +166,7 @@ impl Engine {
 
     /// Sends a payload; an empty one is the last of the session.
     fn send(&mut self, id: SessionId, payload: &Payload) {
-        self.send_frame(id, Bytes::from(payload.encode()));
+        self.send_frame(id, Bytes::from(self.spoken.encode(payload)));
         if payload.ranges.is_empty() {
             self.settle(id);
         }
@@ -128,7 +178,18 @@ impl Engine {
         s.figures.reconciliation_bytes_out += framed(frame.len());
         s.state = State::Awaits;
         s.moved = self.now.elapsed;
+        s.frame_bytes = 0;
         self.outputs.push_back(Output::SendReconciliation { session: id, frame });
+    }
+
+    /// So many bytes of the peer's next frame have come.
+    pub(super) fn frame_grows(&mut self, id: SessionId, bytes: usize) {
+        if let Some(s) = self.sessions.get_mut(&id)
+            && matches!(s.state, State::Awaits)
+            && bytes >= s.frame_bytes.saturating_add(MIN_PROGRESS)
+        {
+            (s.frame_bytes, s.moved) = (bytes, self.now.elapsed);
+        }
     }
 
     /// A frame from the peer.
@@ -138,6 +199,13 @@ impl Engine {
         s.figures.reconciliation_bytes_in += framed(frame.len());
         s.rounds += 1;
         let rounds = s.rounds;
+        let max_first = MAX_FIRST_FRAME.min(self.config.max_frame);
+        if !s.initiator && s.told.is_none() && frame.len() > max_first {
+            let len = frame.len();
+            let what = format!("a first frame is {len} bytes long, at most {max_first} are taken");
+            self.fail(id, Error::new(ErrorKind::FrameTooLarge, what));
+            return;
+        }
         let payload = if !matches!(s.state, State::Awaits) {
             Err(Error::new(ErrorKind::SyncProtocol, "a frame came while it was our turn to answer"))
         } else if frame.len() > self.config.max_frame {
@@ -145,17 +213,14 @@ impl Engine {
             let what = format!("a frame is {len} bytes long, at most {max} are allowed");
             Err(Error::new(ErrorKind::FrameTooLarge, what))
         } else {
-            Payload::decode(frame)
+            self.spoken.read(frame)
         };
         match payload {
-            // An honest peer of an older release; it cannot know that we do not speak as it does.
-            Err(_) if Payload::is_of_shards_dialect(frame) => {
-                let what =
-                    "the peer speaks the shards dialect of reconciliation (nwaku v0.35, v0.36)";
+            Err(error) => self.bad_frame(id, error),
+            Ok(Frame::OtherDialect(what)) => {
                 self.fail(id, Error::new(ErrorKind::ProtocolUnsupported, what));
             }
-            Err(error) => self.bad_frame(id, error),
-            Ok(payload) if payload.ranges.is_empty() => {
+            Ok(Frame::Payload(payload)) if payload.ranges.is_empty() => {
                 // Deployed peers say by no byte at all that their scope does not meet ours.
                 if !frame.is_empty() {
                     self.all_compared(id);
@@ -166,7 +231,10 @@ impl Engine {
                 let what = format!("reconciliation was not settled after {rounds} frames");
                 self.fail(id, Error::new(ErrorKind::SyncProtocol, what));
             }
-            Ok(payload) => self.payload_came(id, payload),
+            Ok(Frame::OtherCluster(theirs)) => {
+                self.no_scope(id, format!("the peer belongs to cluster {theirs}"));
+            }
+            Ok(Frame::Payload(payload)) => self.payload_came(id, payload),
         }
     }
 
@@ -191,19 +259,13 @@ impl Engine {
     /// The peer's first payload fixes the scope, and for a responder the window.
     fn first_payload(&mut self, id: SessionId, payload: Payload) {
         let limits = self.comparable();
-        let Some(s) = self.sessions.get_mut(&id) else { return };
-        let Some(scope) = reconcile::meet(&self.config.scope, &payload.scope) else {
-            // The wire's way to say so, and not the one that says that both hold the same. To a
-            // responder it is no failure: nothing was to be compared.
-            let initiator = s.initiator;
-            self.send_frame(id, Bytes::new());
-            self.settle(id);
-            if initiator {
-                let what = "the peer serves none of the topics that were to be compared";
-                self.fail(id, Error::new(ErrorKind::SyncScope, what));
-            }
+        let own = self.spoken.scope();
+        let Some(scope) = own.and_then(|own| reconcile::meet(own, &payload.scope)) else {
+            let what = "the peer serves none of the topics that were to be compared";
+            self.no_scope(id, what.to_owned());
             return;
         };
+        let Some(s) = self.sessions.get_mut(&id) else { return };
         if let Err(error) = check_size(&scope, &self.config.scope) {
             self.fail(id, error);
             return;
@@ -214,30 +276,52 @@ impl Engine {
                 Ok(limits) => span(&payload).intersect(&limits),
                 Err(_) => span(&payload),
             };
+            self.cut_to_index(id);
         }
+        let Some(s) = self.sessions.get_mut(&id) else { return };
         let grants =
             Grants::new(s.window, scope.clone(), self.config.max_messages, self.config.max_bytes);
         s.grants = Some(grants);
         let as_before = s.initiator && same_scope(&scope, &s.scope);
         s.scope = scope;
+        s.moved = self.now.elapsed;
         if as_before {
             self.answer(id, &payload);
         } else if self.horizon.is_ready() {
             self.choose_source(id, Some(payload));
         } else {
-            s.moved = self.now.elapsed;
             s.state = State::WaitsForIndex(Some(payload));
         }
     }
 
+    /// There is nothing that both sides could compare, and the wire's way to say so is a frame
+    /// without a byte, which is not the one that says that both hold the same. To a responder it is
+    /// no failure.
+    fn no_scope(&mut self, id: SessionId, what: String) {
+        let Some(s) = self.sessions.get(&id) else { return };
+        if s.told.is_some() {
+            let what = "the peer changed its topics in the middle of the session";
+            self.fail(id, Error::new(ErrorKind::SyncProtocol, what));
+            return;
+        }
+        let initiator = s.initiator;
+        self.send_frame(id, Bytes::new());
+        self.settle(id);
+        if initiator {
+            self.fail(id, Error::new(ErrorKind::SyncScope, what));
+        }
+    }
+
     fn answer(&mut self, id: SessionId, payload: &Payload) {
+        let Some(own) = self.spoken.scope() else { return };
         let Some(s) = self.sessions.get_mut(&id) else { return };
         let view = match &s.source {
             Source::Horizon => self.horizon.view(&s.scope),
             Source::Own(index) => View(vec![index]),
         };
-        let (scope, tuning) = (&self.config.scope, &self.config.tuning);
-        match reconcile::respond(&view, payload, s.window, scope, tuning, &mut s.found) {
+        let scope = deployed::told(own, s);
+        let tuning = &self.config.tuning;
+        match reconcile::respond(&view, payload, s.window, &scope, tuning, &mut s.found) {
             Err(error) => self.bad_frame(id, error),
             Ok(reply) => {
                 s.window_ids = view.count(s.window) as u64;
@@ -250,7 +334,7 @@ impl Engine {
                     s.figures.ids_compared = s.figures.ids_compared.max(settled);
                 }
                 s.figures.ranges_settled = s.settling.ranges();
-                absorb(s);
+                absorb(s, &self.refused, self.floor, self.config.max_refused);
                 if reply.as_ref().is_none_or(|reply| reply.ranges.is_empty()) {
                     self.all_compared(id);
                 }
@@ -322,7 +406,7 @@ fn check_size(scope: &Scope, own: &Scope) -> Result<()> {
 }
 
 /// Hands what was found since the last payload to sending and to the grants.
-fn absorb(s: &mut Session) {
+fn absorb(s: &mut Session, refused: &Refused, floor: Timestamp, max_refused: usize) {
     let (sends, takes) = (s.sends(), s.takes());
     // The lists alone: what is settled must stay known.
     let local_only = std::mem::take(&mut s.found.local_only);
@@ -338,9 +422,17 @@ fn absorb(s: &mut Session) {
     if sends {
         s.sending.queue(local_only);
     }
+    let mut announced = std::mem::take(&mut s.found.remote_only);
+    announced.retain(|id| {
+        let refused = refused.contains(&id.hash);
+        if refused {
+            s.refused(id.hash, max_refused);
+        }
+        !refused && id.timestamp >= floor
+    });
     let Some(grants) = &mut s.grants else { return };
     let before = grants.outstanding();
-    for id in s.found.remote_only.drain(..) {
+    for id in announced {
         grants.expect(id);
     }
     grants.expect_unnamed(std::mem::take(&mut s.found.remote_beyond));

@@ -37,6 +37,9 @@ pub struct SyncProgress {
     pub ranges_settled: u64,
     /// Our ids in those ranges.
     pub ids_compared: u64,
+    /// Messages of the peer's that our archive, or the host's validator, refused for good, now or
+    /// earlier. They were announced or came; they are not waited for.
+    pub refused: u64,
 }
 
 /// How a session compared.

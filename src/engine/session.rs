@@ -3,6 +3,7 @@
 //! What must hold: a session is in exactly one [`State`]; whatever it waits for has a deadline, so
 //! that it always ends; and it ends once.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::over_store::OverStore;
@@ -16,7 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::sync::grants::Grants;
 use crate::sync::index::Index;
 use crate::sync::reconcile::{Differences, Settling};
-use crate::types::{Origin, TimeRange};
+use crate::types::{MessageHash, Origin, TimeRange};
 use crate::wire::reconciliation::{Payload, Scope};
 
 /// The least time between two tellings of progress.
@@ -59,6 +60,8 @@ pub(super) struct Session {
     pub(super) peer: PeerKey,
     pub(super) initiator: bool,
     pub(super) direction: SyncDirection,
+    /// The peer is a deployed node: see `deployed`.
+    pub(super) deployed: bool,
     pub(super) protocol: SyncProtocol,
     pub(super) reason: SyncReason,
     pub(super) agreement: Agreement,
@@ -100,7 +103,11 @@ pub(super) struct Session {
     pub(super) unstored: u64,
     /// Messages that were announced and had not come when it ended.
     pub(super) left: u64,
+    /// Of what was refused for good: the messages that the peer announced or sent.
+    pub(super) refused: HashSet<MessageHash>,
     pub(super) rounds: u32,
+    /// Of the frame that is coming, the bytes for which the deadline was last moved.
+    pub(super) frame_bytes: usize,
     /// The host holds a reconciliation stream for it.
     pub(super) stream_open: bool,
     pub(super) started: Duration,
@@ -128,6 +135,7 @@ impl Session {
             peer,
             initiator,
             direction,
+            deployed: false,
             protocol: SyncProtocol::V1,
             reason: if initiator { SyncReason::Demand } else { SyncReason::Remote },
             agreement: Agreement::None,
@@ -153,7 +161,9 @@ impl Session {
             pending_store: 0,
             unstored: 0,
             left: 0,
+            refused: HashSet::new(),
             rounds: 0,
+            frame_bytes: 0,
             stream_open: false,
             started: now.elapsed,
             moved: now.elapsed,
@@ -187,6 +197,14 @@ impl Session {
     pub(super) fn unasked(&mut self) -> bool {
         self.unasked += 1;
         self.unasked == UNASKED + self.figures.missing / 4
+    }
+
+    /// The peer announced or sent a message that is refused for good. Each counts once.
+    pub(super) fn refused(&mut self, hash: MessageHash, max: usize) {
+        if self.refused.len() < max {
+            self.refused.insert(hash);
+            self.figures.refused = self.refused.len() as u64;
+        }
     }
 
     /// Whether it is over but for what is with the archive.

@@ -56,7 +56,6 @@ impl Spans {
     }
 
     /// How many there are.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

@@ -16,7 +16,6 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use self::listing::Listing;
-pub(super) use self::session::DEPLOYED_INDEX;
 use super::walk::Backoff;
 use super::{EngineConfig, MissingId, QueryId};
 use crate::error::{Error, ErrorKind, Result, bail};

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::super::deployed::INDEXED;
 use super::super::horizon::{admits, floor};
 use super::super::peer::Taken;
 use super::super::session::{Session, State};
@@ -18,8 +19,6 @@ use crate::store::client;
 use crate::types::{MessageHash, Page, Query, StoredMessage, TimeRange};
 use crate::wire::transfer;
 
-/// How far back a deployed peer's index reaches.
-pub(in super::super) const DEPLOYED_INDEX: Duration = Duration::from_secs(3600);
 /// Bytes of one hash in a response.
 const LISTED_LEN: u64 = 37;
 
@@ -31,7 +30,7 @@ impl Engine {
         let Some(s) = self.sessions.get_mut(&id) else { return };
         let info = self.peers.get(&s.peer).map(|p| p.info).unwrap_or_default();
         let PeerInfo { deployed, store, .. } = info;
-        let indexed = floor(self.now.wall.saturating_sub(DEPLOYED_INDEX));
+        let indexed = floor(self.now.wall.saturating_sub(INDEXED));
         let old = options.window.is_some() && s.window.start() < indexed;
         if s.protocol == SyncProtocol::V1
             && options.protocol.is_none()
@@ -151,6 +150,12 @@ impl Engine {
         for message in messages {
             let size = transfer::encoded_len(&message.pubsub_topic, &message.message);
             s.figures.transfer_bytes_in += size as u64;
+            if message.timestamp() < self.floor {
+                // Retention went on meanwhile.
+                s.figures.dropped += 1;
+                s.figures.missing = s.figures.missing.saturating_sub(1);
+                continue;
+            }
             let in_scope = admits(&s.scope, &message.pubsub_topic, &message.message.content_topic);
             if !over.window().contains(message.timestamp()) || !in_scope {
                 s.figures.dropped += 1;
@@ -184,6 +189,10 @@ impl Engine {
         let Some(over) = s.over.as_mut() else { return };
         if hashes.is_ok() {
             s.moved = now;
+        }
+        let mut hashes = hashes;
+        if let Ok(hashes) = &mut hashes {
+            hashes.retain(|hash| !self.refused.contains(hash));
         }
         match over.looked_up(now, hashes) {
             Ok(found) => s.figures.missing += found,

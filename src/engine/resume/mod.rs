@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(super) use self::gap::Gap;
+use super::deployed::INDEXED;
 use super::horizon::{floor, same_scope};
-use super::over_store::DEPLOYED_INDEX;
 use super::protocol::choose_protocol;
 use super::session::Session;
 use super::{Engine, Now, PeerInfo, PeerKey, SessionId, SyncOptions, SyncProtocol, SyncReason};
@@ -104,6 +104,9 @@ impl Engine {
             return;
         }
         self.note_gap();
+        if self.resume.gap.spans().first().is_some_and(|span| span.start() < self.floor) {
+            self.resume.gap.clip(self.floor);
+        }
         let now = self.now.elapsed;
         if self.resume.gap.is_empty() {
             self.resume.failed.clear();
@@ -171,7 +174,7 @@ impl Engine {
     /// How the window, or its newest part, is to be had of such a peer. A deployed node's index
     /// covers its last hour alone; what is older it has in its Store.
     fn resume_options(&self, info: &PeerInfo, window: TimeRange) -> Option<SyncOptions> {
-        let indexed = floor(self.now.wall.saturating_sub(DEPLOYED_INDEX));
+        let indexed = floor(self.now.wall.saturating_sub(INDEXED));
         let mut options = SyncOptions { window: Some(window), ..SyncOptions::default() };
         let strong = info.strong && self.config.strong;
         if info.deployed && !strong && window.start() < indexed {

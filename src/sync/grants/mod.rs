@@ -204,6 +204,21 @@ impl Grants {
         expected
     }
 
+    /// Nothing below this time is wanted any more: what was announced of it is no longer awaited,
+    /// and dropped where it comes.
+    pub fn forget_below(&mut self, floor: Timestamp) {
+        let expected = self.known.values_mut();
+        for known in expected.filter(|k| matches!(k, Known::Expected(at) if *at < floor)) {
+            *known = Known::Done;
+            self.expected -= 1;
+        }
+    }
+
+    /// How many hashes and spans are remembered.
+    pub fn remembered(&self) -> usize {
+        self.known.len() + self.spans.len()
+    }
+
     /// Announced and not yet here.
     pub fn outstanding(&self) -> usize {
         self.expected + self.unnamed

@@ -13,6 +13,10 @@ pub const MAX_ROUNDS: usize = 1024;
 /// The most spans that are granted in one session; beyond them the peer is asked to list.
 const MAX_GRANTS: usize = 16 * 1024;
 
+/// The most spans that are remembered as settled in one session, some 100 bytes each. Neighbours
+/// are one span, so between honest peers there are about as many as there are messages that differ.
+const MAX_SETTLED: usize = 512 * 1024;
+
 /// What one session has found.
 ///
 /// Whoever takes from the lists while the session goes on takes the lists alone and keeps the
@@ -114,6 +118,9 @@ impl Differences {
             let start = theirs.partition_point(|id| *id < a);
             let end = theirs.partition_point(|id| *id < b);
             let mut any = false;
+            // Where no more can be remembered as settled nothing more is recorded either, so that
+            // no difference is told twice: the next session finds it.
+            let full = self.settled.len() >= MAX_SETTLED;
             for (id, side) in view.merge(a, b, &theirs[start..end]) {
                 let (list, beyond) = match side {
                     Side::Both => continue,
@@ -121,14 +128,14 @@ impl Differences {
                     Side::Remote => (&mut self.remote_only, &mut self.remote_beyond),
                 };
                 any = true;
-                if self.recorded < self.limit {
+                if self.recorded < self.limit && !full {
                     list.push(id);
                     self.recorded += 1;
                 } else {
                     *beyond += 1;
                 }
             }
-            if any {
+            if any && !full {
                 self.settled.insert(a, b);
             }
         }
@@ -137,7 +144,8 @@ impl Differences {
     /// Grants a span in which we hold nothing; false where there are too many, or where some of it
     /// was compared before. What comes of it need not be listed any more: the span is settled.
     pub(super) fn grant(&mut self, lower: SyncId, upper: SyncId) -> bool {
-        if self.grants >= MAX_GRANTS || self.settled.gaps(lower, upper) != [(lower, upper)] {
+        let full = self.grants >= MAX_GRANTS || self.settled.len() >= MAX_SETTLED;
+        if full || self.settled.gaps(lower, upper) != [(lower, upper)] {
             return false;
         }
         self.settled.insert(lower, upper);
