@@ -24,7 +24,7 @@ fn world(ours: &[StoredMessage], theirs: &[StoredMessage]) -> World {
 
 fn world_with(config: EngineConfig, ours: &[StoredMessage], theirs: &[StoredMessage]) -> World {
     let mut world = World::new(7);
-    world.add(EngineConfig { sync_on_connect: false, resume: false, ..config }, ours);
+    world.add(config, ours);
     world.add(quiet(), theirs);
     world.with_store_peer()
 }
@@ -504,7 +504,7 @@ fn of_a_long_window_with_a_deployed_peer_the_old_part_goes_over_store() {
     let old: Vec<_> = (0..150).map(|n| message(5_000 + n, 4_000.0 + n as f64 * 60.0)).collect();
     let ours: Vec<_> = (0..40).map(|n| message(9_000 + n, 5_000.0 + n as f64 * 60.0)).collect();
     let mut w = World::new(3);
-    w.add(EngineConfig { sync_on_connect: false, ..quiet() }, &ours);
+    w.add(quiet(), &ours);
     w.add(quiet(), &[recent, old].concat());
     w.settle();
     w.connect_as(0, 1, deployed(), PeerInfo::reconciling());
@@ -524,7 +524,7 @@ fn of_a_long_window_with_a_deployed_peer_the_old_part_goes_over_store() {
 fn a_window_wholly_older_than_the_peers_index_goes_over_store_alone() {
     let old: Vec<_> = (0..150).map(|n| message(n, 8_000.0 + n as f64 * 10.0)).collect();
     let mut w = World::new(3);
-    w.add(EngineConfig { sync_on_connect: false, ..quiet() }, &[]);
+    w.add(quiet(), &[]);
     w.add(quiet(), &old);
     w.settle();
     w.connect_as(0, 1, deployed(), PeerInfo::reconciling());

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sim::store::{deployed, store_only};
-use sim::{START, World, key, message, quiet};
+use sim::{START, World, message, quiet};
 use wakustore::engine::{
     Engine, EngineConfig, PeerInfo, SyncOptions, SyncProtocol, SyncReason, SyncReport,
 };
@@ -20,7 +20,7 @@ const HOUR: u64 = 3600;
 
 /// Node 0 resumes; the others have what they have.
 fn config() -> EngineConfig {
-    EngineConfig { sync_on_connect: false, ..quiet() }
+    EngineConfig { resume: true, ..quiet() }
 }
 
 /// A world in which node 0 was online until `START`, and has been off for so many hours, while
@@ -38,7 +38,7 @@ fn off_with(
     let mut w = World::new(hours);
     w.add(config, &[]);
     for _ in 0..others {
-        w.add(EngineConfig { resume: false, sync_on_connect: false, ..quiet() }, &[]);
+        w.add(quiet(), &[]);
     }
     w.settle();
     for other in 1..=others {
@@ -276,7 +276,7 @@ fn a_window_that_holds_too_much_is_made_shorter() {
 
 #[test]
 fn any_sync_of_ours_fills_what_it_covers() {
-    let (mut w, sent) = off_with(EngineConfig { resume: true, ..config() }, 2, 2, 100);
+    let (mut w, sent) = off_with(config(), 2, 2, 100);
     // The only peer fails, but for a sync that was asked for.
     w.nodes[1].store.silent = true;
     w.connect_as(0, 1, store_only(), PeerInfo::default());
@@ -338,5 +338,4 @@ fn a_clock_that_was_turned_back_makes_no_gap_of_the_future() {
     w.connect_as(0, 1, store_only(), PeerInfo::default());
     w.run_for(Duration::from_secs(60));
     assert!(w.nodes[0].finished.is_empty() && w.nodes[0].engine.unfilled().is_empty());
-    let _ = key(1);
 }

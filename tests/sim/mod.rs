@@ -460,5 +460,10 @@ pub fn key(node: usize) -> PeerKey {
 
 /// The default configuration without anything that begins a sync by itself.
 pub fn quiet() -> EngineConfig {
-    EngineConfig { heartbeat: None, sync_on_connect: false, ..EngineConfig::default() }
+    EngineConfig {
+        heartbeat: None,
+        sync_on_connect: false,
+        resume: false,
+        ..EngineConfig::default()
+    }
 }
