@@ -45,6 +45,11 @@ impl Presence {
         }
     }
 
+    /// Whether it is online now.
+    pub(super) fn is_online(&self) -> bool {
+        self.online
+    }
+
     /// The end of the last time online before the present one.
     pub(super) fn last_online(&self) -> Option<Timestamp> {
         self.last
