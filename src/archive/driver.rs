@@ -1,7 +1,8 @@
 //! What a backend of the archive must do. All of it may block; [`super::Archive`] gives each
 //! driver a thread of its own.
 
-use crate::error::{Error, Result};
+use super::feed::FeedItem;
+use crate::error::{Error, Result, bail};
 use crate::types::{
     ContentTopic, MessageHash, Origin, Page, PubsubTopic, Query, StoredMessage, SyncId, TimeRange,
     Timestamp,
@@ -57,6 +58,34 @@ pub struct Stats {
     pub bytes_on_disk: u64,
 }
 
+/// What is to be removed in one commit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Removal {
+    /// The oldest messages: of those before this time, at most so many. The floor is raised above
+    /// the last of them.
+    Oldest {
+        /// The timestamp that is not reached.
+        before: Timestamp,
+        /// At most so many.
+        limit: usize,
+    },
+    /// These are taken down: removed, where they are held, and never taken in again.
+    Hashes(Vec<MessageHash>),
+}
+
+/// What retention goes by; cheap.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Figures {
+    /// Messages held.
+    pub messages: u64,
+    /// Timestamp of the oldest, where there is one.
+    pub oldest: Option<Timestamp>,
+    /// Bytes on disk that are in use (0 for an archive in memory).
+    pub used_bytes: u64,
+    /// One above the highest timestamp that retention has removed.
+    pub floor: Timestamp,
+}
+
 /// One connection to a backend.
 pub trait Driver: Send {
     /// Commits a batch in one transaction and tells for each message whether it is new. The
@@ -77,11 +106,30 @@ pub trait Driver: Send {
     /// Those of the messages that are held, in the order asked for, each once.
     fn get(&mut self, hashes: &[MessageHash]) -> Result<Vec<StoredMessage>>;
 
-    /// Those of the hashes that are not held, in the order asked for, each once.
+    /// Those of the hashes that are neither held nor taken down, in the order asked for, each once.
     fn missing(&mut self, hashes: &[MessageHash]) -> Result<Vec<MessageHash>>;
 
     /// One step of a walk over what sync needs, in ascending order of id.
     fn index(&mut self, query: &IndexQuery) -> Result<Vec<IndexEntry>>;
+
+    /// Removes messages in one transaction and tells which. On an error nothing is removed.
+    fn remove(&mut self, removal: &Removal) -> Result<Vec<FeedItem>> {
+        let _ = removal;
+        bail!(Unsupported, "this archive's backend removes nothing")
+    }
+
+    /// Those of the hashes that were taken down.
+    fn taken_down(&mut self, hashes: &[MessageHash]) -> Result<Vec<MessageHash>> {
+        let _ = hashes;
+        Ok(Vec::new())
+    }
+
+    /// What retention goes by.
+    fn figures(&mut self) -> Result<Figures> {
+        let Stats { messages, oldest, bytes_on_disk, .. } = self.stats()?;
+        let floor = Timestamp(i64::MIN);
+        Ok(Figures { messages, oldest, used_bytes: bytes_on_disk, floor })
+    }
 
     /// Figures.
     fn stats(&mut self) -> Result<Stats>;

@@ -46,7 +46,7 @@ pub enum FeedEvent {
     /// Messages that were removed in one commit, by retention or by hand. (Their origin is the one
     /// they were stored with.)
     Removed(Arc<[FeedItem]>),
-    /// The subscriber was too slow: so many messages were left out here.
+    /// The subscriber was too slow: so many messages, stored or removed, were left out here.
     Lagged(u64),
 }
 
@@ -57,6 +57,13 @@ pub enum FeedEvent {
 /// The queue holds as many messages as its capacity says; a commit that finds it empty is always
 /// taken whole, however many messages it has.
 pub struct Feed(Arc<Shared>);
+
+/// What a commit did with its messages.
+#[derive(Clone, Copy)]
+pub(super) enum Change {
+    Stored,
+    Removed,
+}
 
 struct Shared {
     state: Mutex<State>,
@@ -159,16 +166,19 @@ impl Shared {
 impl State {
     fn pop(&mut self) -> Option<FeedEvent> {
         let event = self.events.pop_front()?;
-        if let FeedEvent::Stored(items) = &event {
+        if let FeedEvent::Stored(items) | FeedEvent::Removed(items) = &event {
             self.queued -= items.len();
         }
         Some(event)
     }
 
-    fn push(&mut self, items: &Arc<[FeedItem]>) {
+    fn push(&mut self, change: Change, items: &Arc<[FeedItem]>) {
         if self.queued == 0 || self.queued + items.len() <= self.capacity {
             self.queued += items.len();
-            self.events.push_back(FeedEvent::Stored(items.clone()));
+            self.events.push_back(match change {
+                Change::Stored => FeedEvent::Stored(items.clone()),
+                Change::Removed => FeedEvent::Removed(items.clone()),
+            });
         } else if let Some(FeedEvent::Lagged(n)) = self.events.back_mut() {
             *n += items.len() as u64;
         } else {
@@ -214,7 +224,7 @@ impl Feeds {
     }
 
     /// Tells all of them of one commit. `items` is asked for only where somebody listens.
-    pub(super) fn publish(&self, items: impl FnOnce() -> Vec<FeedItem>) {
+    pub(super) fn publish(&self, change: Change, items: impl FnOnce() -> Vec<FeedItem>) {
         let listening: Vec<Arc<Shared>> = {
             let mut subscribers = self.lock();
             subscribers.list.retain(|feed| feed.strong_count() > 0);
@@ -228,7 +238,7 @@ impl Feeds {
             return;
         }
         for feed in listening {
-            feed.change(|state| state.push(&items));
+            feed.change(|state| state.push(change, &items));
         }
     }
 

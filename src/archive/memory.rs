@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Backend, Driver, IndexEntry, IndexQuery, Stats};
+use super::feed::FeedItem;
+use super::{Backend, Driver, Figures, IndexEntry, IndexQuery, Removal, Stats};
 use crate::error::{Result, bail};
 use crate::types::{
     ContentTopic, Direction, Entry, MessageHash, Origin, Page, Query, StoredMessage, SyncId,
@@ -18,10 +19,13 @@ use crate::types::{
 #[derive(Default)]
 pub struct MemoryBackend(Arc<RwLock<State>>);
 
-/// Every hash of `times` is in `messages` under that time, and the other way round.
+/// Every hash of `times` is in `messages` under that time and in `origins`, and the other way round.
 #[derive(Default)]
 struct State {
     messages: BTreeMap<SyncId, StoredMessage>,
+    origins: HashMap<MessageHash, Origin>,
+    taken_down: HashSet<MessageHash>,
+    floor: Option<Timestamp>,
     times: HashMap<MessageHash, Timestamp>,
 }
 
@@ -46,7 +50,7 @@ impl Memory {
 impl Driver for Memory {
     fn put(&mut self, batch: &[(StoredMessage, Origin)]) -> Result<Vec<bool>> {
         let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(batch.iter().map(|(message, _)| state.insert(message)).collect())
+        Ok(batch.iter().map(|(message, origin)| state.insert(message, *origin)).collect())
     }
 
     fn query(&mut self, query: &Query) -> Result<Page> {
@@ -64,7 +68,10 @@ impl Driver for Memory {
     fn missing(&mut self, hashes: &[MessageHash]) -> Result<Vec<MessageHash>> {
         let mut seen = HashSet::new();
         Ok(self.read(|state| {
-            let missing = hashes.iter().filter(|hash| !state.times.contains_key(hash));
+            let known = |hash: &&MessageHash| {
+                state.times.contains_key(hash) || state.taken_down.contains(hash)
+            };
+            let missing = hashes.iter().filter(|hash| !known(hash));
             missing.copied().filter(|&hash| seen.insert(hash)).collect()
         }))
     }
@@ -85,6 +92,41 @@ impl Driver for Memory {
         }))
     }
 
+    fn remove(&mut self, removal: &Removal) -> Result<Vec<FeedItem>> {
+        let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(match removal {
+            Removal::Oldest { before, limit } => {
+                let old = state.messages.range(..SyncId::floor(*before)).take(*limit);
+                let old: Vec<MessageHash> = old.map(|(id, _)| id.hash).collect();
+                let removed: Vec<FeedItem> =
+                    old.iter().filter_map(|hash| state.take(hash)).collect();
+                let last = removed.last().map(|item| item.id.timestamp.nanos());
+                state.floor = state.floor.max(last.map(|t| Timestamp(t.saturating_add(1))));
+                removed
+            }
+            Removal::Hashes(hashes) => {
+                state.taken_down.extend(hashes);
+                hashes.iter().filter_map(|hash| state.take(hash)).collect()
+            }
+        })
+    }
+
+    fn taken_down(&mut self, hashes: &[MessageHash]) -> Result<Vec<MessageHash>> {
+        let down = |state: &State| {
+            hashes.iter().filter(|hash| state.taken_down.contains(*hash)).copied().collect()
+        };
+        Ok(self.read(down))
+    }
+
+    fn figures(&mut self) -> Result<Figures> {
+        Ok(self.read(|state| Figures {
+            messages: state.messages.len() as u64,
+            oldest: state.messages.keys().next().map(|id| id.timestamp),
+            used_bytes: 0,
+            floor: state.floor.unwrap_or(Timestamp(i64::MIN)),
+        }))
+    }
+
     fn stats(&mut self) -> Result<Stats> {
         Ok(self.read(|state| Stats {
             messages: state.messages.len() as u64,
@@ -96,14 +138,22 @@ impl Driver for Memory {
 }
 
 impl State {
-    fn insert(&mut self, message: &StoredMessage) -> bool {
+    fn insert(&mut self, message: &StoredMessage, origin: Origin) -> bool {
         let id = message.sync_id();
         if self.times.contains_key(&id.hash) {
             return false;
         }
         self.times.insert(id.hash, id.timestamp);
+        self.origins.insert(id.hash, origin);
         self.messages.insert(id, message.clone());
         true
+    }
+
+    fn take(&mut self, hash: &MessageHash) -> Option<FeedItem> {
+        let timestamp = self.times.remove(hash)?;
+        let message = self.messages.remove(&SyncId::new(timestamp, *hash))?;
+        let origin = self.origins.remove(hash)?;
+        Some(FeedItem::new(&message, origin))
     }
 
     fn get(&self, hash: &MessageHash) -> Option<&StoredMessage> {

@@ -9,6 +9,7 @@ mod feed;
 mod memory;
 mod pending;
 mod queue;
+mod retention;
 mod rules;
 mod service;
 #[cfg(feature = "sqlite")]
@@ -16,10 +17,11 @@ mod sqlite;
 mod validator;
 mod worker;
 
-pub use driver::{Backend, Driver, IndexEntry, IndexQuery, PutOutcome, Stats};
+pub use driver::{Backend, Driver, Figures, IndexEntry, IndexQuery, PutOutcome, Removal, Stats};
 pub use feed::{Feed, FeedEvent, FeedItem};
 pub use memory::MemoryBackend;
 pub use pending::Pending;
+pub use retention::Retention;
 pub use rules::{MAX_CONTENT_TOPICS, MAX_HASHES, Rules};
 pub use service::{Archive, ArchiveConfig};
 #[cfg(feature = "sqlite")]

@@ -5,12 +5,13 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::PutOutcome;
 use super::pending::Reply;
 use super::worker::{Desk, quietly};
 use crate::error::{Error, ErrorKind, Result, bail};
-use crate::types::{Origin, StoredMessage};
+use crate::types::{MessageHash, Origin, StoredMessage};
 
 /// The most questions that wait for a reader.
 pub(super) const MAX_QUEUED_READS: usize = 1_024;
@@ -18,6 +19,8 @@ pub(super) const MAX_QUEUED_READS: usize = 1_024;
 /// larger; it is then a group of its own.
 const MAX_GROUP_MESSAGES: usize = 4_096;
 const MAX_GROUP_BYTES: usize = 8 * 1024 * 1024;
+/// The most calls for removals that wait for the writer.
+const MAX_QUEUED_REMOVALS: usize = 64;
 /// Questions that the writer answers between two groups, where it has to read too.
 const READS_BETWEEN_GROUPS: usize = 32;
 
@@ -33,6 +36,12 @@ pub(super) struct Put {
     pub(super) reply: Reply<Vec<PutOutcome>>,
 }
 
+/// Messages that are to be taken down.
+pub(super) struct Remove {
+    pub(super) hashes: Vec<MessageHash>,
+    pub(super) reply: Reply<u64>,
+}
+
 /// A question: it asks the driver at the desk and answers.
 pub(super) type Read = Box<dyn FnOnce(&mut Desk) + Send>;
 
@@ -40,6 +49,8 @@ pub(super) type Read = Box<dyn FnOnce(&mut Desk) + Send>;
 pub(super) struct Work {
     /// To be committed together; may be empty.
     pub(super) puts: Vec<Put>,
+    /// To be taken down, after the puts.
+    pub(super) removals: Vec<Remove>,
     /// To be answered; empty unless the writer reads too.
     pub(super) reads: Vec<Read>,
 }
@@ -54,6 +65,7 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct State {
     puts: VecDeque<Put>,
+    removals: VecDeque<Remove>,
     reads: VecDeque<Read>,
     /// Of the puts that wait and of the group that is being committed.
     bytes: usize,
@@ -117,21 +129,47 @@ impl Queue {
         self.lock().check_open()
     }
 
-    /// What the writer does next; blocks until there is something. `None` at the end.
-    pub(super) fn next_work(&self, reads_too: bool) -> Option<Work> {
+    /// Takes a removal in.
+    pub(super) fn push_removal(&self, removal: Remove) -> Result<()> {
+        let mut state = self.lock();
+        state.check_open()?;
+        if state.removals.len() >= MAX_QUEUED_REMOVALS {
+            bail!(Busy, "{MAX_QUEUED_REMOVALS} removals wait for the archive: try again later");
+        }
+        state.removals.push_back(removal);
+        drop(state);
+        self.for_writer.notify_all();
+        Ok(())
+    }
+
+    /// What the writer does next; blocks until there is something, or for as long as its patience
+    /// lasts. `None` at the end.
+    pub(super) fn next_work(&self, reads_too: bool, patience: Option<Duration>) -> Option<Work> {
+        let until = patience.map(|patience| Instant::now() + patience);
         let mut state = self.lock();
         loop {
-            if !state.puts.is_empty() || (reads_too && !state.reads.is_empty()) {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let waits = !state.puts.is_empty() || !state.removals.is_empty();
+            // Once it is closed, housekeeping keeps nobody waiting.
+            let idle = left.is_some_and(|left| left.is_zero()) && !state.closed;
+            if waits || idle || (reads_too && !state.reads.is_empty()) {
                 let puts = state.take_group();
+                let removals = state.removals.drain(..).collect();
                 let count = if reads_too { READS_BETWEEN_GROUPS } else { 0 };
                 let count = count.min(state.reads.len());
                 let reads = state.reads.drain(..count).collect();
-                return Some(Work { puts, reads });
+                return Some(Work { puts, removals, reads });
             }
             if state.closed {
                 return None;
             }
-            state = self.for_writer.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = match left {
+                Some(left) => {
+                    let waited = self.for_writer.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.for_writer.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
         }
     }
 
@@ -205,6 +243,9 @@ impl State {
             bytes += put.bytes;
             messages <= MAX_GROUP_MESSAGES && bytes <= MAX_GROUP_BYTES
         };
+        if self.puts.is_empty() {
+            return Vec::new();
+        }
         let count = self.puts.iter().take_while(fits).count();
         let count = count.max(1).min(self.puts.len());
         self.puts.drain(..count).collect()

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use super::feed::Feeds;
-use super::queue::{Put, Queue};
+use super::queue::{Put, Queue, Remove};
+use super::retention::{Floor, Keeper, Retention};
 use super::worker::{self, Desk, Shared, answer, on_archive_thread};
 use super::{
     Backend, Driver, Feed, IndexEntry, IndexQuery, Pending, PutOutcome, Rules, Stats, Validator,
@@ -18,6 +19,8 @@ use crate::types::{MessageHash, Origin, Page, Query, StoredMessage, Timestamp};
 
 /// The most threads that read.
 const MAX_READERS: usize = 64;
+/// The most messages that are taken down in one commit.
+const MAX_TAKE_DOWN: usize = 100_000;
 /// What a message counts for in the queue beside its bytes, so that empty ones are bounded too.
 const MESSAGE_OVERHEAD: usize = 256;
 
@@ -36,6 +39,8 @@ pub struct ArchiveConfig {
     pub max_queued_bytes: usize,
     /// The host's own validation, which sees each batch before it is committed.
     pub validator: Option<Arc<dyn Validator>>,
+    /// What is kept; by default everything.
+    pub retention: Retention,
 }
 
 impl ArchiveConfig {
@@ -48,6 +53,7 @@ impl ArchiveConfig {
             clock,
             max_queued_bytes: 64 * 1024 * 1024,
             validator: None,
+            retention: Retention::default(),
         }
     }
 }
@@ -78,7 +84,10 @@ impl Archive {
             );
         }
         let backend: Arc<dyn Backend> = Arc::new(backend);
-        let writer = Desk::new(backend.writer()?, backend.clone(), true);
+        let mut writer = Desk::new(backend.writer()?, backend.clone(), true);
+        let floor = Floor::default();
+        // What was removed before is known before anything is taken in.
+        floor.raise(writer.run(|driver| driver.figures())?.floor);
         let mut readers = Vec::new();
         while readers.len() < config.readers
             && let Some(driver) = backend.reader()?
@@ -87,8 +96,9 @@ impl Archive {
         }
 
         let queue = Queue::new(config.max_queued_bytes);
+        let keeper = Keeper::new(config.retention, config.clock);
         let validator = config.validator.clone();
-        let shared = Arc::new(Shared { queue, feeds: Feeds::default(), validator });
+        let shared = Arc::new(Shared { queue, feeds: Feeds::default(), floor, validator });
         // From here on an early return drops the handle, which ends the threads begun so far.
         let archive =
             Archive(Arc::new(Handle { shared: shared.clone(), config, threads: Mutex::default() }));
@@ -103,7 +113,9 @@ impl Archive {
             }
             started?;
         }
-        archive.start("wks-archive-w".into(), move || worker::write(&shared, writer, reads_too))?;
+        archive.start("wks-archive-w".into(), move || {
+            worker::write(&shared, writer, reads_too, keeper)
+        })?;
         Ok(archive)
     }
 
@@ -128,11 +140,14 @@ impl Archive {
     /// message. What the rules or the validator refuse is an outcome, not an error.
     pub fn put(&self, messages: Vec<StoredMessage>, o: Origin) -> Pending<Vec<PutOutcome>> {
         let now = self.now();
+        let floor = self.floor();
         let mut passed = Vec::with_capacity(messages.len());
         let mut outcomes = Vec::with_capacity(messages.len());
         let mut bytes = 0usize;
         for message in messages {
-            match self.0.config.rules.check_message(&message, o, now) {
+            let rules = &self.0.config.rules;
+            let checked = rules.check_message(&message, o, now);
+            match checked.and_then(|()| check_floor(&message, floor)) {
                 Ok(()) => {
                     bytes = bytes.saturating_add(queued_size(&message));
                     passed.push(message);
@@ -175,8 +190,8 @@ impl Archive {
         self.ask(move |driver| driver.get(&hashes))
     }
 
-    /// Those of the hashes that are not held, in the order asked for, each once. Any number of
-    /// them.
+    /// Those of the hashes that are neither held nor taken down, in the order asked for, each once.
+    /// Any number of them.
     pub fn missing(&self, hashes: Vec<MessageHash>) -> Pending<Vec<MessageHash>> {
         self.ask(move |driver| driver.missing(&hashes))
     }
@@ -202,6 +217,32 @@ impl Archive {
     /// A put's messages are in the feed by the time it is acknowledged.
     pub fn subscribe(&self, capacity: usize) -> Feed {
         self.0.shared.feeds.subscribe(capacity)
+    }
+
+    /// Takes messages down: those that are held are removed, all at once, and none of these is
+    /// ever taken in again, from wherever it comes ([`crate::ErrorKind::TakenDown`]); and
+    /// [`Archive::missing`] does not name them. Gives how many were held. A tombstone of some 50
+    /// bytes stays for each hash.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] for more than 100,000 hashes;
+    /// [`crate::ErrorKind::Busy`] where too many removals wait; those of a put.
+    pub fn take_down(&self, hashes: Vec<MessageHash>) -> Pending<u64> {
+        if hashes.len() > MAX_TAKE_DOWN {
+            let what = format!("at most {MAX_TAKE_DOWN} messages are taken down in one call");
+            return Pending::ready(Err(Error::new(ErrorKind::InvalidArgument, what)));
+        }
+        let (reply, pending) = Pending::new();
+        match self.0.shared.queue.push_removal(Remove { hashes, reply }) {
+            Ok(()) => pending,
+            Err(e) => Pending::ready(Err(e)),
+        }
+    }
+
+    /// The lowest timestamp that is kept and taken in: what is older was removed by retention, or
+    /// will be. [`Timestamp`]'s lowest where nothing bounds it.
+    pub fn floor(&self) -> Timestamp {
+        self.0.shared.floor.get(&self.0.config.retention, self.now())
     }
 
     /// The archive's clock.
@@ -263,4 +304,12 @@ fn queued_size(m: &StoredMessage) -> usize {
     let optional = |field: &Option<bytes::Bytes>| field.as_ref().map_or(0, |bytes| bytes.len());
     let fields = optional(&m.message.meta) + optional(&m.message.rate_limit_proof);
     MESSAGE_OVERHEAD + m.message.payload.len() + fields
+}
+
+/// Nothing is taken in that retention would remove at once.
+fn check_floor(m: &StoredMessage, floor: Timestamp) -> Result<()> {
+    if m.timestamp() < floor {
+        bail!(TimestampTooOld, "message {:?} is older than what the archive keeps", m.hash);
+    }
+    Ok(())
 }

@@ -5,14 +5,18 @@
 //! which are other people's code, cannot take a thread down.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::feed::{FeedItem, Feeds};
+use super::driver::Removal;
+use super::feed::{Change, FeedItem, Feeds};
 use super::pending::Reply;
-use super::queue::{Put, Queue};
+use super::queue::{Put, Queue, Remove};
+use super::retention::{Floor, Keeper};
 use super::{Backend, Driver, PutOutcome, Validator, validator};
 use crate::error::{Error, ErrorKind, Result, bail};
+use crate::types::{MessageHash, Timestamp};
 
 thread_local! {
     static ON_ARCHIVE_THREAD: Cell<bool> = const { Cell::new(false) };
@@ -38,6 +42,7 @@ pub(super) struct Shared {
     pub(super) queue: Queue,
     pub(super) feeds: Feeds,
     pub(super) validator: Option<Arc<dyn Validator>>,
+    pub(super) floor: Floor,
 }
 
 /// A driver and what to do when it panics.
@@ -95,12 +100,17 @@ impl Desk {
 }
 
 /// The body of the writer's thread.
-pub(super) fn write(shared: &Shared, mut desk: Desk, reads_too: bool) {
+pub(super) fn write(shared: &Shared, mut desk: Desk, reads_too: bool, mut keeper: Keeper) {
     ON_ARCHIVE_THREAD.set(true);
-    while let Some(work) = shared.queue.next_work(reads_too) {
+    while let Some(work) = shared.queue.next_work(reads_too, keeper.patience()) {
         if !work.puts.is_empty() {
             quietly(|| commit(shared, &mut desk, work.puts));
+            keeper.put_came();
         }
+        for removal in work.removals {
+            quietly(|| take_down(shared, &mut desk, removal));
+        }
+        quietly(|| keep(shared, &mut desk, &mut keeper));
         for read in work.reads {
             quietly(|| read(&mut desk));
         }
@@ -136,8 +146,42 @@ fn validated(shared: &Shared, puts: Vec<Put>) -> Vec<Put> {
     valid
 }
 
+/// Takes messages down, tells the feeds, then who asked.
+fn take_down(shared: &Shared, desk: &mut Desk, removal: Remove) {
+    let Remove { hashes, reply } = removal;
+    let removed = remove(shared, desk, &Removal::Hashes(hashes));
+    answer(reply, removed.map(|n| n as u64));
+}
+
+/// One step of retention, if one is due.
+fn keep(shared: &Shared, desk: &mut Desk, keeper: &mut Keeper) {
+    if !keeper.is_due() {
+        return;
+    }
+    let figures = desk.run(|driver| driver.figures());
+    if let Ok(figures) = &figures {
+        shared.floor.raise(figures.floor);
+    }
+    if let Some(step) = keeper.plan(&figures) {
+        keeper.stepped(&remove(shared, desk, &step));
+    }
+}
+
+fn remove(shared: &Shared, desk: &mut Desk, removal: &Removal) -> Result<usize> {
+    let removed = desk.run(|driver| driver.remove(removal))?;
+    let count = removed.len();
+    if matches!(removal, Removal::Oldest { .. })
+        && let Some(last) = removed.iter().map(|item| item.id.timestamp).max()
+    {
+        shared.floor.raise(Timestamp(last.nanos().saturating_add(1)));
+    }
+    shared.feeds.publish(Change::Removed, || removed);
+    Ok(count)
+}
+
 /// Commits puts together, tells the feeds, then those who wait.
-fn commit(shared: &Shared, desk: &mut Desk, puts: Vec<Put>) {
+fn commit(shared: &Shared, desk: &mut Desk, mut puts: Vec<Put>) {
+    refuse_taken_down(desk, &mut puts);
     let mut puts = validated(shared, puts);
     if puts.is_empty() {
         return;
@@ -155,7 +199,7 @@ fn commit(shared: &Shared, desk: &mut Desk, puts: Vec<Put>) {
         Ok(new)
     });
     if let Ok(new) = &result {
-        shared.feeds.publish(|| {
+        shared.feeds.publish(Change::Stored, || {
             let stored = batch.iter().zip(new).filter(|(_, new)| **new);
             stored.map(|((message, origin), _)| FeedItem::new(message, *origin)).collect()
         });
@@ -183,6 +227,32 @@ fn commit(shared: &Shared, desk: &mut Desk, puts: Vec<Put>) {
         Err(e) => {
             for put in puts {
                 answer(put.reply, Err(e.clone()));
+            }
+        }
+    }
+}
+
+/// What was taken down stays down. (Where the driver cannot tell, the put will fail of the same.)
+fn refuse_taken_down(desk: &mut Desk, puts: &mut [Put]) {
+    let hashes: Vec<MessageHash> =
+        puts.iter().flat_map(|put| put.messages.iter().map(|m| m.hash)).collect();
+    let Ok(down) = desk.run(|driver| driver.taken_down(&hashes)) else { return };
+    if down.is_empty() {
+        return;
+    }
+    let down: HashSet<MessageHash> = down.into_iter().collect();
+    for put in puts {
+        let mut messages = std::mem::take(&mut put.messages).into_iter();
+        for outcome in &mut put.outcomes {
+            if matches!(outcome, PutOutcome::Refused(_)) {
+                continue;
+            }
+            let Some(message) = messages.next() else { break };
+            if down.contains(&message.hash) {
+                let what = format!("message {:?} was taken down", message.hash);
+                *outcome = PutOutcome::Refused(Error::new(ErrorKind::TakenDown, what));
+            } else {
+                put.messages.push(message);
             }
         }
     }

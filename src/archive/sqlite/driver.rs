@@ -13,8 +13,8 @@ use super::error::sql;
 use super::open::{BUSY_TIMEOUT, Place, Role, WAL_LIMIT};
 use super::scan::{self, Span};
 use super::topics::Topics;
-use super::{page, scan::Key};
-use crate::archive::{Driver, IndexEntry, IndexQuery, Stats};
+use super::{page, removal, scan::Key};
+use crate::archive::{Driver, FeedItem, Figures, IndexEntry, IndexQuery, Removal, Stats};
 use crate::error::Result;
 use crate::types::{Direction, MessageHash, Origin, Page, Query, StoredMessage, Timestamp};
 
@@ -134,8 +134,11 @@ impl Driver for Sqlite {
         sorted.dedup_by_key(|(hash, _)| *hash);
         let mut missing = Vec::new();
         self.read(|conn, _| {
+            let any_down = removal::any_taken_down(conn)?;
             for (hash, place) in sorted {
-                if !page::holds(conn, &hash)? {
+                let known =
+                    page::holds(conn, &hash)? || any_down && removal::is_taken_down(conn, &hash)?;
+                if !known {
                     missing.push((place, hash));
                 }
             }
@@ -156,6 +159,42 @@ impl Driver for Sqlite {
             };
             keys.into_iter().map(entry).collect()
         })
+    }
+
+    fn remove(&mut self, removal: &Removal) -> Result<Vec<FeedItem>> {
+        let tx = Tx::begin(&self.conn, "BEGIN IMMEDIATE", WRITING)?;
+        let removed = removal::remove(&self.conn, &mut self.topics, removal);
+        if removed.is_ok() {
+            tx.commit()?;
+            removal::give_back(&self.conn);
+        } else {
+            drop(tx);
+            self.topics.forget();
+        }
+        removed
+    }
+
+    fn taken_down(&mut self, hashes: &[MessageHash]) -> Result<Vec<MessageHash>> {
+        self.read(|conn, _| {
+            if !removal::any_taken_down(conn)? {
+                return Ok(Vec::new());
+            }
+            let mut down = Vec::new();
+            for hash in hashes {
+                if removal::is_taken_down(conn, hash)? {
+                    down.push(*hash);
+                }
+            }
+            Ok(down)
+        })
+    }
+
+    fn figures(&mut self) -> Result<Figures> {
+        let used_bytes = match &self.place {
+            Place::Memory => 0,
+            Place::File(_) => removal::used_bytes(&self.conn)?,
+        };
+        self.read(|conn, _| removal::figures(conn, used_bytes))
     }
 
     fn stats(&mut self) -> Result<Stats> {

@@ -9,6 +9,7 @@ mod driver;
 mod error;
 mod open;
 mod page;
+mod removal;
 mod scan;
 mod schema;
 mod topics;

@@ -107,6 +107,9 @@ fn create_file(path: &Path) -> Result<()> {
 fn prepare(place: &Place, durability: Durability) -> Result<Connection> {
     let mut conn = connect(place, durability, Role::Writer)?;
     schema::check(&conn)?;
+    // So that what retention frees can be given back. It takes effect in a file that is empty yet;
+    // one that an earlier release made keeps its free pages for what comes.
+    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(sql("setting the file up"))?;
     if *place != Place::Memory {
         let mode = turn_to_wal(&conn).map_err(sql("turning to write-ahead logging"))?;
         if mode != "wal" {

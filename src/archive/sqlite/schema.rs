@@ -18,7 +18,8 @@ use crate::error::{Result, bail};
 const APPLICATION_ID: i32 = 0x574b_5341;
 
 /// What takes a file from each version to the next; version 0 is an empty file.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE pubsub_topic(
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         name TEXT NOT NULL UNIQUE
@@ -55,7 +56,13 @@ const MIGRATIONS: &[&str] = &["
         messages INTEGER NOT NULL
     ) STRICT;
     INSERT INTO figures VALUES(1, 0);
-"];
+",
+    "
+    CREATE TABLE tombstone(hash BLOB PRIMARY KEY NOT NULL) STRICT, WITHOUT ROWID;
+    ALTER TABLE figures ADD COLUMN tombstones INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE figures ADD COLUMN floor INTEGER;
+",
+];
 
 /// Checks that the file is an archive, or empty, and of no version after ours.
 pub(super) fn check(conn: &Connection) -> Result<()> {

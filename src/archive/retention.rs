@@ -1,0 +1,181 @@
+//! What an archive keeps: by age, by count and by size on disk, together.
+//!
+//! Retention removes the oldest messages in small steps, between commits, so that puts and reads
+//! wait for one step at the most. What must hold: the floor never falls while the archive is open
+//! but with the clock, nothing below it is taken in again, and it is raised in the same commit as
+//! the removal that raised it. So a sync does not bring back what retention removed.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::driver::{Figures, Removal};
+use crate::error::Result;
+use crate::types::Timestamp;
+
+/// Messages removed in one step: a commit of some milliseconds.
+pub(super) const STEP: usize = 200;
+/// The least time between two looks at what is to be removed, while there is nothing.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The longest that retention by age waits for its next look, and the least while nothing is put.
+const IDLE_LOOK: std::ops::RangeInclusive<u64> = 10..=3600;
+
+/// What is kept. Each bound that is set holds; with none, everything is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Retention {
+    /// Messages older than this, by their timestamp, are removed, and none is taken in.
+    pub max_age: Option<Duration>,
+    /// Beyond so many messages the oldest are removed.
+    pub max_messages: Option<u64>,
+    /// Beyond so many bytes the oldest are removed: of the file as far as it is in use. Space that
+    /// was freed is given back to the system in small steps, and until then used again.
+    pub max_bytes: Option<u64>,
+}
+
+impl Retention {
+    /// Whether anything is ever removed.
+    pub fn is_bounded(&self) -> bool {
+        *self != Retention::default()
+    }
+
+    /// The lowest timestamp that is kept for its age, at `now`.
+    fn age_floor(&self, now: Timestamp) -> Timestamp {
+        self.max_age.map_or(Timestamp(i64::MIN), |age| now.saturating_sub(age))
+    }
+
+    /// What is to be removed next, if anything.
+    fn step(&self, figures: &Figures, now: Timestamp) -> Option<Removal> {
+        let age_floor = self.age_floor(now);
+        if figures.oldest.is_some_and(|oldest| oldest < age_floor) {
+            return Some(Removal::Oldest { before: age_floor, limit: STEP });
+        }
+        let surplus = self.max_messages.map_or(0, |max| figures.messages.saturating_sub(max));
+        let too_large = self.max_bytes.is_some_and(|max| figures.used_bytes > max);
+        let limit = match (surplus, too_large) {
+            (0, false) => return None,
+            (0, true) => STEP,
+            (surplus, _) => usize::try_from(surplus).unwrap_or(STEP).min(STEP),
+        };
+        figures.oldest.map(|_| Removal::Oldest { before: Timestamp::MAX, limit })
+    }
+}
+
+/// The lowest timestamp that is taken in and kept, for all threads of an archive to read.
+#[derive(Debug)]
+pub(super) struct Floor(AtomicI64);
+
+impl Default for Floor {
+    fn default() -> Self {
+        Floor(AtomicI64::new(i64::MIN))
+    }
+}
+
+impl Floor {
+    /// As of now.
+    pub(super) fn get(&self, retention: &Retention, now: Timestamp) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Acquire)).max(retention.age_floor(now))
+    }
+
+    pub(super) fn raise(&self, to: Timestamp) {
+        self.0.fetch_max(to.nanos(), Ordering::AcqRel);
+    }
+}
+
+/// The writer's housekeeping.
+pub(super) struct Keeper {
+    retention: Retention,
+    clock: fn() -> Timestamp,
+    next: Option<Instant>,
+}
+
+impl Keeper {
+    pub(super) fn new(retention: Retention, clock: fn() -> Timestamp) -> Self {
+        let next = retention.is_bounded().then(Instant::now);
+        Keeper { retention, clock, next }
+    }
+
+    /// How long the writer may sleep; `None` for as long as it likes.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.next.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Something was put: what holds by count or size may hold no more.
+    pub(super) fn put_came(&mut self) {
+        if let Some(next) = &mut self.next {
+            *next = (*next).min(Instant::now() + LOOK_EVERY);
+        }
+    }
+
+    /// Whether it is time to look.
+    pub(super) fn is_due(&self) -> bool {
+        self.next.is_some_and(|at| at <= Instant::now())
+    }
+
+    /// The next step, if there is one; [`Keeper::stepped`] is to follow.
+    pub(super) fn plan(&mut self, figures: &Result<Figures>) -> Option<Removal> {
+        let now = (self.clock)();
+        // What is wrong with the archive its users are told; this is tried again.
+        let step = figures.as_ref().ok().and_then(|figures| self.retention.step(figures, now));
+        let wait = match figures {
+            Ok(figures) if step.is_none() => self.until_next(figures, now),
+            _ => Duration::from_secs(*IDLE_LOOK.start()),
+        };
+        self.next = Some(Instant::now() + wait);
+        step
+    }
+
+    /// A step removed so many: where any, another may follow.
+    pub(super) fn stepped(&mut self, removed: &Result<usize>) {
+        if removed.as_ref().is_ok_and(|n| *n > 0) {
+            self.next = Some(Instant::now());
+        }
+    }
+
+    /// When the oldest message will have grown too old; bounded, since clocks are turned.
+    fn until_next(&self, figures: &Figures, now: Timestamp) -> Duration {
+        let (least, most) = (*IDLE_LOOK.start(), *IDLE_LOOK.end());
+        let oldest = figures.oldest.map_or(most, |oldest| {
+            let ahead = oldest.nanos().saturating_sub(self.retention.age_floor(now).nanos());
+            u64::try_from(ahead / 1_000_000_000 + 1).unwrap_or(0)
+        });
+        Duration::from_secs(oldest.clamp(least, most))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(messages: u64, oldest: i64, used_bytes: u64) -> Figures {
+        let oldest = (messages > 0).then_some(Timestamp(oldest));
+        Figures { messages, oldest, used_bytes, floor: Timestamp(i64::MIN) }
+    }
+
+    #[test]
+    fn each_bound_asks_for_its_own_and_no_more() {
+        let second = Duration::from_secs(1);
+        let all =
+            Retention { max_age: Some(second), max_messages: Some(10), max_bytes: Some(1000) };
+        let now = Timestamp(5_000_000_000);
+        let floor = Timestamp(4_000_000_000);
+        assert_eq!(all.step(&figures(10, floor.nanos(), 1000), now), None);
+        assert_eq!(all.step(&figures(0, 0, 5000), now), None, "an empty file may be that large");
+        let aged = Removal::Oldest { before: floor, limit: STEP };
+        assert_eq!(all.step(&figures(1, floor.nanos() - 1, 0), now), Some(aged));
+        let three = Removal::Oldest { before: Timestamp::MAX, limit: 3 };
+        assert_eq!(all.step(&figures(13, floor.nanos(), 0), now), Some(three));
+        let large = Removal::Oldest { before: Timestamp::MAX, limit: STEP };
+        assert_eq!(all.step(&figures(5, floor.nanos(), 1001), now), Some(large));
+        assert_eq!(Retention::default().step(&figures(1 << 40, 0, 1 << 50), now), None);
+    }
+
+    #[test]
+    fn the_floor_follows_the_clock_and_never_falls_below_what_was_removed() {
+        let floor = Floor::default();
+        let aged = Retention { max_age: Some(Duration::from_secs(1)), ..Retention::default() };
+        assert_eq!(floor.get(&aged, Timestamp(3_000_000_000)), Timestamp(2_000_000_000));
+        floor.raise(Timestamp(2_500_000_000));
+        floor.raise(Timestamp(1));
+        assert_eq!(floor.get(&aged, Timestamp(3_000_000_000)), Timestamp(2_500_000_000));
+        assert_eq!(floor.get(&Retention::default(), Timestamp(0)), Timestamp(2_500_000_000));
+    }
+}

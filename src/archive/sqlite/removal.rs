@@ -1,0 +1,176 @@
+//! Removing: the oldest, for retention, and single messages that are taken down; and giving the
+//! space back.
+//!
+//! What must hold: count, floor and tombstones change in the transaction that removes.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::error::{corrupt, sql};
+use super::scan::sync_id;
+use super::topics::Topics;
+use crate::archive::{FeedItem, Figures, Removal};
+use crate::error::Result;
+use crate::types::{MessageHash, Origin, SyncId, Timestamp};
+
+const REMOVING: &str = "removing messages from the archive";
+const READING: &str = "reading the archive's figures";
+/// Free pages that are kept for what comes next, rather than given back.
+const SPARE_PAGES: i64 = 1024;
+/// Pages given back after one removal: some milliseconds of work.
+const GIVE_BACK: i64 = 256;
+
+/// A row that goes.
+struct Gone {
+    row: i64,
+    id: SyncId,
+    channel: i64,
+    origin: u8,
+}
+
+/// Removes, within the caller's transaction.
+pub(super) fn remove(
+    conn: &Connection,
+    topics: &mut Topics,
+    removal: &Removal,
+) -> Result<Vec<FeedItem>> {
+    let gone = match removal {
+        Removal::Oldest { before, limit } => oldest(conn, *before, *limit)?,
+        Removal::Hashes(hashes) => take_down(conn, hashes)?,
+    };
+    let fail = sql(REMOVING);
+    let mut statement = conn.prepare_cached("DELETE FROM message WHERE id = ?1").map_err(&fail)?;
+    let mut items = Vec::with_capacity(gone.len());
+    for Gone { row, id, channel, origin } in gone {
+        statement.execute([row]).map_err(&fail)?;
+        let (pubsub_topic, content_topic) = topics.names(conn, channel)?;
+        items.push(FeedItem { id, pubsub_topic, content_topic, origin: origin_of(origin)? });
+    }
+    let update = |text: &str, value: i64| {
+        conn.prepare_cached(text).and_then(|mut s| s.execute([value])).map_err(&fail)
+    };
+    let count = i64::try_from(items.len()).unwrap_or(i64::MAX);
+    update("UPDATE figures SET messages = messages - ?1", count)?;
+    if matches!(removal, Removal::Oldest { .. })
+        && let Some(last) = items.last()
+    {
+        let floor = last.id.timestamp.nanos().saturating_add(1);
+        update("UPDATE figures SET floor = max(coalesce(floor, ?1), ?1)", floor)?;
+    }
+    Ok(items)
+}
+
+fn oldest(conn: &Connection, before: Timestamp, limit: usize) -> Result<Vec<Gone>> {
+    let fail = sql(REMOVING);
+    let mut statement = conn
+        .prepare_cached(
+            "SELECT timestamp, hash, id, channel, origin FROM message INDEXED BY message_by_time
+             WHERE timestamp < ?1 ORDER BY timestamp, hash LIMIT ?2",
+        )
+        .map_err(&fail)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query([before.nanos(), limit]).map_err(&fail)?;
+    let mut gone = Vec::new();
+    while let Some(row) = rows.next().map_err(&fail)? {
+        gone.push(read(row)?);
+    }
+    Ok(gone)
+}
+
+fn take_down(conn: &Connection, hashes: &[MessageHash]) -> Result<Vec<Gone>> {
+    let fail = sql(REMOVING);
+    let mut mark = conn
+        .prepare_cached("INSERT INTO tombstone(hash) VALUES(?1) ON CONFLICT DO NOTHING")
+        .map_err(&fail)?;
+    let mut find = conn
+        .prepare_cached(
+            "SELECT timestamp, hash, id, channel, origin FROM message INDEXED BY message_by_hash
+             WHERE hash = ?1",
+        )
+        .map_err(&fail)?;
+    let mut gone = Vec::new();
+    let mut marked = 0;
+    for hash in hashes {
+        // One that was marked before is not held.
+        if mark.execute([&hash.as_bytes()[..]]).map_err(&fail)? == 1 {
+            marked += 1;
+            let mut rows = find.query([&hash.as_bytes()[..]]).map_err(&fail)?;
+            if let Some(row) = rows.next().map_err(&fail)? {
+                gone.push(read(row)?);
+            }
+        }
+    }
+    conn.prepare_cached("UPDATE figures SET tombstones = tombstones + ?1")
+        .and_then(|mut s| s.execute([marked]))
+        .map_err(&fail)?;
+    Ok(gone)
+}
+
+fn read(row: &Row<'_>) -> Result<Gone> {
+    let fail = sql(REMOVING);
+    Ok(Gone {
+        row: row.get(2).map_err(&fail)?,
+        id: sync_id(row)?,
+        channel: row.get(3).map_err(&fail)?,
+        origin: row.get(4).map_err(&fail)?,
+    })
+}
+
+fn origin_of(number: u8) -> Result<Origin> {
+    let all = [Origin::Live, Origin::Sync, Origin::Resume, Origin::Import];
+    let found = all.into_iter().find(|origin| *origin as u8 == number);
+    found.ok_or_else(|| corrupt(format!("a message's origin is {number}")))
+}
+
+/// Whether anything was ever taken down: mostly nothing was, and then nobody need look.
+pub(super) fn any_taken_down(conn: &Connection) -> Result<bool> {
+    conn.prepare_cached("SELECT tombstones > 0 FROM figures")
+        .and_then(|mut s| s.query_row([], |row| row.get(0)))
+        .map_err(sql(READING))
+}
+
+pub(super) fn is_taken_down(conn: &Connection, hash: &MessageHash) -> Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM tombstone WHERE hash = ?1")
+        .and_then(|mut s| s.query_row([&hash.as_bytes()[..]], |_| Ok(())).optional())
+        .map(|found| found.is_some())
+        .map_err(sql(READING))
+}
+
+/// What retention goes by.
+pub(super) fn figures(conn: &Connection, used_bytes: u64) -> Result<Figures> {
+    let get = || -> rusqlite::Result<(i64, Option<i64>, Option<i64>)> {
+        let mut statement = conn.prepare_cached("SELECT messages, floor FROM figures")?;
+        let (messages, floor) = statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut statement = conn.prepare_cached("SELECT min(timestamp) FROM message")?;
+        Ok((messages, floor, statement.query_row([], |row| row.get(0))?))
+    };
+    let (messages, floor, oldest) = get().map_err(sql(READING))?;
+    Ok(Figures {
+        messages: u64::try_from(messages).unwrap_or(0),
+        oldest: oldest.map(Timestamp),
+        used_bytes,
+        floor: Timestamp(floor.unwrap_or(i64::MIN)),
+    })
+}
+
+/// The bytes of the pages that hold something.
+pub(super) fn used_bytes(conn: &Connection) -> Result<u64> {
+    let pages = number(conn, "page_count")? - number(conn, "freelist_count")?;
+    Ok(u64::try_from(pages * number(conn, "page_size")?).unwrap_or(0))
+}
+
+fn number(conn: &Connection, pragma: &str) -> Result<i64> {
+    conn.pragma_query_value(None, pragma, |row| row.get(0)).map_err(sql(READING))
+}
+
+/// Gives some free pages back to the system, where there are many. What does not work now will
+/// later: nothing depends on it.
+pub(super) fn give_back(conn: &Connection) {
+    if number(conn, "freelist_count").is_ok_and(|free| free > SPARE_PAGES) {
+        let all = format!("PRAGMA incremental_vacuum({GIVE_BACK})");
+        let _ = conn.prepare(&all).and_then(|mut s| {
+            let mut rows = s.query([])?;
+            while rows.next()?.is_some() {}
+            Ok(())
+        });
+    }
+}
