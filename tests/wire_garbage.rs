@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use wakustore::store::{client, server};
 use wakustore::types::*;
 use wakustore::wire::metadata::Metadata;
-use wakustore::wire::reconciliation::{Payload, Range, RangeData, Scope};
+use wakustore::wire::reconciliation::{Payload, Range, RangeData, Scope, Shards};
 use wakustore::wire::store::{KeyValue, Request, Response};
 use wakustore::wire::varint::{self, FrameDecoder};
 use wakustore::wire::{message, transfer};
@@ -59,6 +59,16 @@ fn decode_all(bytes: &[u8]) {
             assert_eq!(again, read.as_read());
         }
     }
+    if let Ok((shards, read)) = Payload::decode_with_shards(bytes) {
+        well_formed(&read);
+        let shards = shards.unwrap_or_default();
+        assert_eq!(read.scope, shards.scope());
+        let again = Payload::decode_with_shards(&read.encode_with_shards(&shards)).unwrap();
+        if !read.ranges.is_empty() {
+            assert_eq!(again, (Some(shards), read.as_read()));
+        }
+    }
+    assert!(!Payload::is_of_shards_dialect(bytes) || !Payload::is_of_topics_dialect(bytes));
     match server::begin(bytes) {
         server::Step::Reply(reply) => {
             assert!(Response::decode(&reply).unwrap().status_code >= 300);
@@ -396,7 +406,13 @@ proptest! {
     }
 
     #[test]
-    fn payloads(payload in payload()) {
+    fn payloads(payload in payload(), cluster: u32, shards in vec(any::<u32>(), 0..9)) {
+        let shards = Shards { cluster, shards };
+        let sharded = payload.encode_with_shards(&shards);
+        decode_all(&sharded);
+        let (told, as_sharded) = Payload::decode_with_shards(&sharded).unwrap();
+        prop_assert_eq!(told.unwrap_or(shards.clone()), shards);
+        prop_assert_eq!(as_sharded.ranges, payload.clone().as_read().ranges);
         let read = Payload::decode(&payload.encode()).unwrap();
         if payload.ranges.is_empty() {
             prop_assert_eq!(read, Payload::default());

@@ -37,10 +37,10 @@ pub struct ArchiveConfig {
     /// How many bytes of messages may wait to be committed; a put beyond that is answered with
     /// [`crate::ErrorKind::Busy`]. A put that finds nothing waiting is taken whatever its size.
     pub max_queued_bytes: usize,
-    /// The host's own validation, which sees each batch before it is committed.
-    pub validator: Option<Arc<dyn Validator>>,
     /// What is kept; by default everything.
     pub retention: Retention,
+    /// The host's own validation, which sees each batch before it is committed.
+    pub validator: Option<Arc<dyn Validator>>,
 }
 
 impl ArchiveConfig {
@@ -52,8 +52,8 @@ impl ArchiveConfig {
             readers: 2,
             clock,
             max_queued_bytes: 64 * 1024 * 1024,
-            validator: None,
             retention: Retention::default(),
+            validator: None,
         }
     }
 }

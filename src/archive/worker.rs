@@ -41,8 +41,8 @@ pub(super) fn answer<T>(reply: Reply<T>, result: Result<T>) {
 pub(super) struct Shared {
     pub(super) queue: Queue,
     pub(super) feeds: Feeds,
-    pub(super) validator: Option<Arc<dyn Validator>>,
     pub(super) floor: Floor,
+    pub(super) validator: Option<Arc<dyn Validator>>,
 }
 
 /// A driver and what to do when it panics.
@@ -130,22 +130,6 @@ pub(super) fn read(shared: &Shared, mut desk: Desk) {
     shared.queue.remove_reader();
 }
 
-/// Asks the host's validator about each put, and answers those that come to nothing by that.
-fn validated(shared: &Shared, puts: Vec<Put>) -> Vec<Put> {
-    let Some(validator) = &shared.validator else { return puts };
-    let mut valid = Vec::with_capacity(puts.len());
-    for mut put in puts {
-        match validator::check(validator.as_ref(), &mut put) {
-            Ok(()) if !put.messages.is_empty() => valid.push(put),
-            end => {
-                shared.queue.committed(put.bytes);
-                answer(put.reply, end.map(|()| put.outcomes));
-            }
-        }
-    }
-    valid
-}
-
 /// Takes messages down, tells the feeds, then who asked.
 fn take_down(shared: &Shared, desk: &mut Desk, removal: Remove) {
     let Remove { hashes, reply } = removal;
@@ -179,13 +163,29 @@ fn remove(shared: &Shared, desk: &mut Desk, removal: &Removal) -> Result<usize> 
     Ok(count)
 }
 
+/// Asks the host's validator about each put, and answers those that come to nothing by that.
+fn validated(shared: &Shared, puts: Vec<Put>) -> Vec<Put> {
+    let Some(validator) = &shared.validator else { return puts };
+    let mut valid = Vec::with_capacity(puts.len());
+    for mut put in puts {
+        match validator::check(validator.as_ref(), &mut put) {
+            Ok(()) if !put.messages.is_empty() => valid.push(put),
+            end => {
+                shared.queue.committed(put.bytes);
+                answer(put.reply, end.map(|()| put.outcomes));
+            }
+        }
+    }
+    valid
+}
+
 /// Commits puts together, tells the feeds, then those who wait.
-fn commit(shared: &Shared, desk: &mut Desk, mut puts: Vec<Put>) {
-    refuse_taken_down(desk, &mut puts);
+fn commit(shared: &Shared, desk: &mut Desk, puts: Vec<Put>) {
     let mut puts = validated(shared, puts);
     if puts.is_empty() {
         return;
     }
+    refuse_taken_down(desk, &mut puts);
     let mut batch = Vec::with_capacity(puts.iter().map(|put| put.messages.len()).sum());
     for put in &mut puts {
         let origin = put.origin;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::SyncProtocol;
 use crate::sync::reconcile::Tuning;
-use crate::types::TimeRange;
+use crate::types::{ContentTopic, TimeRange};
+pub use crate::wire::reconciliation::Dialect;
 use crate::wire::reconciliation::Scope;
 
 /// How an engine runs.
@@ -66,6 +67,17 @@ pub struct EngineConfig {
     pub strong: bool,
     /// Which form of the 1.0.0 header is written and read.
     pub dialect: Dialect,
+    /// The cluster that is told in the shards dialect, unless the scope names shards and none of
+    /// this cluster; then it is theirs. A node sets it to its own.
+    pub cluster_id: u32,
+    /// Content topics of which the ids of the horizon are always held apart, so that a sync scoped
+    /// by them compares at once. Of others that is done when a peer or an app first asks for them.
+    pub content_trees: Vec<ContentTopic>,
+    /// The most content topics that are held apart beside those; the least recently used go first,
+    /// and what was not used for two heartbeats.
+    pub max_content_trees: usize,
+    /// The most ids of them, some 60 bytes of memory each, beside those of the index.
+    pub max_content_ids: usize,
     /// Ids that the archive or the host's validator refused, which are not asked for again; of
     /// more the oldest are forgotten.
     pub max_refused: usize,
@@ -78,16 +90,6 @@ pub struct EngineConfig {
     pub peer_loads: usize,
     /// The same, for all peers together.
     pub all_loads: usize,
-}
-
-/// The two forms of the header of reconciliation 1.0.0, which carry one protocol id.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Dialect {
-    /// Pubsub and content topics (nwaku v0.37 and later).
-    #[default]
-    Topics,
-    /// Cluster and shards (nwaku v0.35 and v0.36, and the published document).
-    Shards,
 }
 
 /// Which way messages go.
@@ -141,6 +143,10 @@ impl Default for EngineConfig {
             resume_limit: Duration::from_secs(6 * 3600),
             strong: true,
             dialect: Dialect::Topics,
+            cluster_id: 0,
+            content_trees: Vec::new(),
+            max_content_trees: 256,
+            max_content_ids: 1_000_000,
             max_refused: 65_536,
             max_ended: 262_144,
             peer_loads: 250_000,

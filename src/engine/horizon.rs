@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::horizon_content::ContentTrees;
 use super::walk::Walk;
 use super::{EngineConfig, Now};
 use crate::archive::IndexEntry;
@@ -32,6 +33,8 @@ pub(super) struct Horizon {
     topics: BTreeMap<PubsubTopic, Index>,
     /// Ids of the topics for which there was no tree left.
     others: Index,
+    /// Some of the same ids, by content topic.
+    pub(super) content: ContentTrees,
     ids: usize,
     low: Timestamp,
     covered: Option<Timestamp>,
@@ -56,6 +59,7 @@ impl Horizon {
             max_ids: config.max_index.max(1),
             topics: BTreeMap::new(),
             others: Index::new(),
+            content: ContentTrees::new(config),
             ids: 0,
             low,
             covered: None,
@@ -66,6 +70,11 @@ impl Horizon {
         };
         horizon.reload();
         horizon
+    }
+
+    /// Where it begins: below this it takes nothing.
+    pub(super) fn low(&self) -> Timestamp {
+        self.low
     }
 
     /// Whether it was loaded once.
@@ -81,6 +90,7 @@ impl Horizon {
     /// Walks over the archive (again): what the feed left out is found there. What is held stays,
     /// so that sessions go on meanwhile.
     pub(super) fn reload(&mut self) {
+        self.content.reload();
         if self.walk.is_some() {
             self.again = true;
             return;
@@ -92,9 +102,7 @@ impl Horizon {
     /// The step under way brought these.
     pub(super) fn loaded(&mut self, entries: &[IndexEntry]) -> crate::Result<()> {
         let Some(mut walk) = self.walk.take() else { return Ok(()) };
-        for entry in entries {
-            self.insert(&entry.pubsub_topic, &entry.content_topic, entry.id);
-        }
+        self.insert_all(entries);
         let ended = match walk.advance(entries) {
             Ok(ended) => ended,
             Err(error) => {
@@ -116,18 +124,39 @@ impl Horizon {
         Ok(())
     }
 
+    /// As [`Horizon::insert`], of many that ascend: tree by tree.
+    fn insert_all(&mut self, entries: &[IndexEntry]) {
+        let mut by_topic: BTreeMap<&PubsubTopic, Vec<SyncId>> = BTreeMap::new();
+        for IndexEntry { id, pubsub_topic, content_topic } in entries {
+            if id.timestamp >= self.low && admits(&self.scope, pubsub_topic, content_topic) {
+                self.content.insert(pubsub_topic, content_topic, *id);
+                by_topic.entry(pubsub_topic).or_default().push(*id);
+            }
+        }
+        for (topic, ids) in by_topic {
+            self.ids += self.tree_of(topic).append(&ids);
+        }
+        if self.ids > self.max_ids {
+            self.trim();
+        }
+    }
+
+    /// The tree for ids of a topic.
+    fn tree_of(&mut self, topic: &PubsubTopic) -> &mut Index {
+        let full = self.topics.len() >= MAX_TOPICS.max(self.scope.pubsub_topics.len());
+        if full && !self.topics.contains_key(topic) {
+            return &mut self.others;
+        }
+        self.topics.entry(topic.clone()).or_default()
+    }
+
     /// Takes an id, if it is in scope and not too old; what is there already counts once.
     pub(super) fn insert(&mut self, pubsub: &PubsubTopic, content: &ContentTopic, id: SyncId) {
         if id.timestamp < self.low || !admits(&self.scope, pubsub, content) {
             return;
         }
-        let full = self.topics.len() >= MAX_TOPICS.max(self.scope.pubsub_topics.len());
-        let index = match self.topics.get_mut(pubsub) {
-            Some(index) => index,
-            None if full => &mut self.others,
-            None => self.topics.entry(pubsub.clone()).or_default(),
-        };
-        if index.insert(id) {
+        self.content.insert(pubsub, content, id);
+        if self.tree_of(pubsub).insert(id) {
             self.ids += 1;
         }
         if self.ids > self.max_ids {
@@ -137,6 +166,7 @@ impl Horizon {
 
     /// An id that the archive turned out not to hold any more.
     pub(super) fn remove(&mut self, id: &SyncId) {
+        self.content.remove(id);
         let mut trees = self.topics.values_mut().chain([&mut self.others]);
         if trees.any(|index| index.remove(id)) {
             self.ids -= 1;
@@ -151,13 +181,29 @@ impl Horizon {
     /// Whether a session over this window and scope can run on these trees.
     pub(super) fn covers(&self, window: &TimeRange, scope: &Scope) -> bool {
         let named = |t| self.topics.contains_key(t) || self.others.is_empty();
+        self.reaches(window)
+            && if self.is_of_own_content(scope) {
+                scope.pubsub_topics.iter().all(named)
+            } else {
+                self.content.covers(window, scope)
+            }
+    }
+
+    /// Whether it covers this window, of its own scope.
+    pub(super) fn reaches(&self, window: &TimeRange) -> bool {
         self.covered.is_some_and(|c| window.start() >= c)
-            && same(&scope.content_topics, &self.scope.content_topics)
-            && scope.pubsub_topics.iter().all(named)
+    }
+
+    /// Whether a scope's content topics are those of the node's own.
+    pub(super) fn is_of_own_content(&self, scope: &Scope) -> bool {
+        same(&scope.content_topics, &self.scope.content_topics)
     }
 
     /// The trees of a scope that [`Horizon::covers`] said yes to.
     pub(super) fn view(&self, scope: &Scope) -> View<'_> {
+        if !self.is_of_own_content(scope) {
+            return View(self.content.indexes(scope));
+        }
         if scope.pubsub_topics.is_empty() {
             return View(self.topics.values().chain([&self.others]).collect());
         }
@@ -199,6 +245,7 @@ impl Horizon {
         }
         self.low = low;
         self.covered = self.covered.map(|c| c.max(low));
+        self.content.raise(low);
         let bound = SyncId::floor(low);
         for index in self.topics.values_mut().chain([&mut self.others]) {
             self.ids -= index.prune_before(&bound);

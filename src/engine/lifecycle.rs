@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use super::horizon::floor;
 use super::peer::Ended;
+use super::protocol::choose_protocol;
 use super::session::{Session, Source, State};
 use super::{
     Engine, FetchId, LoadId, Misbehaviour, Output, PeerInfo, PeerKey, SessionId, StoreId,
-    SyncDirection, SyncOptions, SyncReport,
+    SyncDirection, SyncOptions, SyncProtocol, SyncReason, SyncReport,
 };
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::{Origin, TimeRange};
@@ -28,14 +29,43 @@ impl Engine {
         &mut self,
         peer: PeerKey,
         options: SyncOptions,
+        reason: SyncReason,
     ) -> Result<SessionId> {
+        let protocol = self.protocol_with(peer, &options)?;
         let window = self.window(options.window)?;
         let running = |s: &Session| s.peer == peer && s.initiator && !s.ends();
         if self.sessions.values().any(running) {
             bail!(SyncBusy, "a sync with this peer is running already");
         }
         self.check_room(self.config.max_sessions)?;
-        Ok(self.begin(peer, true, options.direction, window))
+        let id = self.begin(peer, true, options.direction, window);
+        if let Some(s) = self.sessions.get_mut(&id) {
+            (s.protocol, s.reason) = (protocol, reason);
+            match options.direction {
+                _ if options.dry_run => s.run_dry(self.config.max_messages),
+                SyncDirection::Both => {}
+                direction => {
+                    let (announces, asks) =
+                        (direction == SyncDirection::Push, direction == SyncDirection::Pull);
+                    s.found = std::mem::take(&mut s.found).telling(announces, asks);
+                }
+            }
+        }
+        Ok(id)
+    }
+
+    /// How to compare with this peer. Where nothing is known of what it speaks, opening a stream
+    /// will tell.
+    fn protocol_with(&self, peer: PeerKey, options: &SyncOptions) -> Result<SyncProtocol> {
+        let info = self.peers.get(&peer).map(|p| p.info).unwrap_or_default();
+        match choose_protocol(&info, options, &self.config) {
+            Some(protocol) => Ok(protocol),
+            None if !info.syncs() => Ok(options.protocol.unwrap_or_default()),
+            None => {
+                let what = "the peer speaks no protocol that this sync could be done by";
+                Err(Error::new(ErrorKind::ProtocolUnsupported, what))
+            }
+        }
     }
 
     /// Begins a session of the peer's. What it left behind of an earlier one gives way: a peer
@@ -82,9 +112,10 @@ impl Engine {
     ) -> SessionId {
         let id = SessionId(self.next_id());
         let mut session = Session::new(peer, initiator, direction, window, &self.config, self.now);
-        let of_peer = self.peers.entry(peer).or_default();
-        session.deployed = of_peer.info.deployed;
-        of_peer.sessions.push(id);
+        let entry = self.peers.entry(peer).or_default();
+        entry.sessions.push(id);
+        session.group = entry.info.group;
+        session.deployed = entry.info.deployed;
         self.sessions.insert(id, session);
         id
     }
@@ -172,7 +203,8 @@ impl Engine {
 
     /// The one place where [`Output::Finished`] is made.
     fn finish(&mut self, id: SessionId) {
-        let Some(s) = self.sessions.remove(&id) else { return };
+        let Some(mut s) = self.sessions.remove(&id) else { return };
+        self.note_end(&mut s);
         if let Some(peer) = self.peers.get_mut(&s.peer) {
             peer.sessions.retain(|other| *other != id);
         }
@@ -268,7 +300,7 @@ impl Engine {
         let able: Vec<PeerKey> = self.peers.iter().filter_map(able).collect();
         if let Some(peer) = able.get(self.rng.below(able.len())) {
             // Too many syncs run, or the clock stands before 1970: the next beat comes.
-            let _ = self.begin_outbound(*peer, SyncOptions::default());
+            let _ = self.begin_outbound(*peer, SyncOptions::default(), SyncReason::Heartbeat);
         }
     }
 
@@ -276,7 +308,9 @@ impl Engine {
         let horizon = [
             Some(self.horizon.deadline()),
             self.horizon.walk.as_ref().and_then(|w| w.backoff.deadline()),
+            self.horizon.content.deadline(),
             self.heartbeat_at,
+            self.presence.deadline(),
         ];
         let sessions = self.sessions.values().map(|s| s.deadline(&self.config));
         let peers = self.peers.iter().flat_map(|(key, peer)| {
@@ -302,8 +336,10 @@ impl Engine {
         for id in ids {
             self.pump_session(id);
         }
+        self.pump_content();
         self.pump_stores();
         self.peers.retain(|_, peer| !peer.is_idle());
+        self.keep_presence();
     }
 
     fn pump_session(&mut self, id: SessionId) {

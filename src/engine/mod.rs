@@ -8,15 +8,22 @@
 //! What must hold: every session ends with exactly one [`Output::Finished`], whatever peers and
 //! archive do; and everything that a peer can make grow has a bound.
 
+mod agreement;
 mod config;
+mod content;
+mod coverage;
 mod deployed;
+mod dialect;
 mod floor;
 mod horizon;
+mod horizon_content;
 mod lifecycle;
 mod loading;
 mod output;
 mod peer;
 mod peer_info;
+mod presence;
+mod protocol;
 mod receiving;
 mod reconciling;
 mod refused;
@@ -24,6 +31,7 @@ mod report;
 mod rng;
 mod sending;
 mod session;
+mod state;
 mod walk;
 
 pub use config::{Dialect, EngineConfig, SyncDirection, SyncOptions};
@@ -41,9 +49,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::coverage::Agreements;
+use self::dialect::Spoken;
 use self::horizon::Horizon;
 use self::loading::Bucket;
 use self::peer::{Batch, Peer};
+use self::presence::Presence;
 use self::refused::Refused;
 use self::rng::Rng;
 use self::session::{Session, Source};
@@ -65,6 +76,7 @@ pub struct Now {
 #[derive(Debug)]
 pub struct Engine {
     config: EngineConfig,
+    spoken: Spoken,
     rng: Rng,
     now: Now,
     /// The last number given to a session, or to a question to the archive.
@@ -76,6 +88,8 @@ pub struct Engine {
     fetches: BTreeMap<FetchId, SessionId>,
     stores: BTreeMap<StoreId, (PeerKey, Batch)>,
     heartbeat_at: Option<Duration>,
+    presence: Presence,
+    agreements: Agreements,
     refused: Refused,
     /// Of all peers together.
     loads: Bucket,
@@ -92,6 +106,7 @@ impl Engine {
         let heartbeat_at = config.heartbeat.map(|d| now.elapsed + rng.jitter(d));
         let mut engine = Engine {
             horizon: Horizon::new(&config, now),
+            spoken: Spoken::new(&config),
             refused: Refused::new(config.max_refused),
             loads: Bucket::new(),
             floor: Timestamp(0),
@@ -105,6 +120,8 @@ impl Engine {
             fetches: BTreeMap::new(),
             stores: BTreeMap::new(),
             heartbeat_at,
+            presence: Presence::default(),
+            agreements: Agreements::default(),
         };
         engine.pump();
         engine
@@ -122,6 +139,8 @@ impl Engine {
             if let (Err(_), Some(walk)) = (done, self.horizon.walk.as_mut()) {
                 walk.failed(now.elapsed);
             }
+        } else if self.horizon.content.awaits(load) {
+            self.content_loaded(entries);
         } else {
             self.session_loaded(load, entries);
         }
@@ -221,7 +240,7 @@ impl Engine {
     /// [`crate::ErrorKind::InvalidArgument`] for a window that lies in the future or is empty.
     pub fn sync(&mut self, now: Now, peer: PeerKey, options: SyncOptions) -> Result<SessionId> {
         self.at(now);
-        let session = self.begin_outbound(peer, options)?;
+        let session = self.begin_outbound(peer, options, SyncReason::Demand)?;
         self.pump();
         Ok(session)
     }
@@ -360,21 +379,28 @@ impl Engine {
             ended: self.peers.values().map(|p| p.ended.len()).sum(),
             early_bytes: self.peers.values().map(|p| p.early_bytes).sum(),
             waiting_bytes: self.peers.values().map(Peer::waiting_bytes).sum(),
-            index_ids: self.horizon.len(),
+            index_ids: self.horizon.len() + self.horizon.content.len(),
             loaded_ids: self.sessions.values().map(Session::loaded_ids).sum(),
         }
+    }
+
+    /// When this node was last online (had a peer to sync with) before it came online this time,
+    /// in this run or, by [`Engine::restore`], in an earlier one. It stands still while the node
+    /// is online. `None` where that was never.
+    pub fn last_online(&self) -> Option<Timestamp> {
+        self.presence.last_online()
     }
 
     /// With how many peers this node agrees over which spans of time: spans that do not overlap, in
     /// ascending order, bounded in number.
     pub fn coverage(&self) -> Vec<Coverage> {
-        Vec::new()
+        self.agreements.told(self.now.wall)
     }
 
     /// The node's own state (last online, coverage), to be kept apart from the messages: at most
     /// a few hundred KiB.
     pub fn state(&self) -> Vec<u8> {
-        Vec::new()
+        self.encode_state()
     }
 
     /// Takes what [`Engine::state`] gave before the node was last stopped. Call it once, before
@@ -384,9 +410,9 @@ impl Engine {
     /// [`crate::ErrorKind::Malformed`] where it is no such state: the engine then goes on without.
     pub fn restore(&mut self, now: Now, state: &[u8]) -> Result<()> {
         self.at(now);
-        let _ = state;
+        let restored = self.restore_state(now, state);
         self.pump();
-        Ok(())
+        restored
     }
 
     // --- shared by the parts ---

@@ -6,11 +6,12 @@
 use bytes::Bytes;
 
 use super::deployed;
+use super::dialect::Frame;
 use super::horizon::{MAX_TOPICS, same_scope};
 use super::refused::Refused;
 use super::session::{Session, Source, State};
 use super::walk::Walk;
-use super::{Engine, LoadId, Misbehaviour, Output, SessionId, framed};
+use super::{Engine, LoadId, Misbehaviour, Output, SessionId, SyncProtocol, framed};
 use crate::archive::{IndexEntry, MAX_CONTENT_TOPICS};
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::sync::grants::Grants;
@@ -37,15 +38,30 @@ impl Engine {
             && let State::WaitsForIndex(pending) = &mut s.state
         {
             let pending = pending.take();
+            if s.told.is_none() && s.protocol == SyncProtocol::V1 {
+                let Some(scope) = self.spoken.scope() else {
+                    let what = "no topic of the scope is a shard of the cluster, and the shards \
+                                dialect can say no other";
+                    self.fail(id, Error::new(ErrorKind::SyncScope, what));
+                    return;
+                };
+                s.scope = scope.clone();
+            }
             if pending.is_some() || self.cut_to_index(id) {
                 self.choose_source(id, pending);
             }
         }
     }
 
-    /// Takes the engine's index where it covers window and scope, or begins to load.
+    /// Takes the engine's index where it covers window and scope, waits for its trees by content
+    /// topic where those can be had, or begins to load.
     fn choose_source(&mut self, id: SessionId, pending: Option<Payload>) {
+        let gathers = self.gathers_content(id);
         let Some(s) = self.sessions.get_mut(&id) else { return };
+        if gathers {
+            s.state = State::WaitsForIndex(pending);
+            return;
+        }
         s.moved = self.now.elapsed;
         if s.window.is_empty() || self.horizon.covers(&s.window, &s.scope) {
             s.source = Source::Horizon;
@@ -137,8 +153,11 @@ impl Engine {
             Source::Horizon => self.horizon.view(&s.scope),
             Source::Own(index) => View(vec![index]),
         };
-        let scope = deployed::told(&self.config.scope, s);
+        let Some(own) = self.spoken.scope() else { return };
+        let scope = deployed::told(own, s);
         let payload = reconcile::initiate(&view, s.window, &scope, &self.config.tuning);
+        s.window_ids = view.count(s.window) as u64;
+        s.settling.step(&payload);
         s.stream_open = true;
         let protocol = s.protocol;
         self.outputs.push_back(Output::OpenReconciliation { session: id, peer: s.peer, protocol });
@@ -147,17 +166,20 @@ impl Engine {
 
     /// Sends a payload; an empty one is the last of the session.
     fn send(&mut self, id: SessionId, payload: &Payload) {
+        self.send_frame(id, Bytes::from(self.spoken.encode(payload)));
+        if payload.ranges.is_empty() {
+            self.settle(id);
+        }
+    }
+
+    fn send_frame(&mut self, id: SessionId, frame: Bytes) {
         let Some(s) = self.sessions.get_mut(&id) else { return };
-        let frame = Bytes::from(payload.encode());
         s.figures.frames += 1;
         s.figures.reconciliation_bytes_out += framed(frame.len());
         s.state = State::Awaits;
         s.moved = self.now.elapsed;
         s.frame_bytes = 0;
         self.outputs.push_back(Output::SendReconciliation { session: id, frame });
-        if payload.ranges.is_empty() {
-            self.settle(id);
-        }
     }
 
     /// So many bytes of the peer's next frame have come.
@@ -191,22 +213,28 @@ impl Engine {
             let what = format!("a frame is {len} bytes long, at most {max} are allowed");
             Err(Error::new(ErrorKind::FrameTooLarge, what))
         } else {
-            Payload::decode(frame)
+            self.spoken.read(frame)
         };
         match payload {
-            // An honest peer of an older release; it cannot know that we do not speak as it does.
-            Err(_) if Payload::is_of_shards_dialect(frame) => {
-                let what =
-                    "the peer speaks the shards dialect of reconciliation (nwaku v0.35, v0.36)";
+            Err(error) => self.bad_frame(id, error),
+            Ok(Frame::OtherDialect(what)) => {
                 self.fail(id, Error::new(ErrorKind::ProtocolUnsupported, what));
             }
-            Err(error) => self.bad_frame(id, error),
-            Ok(payload) if payload.ranges.is_empty() => self.settle(id),
+            Ok(Frame::Payload(payload)) if payload.ranges.is_empty() => {
+                // Deployed peers say by no byte at all that their scope does not meet ours.
+                if !frame.is_empty() {
+                    self.all_compared(id);
+                }
+                self.settle(id);
+            }
             Ok(_) if rounds > self.config.max_rounds => {
                 let what = format!("reconciliation was not settled after {rounds} frames");
                 self.fail(id, Error::new(ErrorKind::SyncProtocol, what));
             }
-            Ok(payload) => self.payload_came(id, payload),
+            Ok(Frame::OtherCluster(theirs)) => {
+                self.no_scope(id, format!("the peer belongs to cluster {theirs}"));
+            }
+            Ok(Frame::Payload(payload)) => self.payload_came(id, payload),
         }
     }
 
@@ -231,17 +259,13 @@ impl Engine {
     /// The peer's first payload fixes the scope, and for a responder the window.
     fn first_payload(&mut self, id: SessionId, payload: Payload) {
         let limits = self.comparable();
-        let Some(s) = self.sessions.get_mut(&id) else { return };
-        let Some(scope) = reconcile::meet(&self.config.scope, &payload.scope) else {
-            // The wire's way to say so. To a responder it is no failure: nothing was to be compared.
-            let initiator = s.initiator;
-            self.send(id, &Payload::default());
-            if initiator {
-                let what = "the peer serves none of the topics that were to be compared";
-                self.fail(id, Error::new(ErrorKind::SyncScope, what));
-            }
+        let own = self.spoken.scope();
+        let Some(scope) = own.and_then(|own| reconcile::meet(own, &payload.scope)) else {
+            let what = "the peer serves none of the topics that were to be compared";
+            self.no_scope(id, what.to_owned());
             return;
         };
+        let Some(s) = self.sessions.get_mut(&id) else { return };
         if let Err(error) = check_size(&scope, &self.config.scope) {
             self.fail(id, error);
             return;
@@ -260,28 +284,61 @@ impl Engine {
         s.grants = Some(grants);
         let as_before = s.initiator && same_scope(&scope, &s.scope);
         s.scope = scope;
+        s.moved = self.now.elapsed;
         if as_before {
             self.answer(id, &payload);
         } else if self.horizon.is_ready() {
             self.choose_source(id, Some(payload));
         } else {
-            s.moved = self.now.elapsed;
             s.state = State::WaitsForIndex(Some(payload));
         }
     }
 
+    /// There is nothing that both sides could compare, and the wire's way to say so is a frame
+    /// without a byte, which is not the one that says that both hold the same. To a responder it is
+    /// no failure.
+    fn no_scope(&mut self, id: SessionId, what: String) {
+        let Some(s) = self.sessions.get(&id) else { return };
+        if s.told.is_some() {
+            let what = "the peer changed its topics in the middle of the session";
+            self.fail(id, Error::new(ErrorKind::SyncProtocol, what));
+            return;
+        }
+        let initiator = s.initiator;
+        self.send_frame(id, Bytes::new());
+        self.settle(id);
+        if initiator {
+            self.fail(id, Error::new(ErrorKind::SyncScope, what));
+        }
+    }
+
     fn answer(&mut self, id: SessionId, payload: &Payload) {
+        let Some(own) = self.spoken.scope() else { return };
         let Some(s) = self.sessions.get_mut(&id) else { return };
         let view = match &s.source {
             Source::Horizon => self.horizon.view(&s.scope),
             Source::Own(index) => View(vec![index]),
         };
-        let scope = deployed::told(&self.config.scope, s);
+        let scope = deployed::told(own, s);
         let tuning = &self.config.tuning;
         match reconcile::respond(&view, payload, s.window, &scope, tuning, &mut s.found) {
             Err(error) => self.bad_frame(id, error),
             Ok(reply) => {
+                s.window_ids = view.count(s.window) as u64;
+                s.settling.step(payload);
+                if let Some(reply) = &reply {
+                    s.settling.step(reply);
+                }
+                if s.may_tell(self.now.elapsed) {
+                    let settled = s.window_ids.saturating_sub(s.settling.open_ids(&view));
+                    s.figures.ids_compared = s.figures.ids_compared.max(settled);
+                }
+                s.figures.ranges_settled = s.settling.ranges();
                 absorb(s, &self.refused, self.floor, self.config.max_refused);
+                if reply.as_ref().is_none_or(|reply| reply.ranges.is_empty()) {
+                    self.all_compared(id);
+                }
+                let Some(s) = self.sessions.get(&id) else { return };
                 let peer = s.peer;
                 match reply {
                     Some(reply) => self.send(id, &reply),
@@ -290,6 +347,15 @@ impl Engine {
                 self.judge_early(peer);
             }
         }
+    }
+
+    /// Nothing is left to compare.
+    fn all_compared(&mut self, id: SessionId) {
+        let Some(s) = self.sessions.get_mut(&id) else { return };
+        s.compared = true;
+        s.settling.end();
+        s.figures.ranges_settled = s.settling.ranges();
+        s.figures.ids_compared = s.figures.ids_compared.max(s.window_ids);
     }
 
     /// Reconciliation is over, by either side's empty payload.
@@ -346,6 +412,13 @@ fn absorb(s: &mut Session, refused: &Refused, floor: Timestamp, max_refused: usi
     let local_only = std::mem::take(&mut s.found.local_only);
     let local_beyond = std::mem::take(&mut s.found.local_beyond);
     s.figures.surplus += (local_only.len() + local_beyond) as u64;
+    if let Some(difference) = &mut s.difference {
+        let beyond = std::mem::take(&mut s.found.remote_beyond);
+        s.figures.missing += (s.found.remote_only.len() + beyond) as u64;
+        difference.missing.append(&mut s.found.remote_only);
+        difference.surplus.extend(local_only);
+        return;
+    }
     if sends {
         s.sending.queue(local_only);
     }

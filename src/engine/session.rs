@@ -9,13 +9,13 @@ use std::time::Duration;
 use super::sending::Sending;
 use super::walk::Walk;
 use super::{
-    Agreement, EngineConfig, Now, PeerKey, SyncDifference, SyncDirection, SyncProgress,
-    SyncProtocol, SyncReason,
+    AddressGroup, Agreement, EngineConfig, Now, PeerKey, SyncDifference, SyncDirection,
+    SyncProgress, SyncProtocol, SyncReason,
 };
 use crate::error::{Error, ErrorKind};
 use crate::sync::grants::Grants;
 use crate::sync::index::Index;
-use crate::sync::reconcile::Differences;
+use crate::sync::reconcile::{Differences, Settling};
 use crate::types::{MessageHash, TimeRange};
 use crate::wire::reconciliation::{Payload, Scope};
 
@@ -61,6 +61,14 @@ pub(super) struct Session {
     pub(super) protocol: SyncProtocol,
     pub(super) reason: SyncReason,
     pub(super) agreement: Agreement,
+    /// Where the peer was when it began.
+    pub(super) group: AddressGroup,
+    /// Both sides' ids were compared to the end.
+    pub(super) compared: bool,
+    /// How far it is.
+    pub(super) settling: Settling,
+    /// Our ids in its window.
+    pub(super) window_ids: u64,
     /// Of a dry run.
     pub(super) difference: Option<SyncDifference>,
     pub(super) window: TimeRange,
@@ -125,6 +133,10 @@ impl Session {
             protocol: SyncProtocol::V1,
             reason: if initiator { SyncReason::Demand } else { SyncReason::Remote },
             agreement: Agreement::None,
+            group: AddressGroup::default(),
+            compared: false,
+            settling: Settling::default(),
+            window_ids: 0,
             difference: None,
             window,
             scope: config.scope.clone(),
@@ -158,12 +170,18 @@ impl Session {
 
     /// Whether messages are taken.
     pub(super) fn takes(&self) -> bool {
-        self.direction != SyncDirection::Push
+        self.direction != SyncDirection::Push && self.difference.is_none()
     }
 
     /// Whether messages are sent.
     pub(super) fn sends(&self) -> bool {
-        self.direction != SyncDirection::Pull
+        self.direction != SyncDirection::Pull && self.difference.is_none()
+    }
+
+    /// Makes it one that only compares.
+    pub(super) fn run_dry(&mut self, max_messages: usize) {
+        self.difference = Some(SyncDifference::default());
+        self.found = Differences::new(max_messages).telling(false, false);
     }
 
     /// A message came that was never asked for; true, once, where there have been too many. Some
@@ -263,9 +281,14 @@ impl Session {
         }
     }
 
+    /// Whether the figures may be told.
+    pub(super) fn may_tell(&self, now: Duration) -> bool {
+        now >= self.told_at + PROGRESS_EVERY
+    }
+
     /// The figures, where they changed and were not told just now.
     pub(super) fn progress(&mut self, now: Duration) -> Option<SyncProgress> {
-        if self.figures == self.told_figures || now < self.told_at + PROGRESS_EVERY {
+        if self.figures == self.told_figures || !self.may_tell(now) {
             return None;
         }
         (self.told_figures, self.told_at) = (self.figures, now);

@@ -21,6 +21,7 @@ use super::sync_host::SyncHost;
 use super::tasks::Tasks;
 use super::{NodeConfig, address, identity, transport};
 use crate::archive::Archive;
+use crate::engine::EngineConfig;
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::wire;
 use crate::wire::metadata::Metadata;
@@ -88,7 +89,8 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
     if config.sync {
         // Subscribed before the engine loads, so that nothing falls between.
         let feed = archive.subscribe(ENGINE_FEED);
-        let host = SyncHost::new(config.engine, seed, shared.clone());
+        let engine = EngineConfig { cluster_id: config.cluster_id, ..config.engine };
+        let host = SyncHost::new(engine, seed, shared.clone());
         tasks.spawn(host.run(to_sync, feed));
     }
     tasks.spawn_until_killed(task.run());

@@ -1,6 +1,7 @@
-//! `/vac/waku/reconciliation/1.0.0`, the topics dialect: range payloads.
+//! `/vac/waku/reconciliation/1.0.0`: range payloads.
 //!
-//! A payload is a header (the sender's topics), the first lower bound's timestamp, and ranges that
+//! A payload is a header (the sender's topics; in the shards dialect, which has a file of its own,
+//! its cluster and shards), the first lower bound's timestamp, and ranges that
 //! adjoin: each says its upper bound, which is the next one's lower bound. All integers are minimal
 //! unsigned LEB128. Reading and writing live in two files of their own.
 //!
@@ -12,9 +13,11 @@
 //! - A time before 1970 cannot be written. Clamp what is compared to start at 0 or later.
 
 mod read;
+mod shards;
 mod write;
 
-use super::varint;
+pub use shards::{Dialect, Shards};
+
 use crate::types::{ContentTopic, MessageHash, PubsubTopic, SyncId};
 
 /// Protocol id.
@@ -97,24 +100,6 @@ impl Payload {
     /// [`crate::ErrorKind::Malformed`] for everything else, ids that are not in order among it.
     pub fn decode(bytes: &[u8]) -> crate::Result<Self> {
         read::payload(bytes)
-    }
-
-    /// Whether a frame that [`Payload::decode`] cannot read is one of the shards dialect: `cluster`,
-    /// `n_shards`, each shard, and then the same ranges. Peers of that dialect have the same
-    /// protocol id.
-    pub fn is_of_shards_dialect(bytes: &[u8]) -> bool {
-        if Payload::decode(bytes).is_ok() {
-            return false;
-        }
-        let mut rest = bytes;
-        let mut number = || varint::read(&mut rest).ok();
-        let Some((_cluster, shards)) = number().zip(number()) else { return false };
-        if shards > MAX_TOPICS as u64 || (0..shards).any(|_| number().is_none()) {
-            return false;
-        }
-        // With the header of a scope without topics in its place.
-        let in_ours = [&[0, 0], rest].concat();
-        Payload::decode(&in_ours).is_ok_and(|payload| !payload.ranges.is_empty())
     }
 
     /// The same payload with its bounds as they are read from [`Payload::encode`]'s bytes: each

@@ -42,6 +42,8 @@ pub struct Node {
     pub finished: Vec<(SessionId, SyncReport)>,
     pub progress: Vec<(SessionId, SyncProgress)>,
     pub penalties: Vec<(PeerKey, Misbehaviour)>,
+    /// How often the engine asked for its state to be saved.
+    pub saves: usize,
     /// Transfer frames that the socket holds while the engine is not ready for more.
     pub inbox: BTreeMap<usize, VecDeque<Option<Bytes>>>,
     pub connected: BTreeSet<PeerKey>,
@@ -77,6 +79,7 @@ impl Node {
             finished: Vec::new(),
             progress: Vec::new(),
             penalties: Vec::new(),
+            saves: 0,
             inbox: BTreeMap::new(),
             connected: BTreeSet::new(),
             skew: 0,
@@ -203,6 +206,10 @@ impl Node {
             Output::Store { store, messages, .. } => Kept::Ask(Question::Store(store, messages)),
             Output::Penalise { peer, what } => {
                 self.penalties.push((peer, what));
+                Kept::Noted
+            }
+            Output::SaveState => {
+                self.saves += 1;
                 Kept::Noted
             }
             Output::Progress { session, progress } => {

@@ -78,6 +78,14 @@ impl Keys {
         self.hashes.insert(at, id.hash);
     }
 
+    /// Puts ids, all of which are above, behind.
+    pub(super) fn extend(&mut self, ids: &[SyncId]) {
+        self.times.reserve_exact(ids.len());
+        self.hashes.reserve_exact(ids.len());
+        self.times.extend(ids.iter().map(|id| id.timestamp.nanos()));
+        self.hashes.extend(ids.iter().map(|id| id.hash));
+    }
+
     pub(super) fn set(&mut self, at: usize, id: SyncId) {
         if let (Some(time), Some(hash)) = (self.times.get_mut(at), self.hashes.get_mut(at)) {
             *time = id.timestamp.nanos();

@@ -36,6 +36,12 @@ impl Index {
         self.tree.insert(&id)
     }
 
+    /// Adds ids and tells how many were new. Those that ascend above all that is there go in leaf by
+    /// leaf, which is several times faster than one by one.
+    pub fn append(&mut self, ids: &[SyncId]) -> usize {
+        self.tree.append(ids)
+    }
+
     /// Removes an id; false where it was not there.
     pub fn remove(&mut self, id: &SyncId) -> bool {
         self.tree.remove(id)
@@ -100,8 +106,10 @@ impl Index {
 
 impl Extend<SyncId> for Index {
     fn extend<T: IntoIterator<Item = SyncId>>(&mut self, ids: T) {
-        for id in ids {
-            self.insert(id);
+        let mut ids = ids.into_iter().peekable();
+        while ids.peek().is_some() {
+            let some: Vec<SyncId> = ids.by_ref().take(1024).collect();
+            self.append(&some);
         }
     }
 }

@@ -114,6 +114,7 @@ fn same(index: &Index, model: &BTreeSet<SyncId>, bounds: &[SyncId]) {
 enum Op {
     Insert(i64, u64),
     InsertRun(i64, u64, u16, i64),
+    Append(i64, u64, u16, i64),
     Remove(usize),
     RemoveRun(usize, usize),
     Prune(i64, u64),
@@ -125,6 +126,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (time.clone(), 0u64..1000).prop_map(|(t, h)| Op::Insert(t, h)),
         4 => (time.clone(), 0u64..1000, 1u16..400, -2i64..3)
             .prop_map(|(t, h, n, step)| Op::InsertRun(t, h, n, step)),
+        3 => (-50i64..2000, 0u64..1000, 1u16..400, -1i64..3)
+            .prop_map(|(t, h, n, step)| Op::Append(t, h, n, step)),
         3 => any::<usize>().prop_map(Op::Remove),
         3 => (any::<usize>(), 1usize..300).prop_map(|(a, n)| Op::RemoveRun(a, n)),
         1 => (time, 0u64..1000).prop_map(|(t, h)| Op::Prune(t, h)),
@@ -152,6 +155,14 @@ proptest! {
                     let x = id(t.saturating_add(k * step), h + k as u64 * 13 % 97);
                     prop_assert_eq!(index.insert(x), model.insert(x));
                 },
+                // Above all, among them, descending, with equals: whatever comes.
+                Op::Append(t, h, n, step) => {
+                    let run: Vec<_> = (0..i64::from(n))
+                        .map(|k| id(t + k * step, h + k as u64 * 13 % 97))
+                        .collect();
+                    let new = run.iter().filter(|x| model.insert(**x)).count();
+                    prop_assert_eq!(index.append(&run), new);
+                }
                 Op::Remove(at) => {
                     let x = model.iter().nth(at % model.len().max(1)).copied().unwrap_or(id(0, 0));
                     prop_assert_eq!(index.remove(&x), model.remove(&x));

@@ -239,6 +239,47 @@ impl Tree {
         Inserted::Split(separator, Child { sum, node: self.leaves.add(right) })
     }
 
+    /// Adds ids, of which those that ascend above all that is there go in leaf by leaf; tells how
+    /// many were new.
+    pub(super) fn append(&mut self, mut ids: &[SyncId]) -> usize {
+        let before = self.sum.count;
+        while let [first, rest @ ..] = ids {
+            let (leaf, path) = self.last_leaf();
+            let room = LEAF - self.leaf(leaf).len();
+            let last = self.leaf(leaf).len().checked_sub(1).and_then(|at| self.leaf(leaf).get(at));
+            if room == 0 || last.is_some_and(|last| last >= *first) {
+                self.insert(first);
+                ids = rest;
+                continue;
+            }
+            let ascend = ids.windows(2).take(room - 1).take_while(|w| w[0] < w[1]).count() + 1;
+            let (here, behind) = ids.split_at(ascend);
+            let keys = &mut self.leaves.slots[leaf as usize];
+            let start = keys.len();
+            keys.extend(here);
+            let sum = keys.sum(start, keys.len());
+            self.sum.add(&sum);
+            for node in path {
+                if let Some(child) = self.inner_mut(node).children.last_mut() {
+                    child.sum.add(&sum);
+                }
+            }
+            ids = behind;
+        }
+        self.sum.count - before
+    }
+
+    /// The rightmost leaf, and the inner nodes above it.
+    fn last_leaf(&self) -> (u32, Vec<u32>) {
+        let mut path = Vec::with_capacity(self.height);
+        let mut node = self.root;
+        for _ in 0..self.height {
+            path.push(node);
+            node = self.inner(node).children.last().map_or(node, |child| child.node);
+        }
+        (node, path)
+    }
+
     pub(super) fn remove(&mut self, id: &SyncId) -> bool {
         if !self.remove_at(self.height, self.root, id) {
             return false;

@@ -38,6 +38,10 @@ pub struct Differences {
     pub local_beyond: usize,
     /// How many of the peer's were.
     pub remote_beyond: usize,
+    /// Whether the peer is told what of ours it lacks, so that it expects it.
+    pub(super) announces: bool,
+    /// Whether the peer is told what of its we lack, so that it sends it.
+    pub(super) asks: bool,
     limit: usize,
     recorded: usize,
     rounds: usize,
@@ -61,12 +65,28 @@ impl Differences {
             granted: Vec::new(),
             local_beyond: 0,
             remote_beyond: 0,
+            announces: true,
+            asks: true,
             limit,
             recorded: 0,
             rounds: 0,
             grants: 0,
             settled: Spans::default(),
         }
+    }
+
+    /// For a session in which messages go one way or none. A peer sends what it finds that we
+    /// lack, and waits for what it lacks; so where we do not ask it is left to the peer to list,
+    /// and where we do not announce our answer to a list leaves out what the peer lacks. (Two
+    /// things are told all the same: in a session that asks, lists of ours begin a comparison; and
+    /// ranges too short for a deployed peer to split are always listed to it.)
+    ///
+    /// A session that announces and does not ask finds what we have and the peer lacks; of the
+    /// other kind of difference it finds some.
+    #[must_use]
+    pub fn telling(mut self, announces: bool, asks: bool) -> Self {
+        (self.announces, self.asks) = (announces, asks);
+        self
     }
 
     /// How many payloads were answered.

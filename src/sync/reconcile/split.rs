@@ -76,6 +76,30 @@ pub(super) fn answer(
         .collect()
 }
 
+/// As [`answer`], but nothing is listed that the peer can list: a fingerprint stands for it, the
+/// very one that was received at the least. The peer must then split the range, or list it.
+pub(super) fn unlisted(
+    view: &View<'_>,
+    lower: Timestamp,
+    upper: Timestamp,
+    count: usize,
+    tuning: &Tuning,
+) -> Vec<Part> {
+    if count == 0 {
+        let part = if is_short(lower, upper) { list } else { fingerprint };
+        return vec![part(view, lower, upper)];
+    }
+    let mut parts = answer(view, lower, upper, count, tuning);
+    for part in &mut parts {
+        if let RangeData::ItemSet { ids, .. } = &part.data
+            && !is_short(part.lower, part.upper)
+        {
+            part.data = RangeData::Fingerprint(Fingerprint::of(ids.iter().map(|id| &id.hash)).xor);
+        }
+    }
+    parts
+}
+
 /// As [`answer`], for a range whose ids are at hand.
 fn split_small(
     ids: &[SyncId],

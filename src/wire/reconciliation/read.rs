@@ -10,24 +10,29 @@ use crate::wire::varint;
 const MIN_ELEMENT: usize = 33;
 
 pub(super) fn payload(bytes: &[u8]) -> Result<Payload> {
+    payload_after(bytes, Reader::topics)
+}
+
+/// A payload whose header is read by `header`, which gives the sender's scope.
+pub(super) fn payload_after<'a>(
+    bytes: &'a [u8],
+    header: impl FnOnce(&mut Reader<'a>) -> Result<Scope>,
+) -> Result<Payload> {
     if matches!(bytes, [] | [0]) {
         return Ok(Payload::default());
     }
-    Reader { rest: bytes }
-        .payload()
+    let mut reader = Reader { rest: bytes };
+    header(&mut reader)
+        .and_then(|scope| reader.body(scope))
         .map_err(|e| e.context(format_args!("reconciliation payload of {} bytes", bytes.len())))
 }
 
-struct Reader<'a> {
-    rest: &'a [u8],
+pub(super) struct Reader<'a> {
+    pub(super) rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    fn payload(&mut self) -> Result<Payload> {
-        let scope = Scope {
-            pubsub_topics: self.topics(PubsubTopic::from_utf8)?,
-            content_topics: self.topics(ContentTopic::from_utf8)?,
-        };
+    fn body(&mut self, scope: Scope) -> Result<Payload> {
         // A header alone: all that it could say is "nothing".
         if self.rest.is_empty() {
             return Ok(Payload { scope, ..Payload::default() });
@@ -48,9 +53,17 @@ impl<'a> Reader<'a> {
         Ok(Payload { scope, lower, ranges })
     }
 
-    fn topics<T>(&mut self, topic: impl Fn(&[u8]) -> Result<T>) -> Result<Vec<T>> {
+    /// The header of the topics dialect.
+    pub(super) fn topics(&mut self) -> Result<Scope> {
+        Ok(Scope {
+            pubsub_topics: self.topics_of(PubsubTopic::from_utf8)?,
+            content_topics: self.topics_of(ContentTopic::from_utf8)?,
+        })
+    }
+
+    fn topics_of<T>(&mut self, topic: impl Fn(&[u8]) -> Result<T>) -> Result<Vec<T>> {
         // A topic takes a byte of length and one of text at least.
-        let count = self.count(MAX_TOPICS, 2)?;
+        let count = self.count(MAX_TOPICS, 2, "topics")?;
         let mut topics = Vec::with_capacity(count);
         for _ in 0..count {
             let len = varint::read(&mut self.rest)?;
@@ -81,7 +94,7 @@ impl<'a> Reader<'a> {
     }
 
     fn item_set(&mut self, first: Timestamp, last: Timestamp) -> Result<RangeData> {
-        let count = self.count(usize::MAX, MIN_ELEMENT)?;
+        let count = self.count(usize::MAX, MIN_ELEMENT, "ids")?;
         let mut ids: Vec<SyncId> = Vec::with_capacity(count);
         let mut time = Timestamp(0);
         for _ in 0..count {
@@ -103,15 +116,19 @@ impl<'a> Reader<'a> {
         Ok(RangeData::ItemSet { ids, reconciled })
     }
 
+    pub(super) fn number(&mut self) -> Result<u64> {
+        varint::read(&mut self.rest)
+    }
+
     /// A count, which is not believed beyond what the rest of the bytes can hold.
-    fn count(&mut self, max: usize, min_size: usize) -> Result<usize> {
+    pub(super) fn count(&mut self, max: usize, min_size: usize, what: &str) -> Result<usize> {
         let count = varint::read(&mut self.rest)?;
         match usize::try_from(count) {
             Ok(count) if count > max => {
-                bail!(FrameTooLarge, "there are {count} topics, at most {max} are allowed")
+                bail!(FrameTooLarge, "there are {count} {what}, at most {max} are allowed")
             }
             Ok(count) if count <= self.rest.len() / min_size => Ok(count),
-            _ => bail!(Truncated, "{count} entries cannot be in {} bytes", self.rest.len()),
+            _ => bail!(Truncated, "{count} {what} cannot be in {} bytes", self.rest.len()),
         }
     }
 

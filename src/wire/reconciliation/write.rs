@@ -10,12 +10,19 @@ pub(super) const FINGERPRINT: u8 = 1;
 pub(super) const ITEM_SET: u8 = 2;
 
 pub(super) fn payload(payload: &Payload) -> Vec<u8> {
+    payload_after(payload, |out| {
+        topics(payload.scope.pubsub_topics.iter().map(|t| &**t), out);
+        topics(payload.scope.content_topics.iter().map(|t| &**t), out);
+    })
+}
+
+/// A payload behind a header.
+pub(super) fn payload_after(payload: &Payload, header: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     if payload.ranges.is_empty() {
         return vec![0];
     }
     let mut out = Vec::with_capacity(capacity(payload));
-    topics(payload.scope.pubsub_topics.iter().map(|t| &**t), &mut out);
-    topics(payload.scope.content_topics.iter().map(|t| &**t), &mut out);
+    header(&mut out);
     let lower = writable(payload.lower);
     varint::write(difference(Timestamp(0), lower), &mut out);
     let mut previous = SyncId::floor(lower);
