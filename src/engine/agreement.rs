@@ -22,10 +22,10 @@ impl Engine {
             s.agreement = Agreement::None;
         }
         let info = self.peers.get(&s.peer).filter(|p| p.connected).map(|p| p.info);
-        let group = info.map_or(s.group, |info| info.group);
+        s.group = info.map_or(s.group, |info| info.group);
         let whole = same_scope(&s.scope, &self.config.scope);
         if left_over || (s.agreement != Agreement::None && whole) {
-            self.agreements.note(s.window, group, s.agreement, self.now.wall);
+            self.agreements.note(s.window, s.group, s.agreement, self.now.wall);
             self.presence.changed();
         }
     }
