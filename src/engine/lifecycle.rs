@@ -54,10 +54,10 @@ impl Engine {
                 }
             }
         }
+        self.plan_store(id, &options);
         if strong {
             self.begin_strong(id, options.protocol.is_some());
         }
-        self.plan_store(id, &options);
         Ok(id)
     }
 
