@@ -38,7 +38,8 @@ impl Engine {
 
     /// The earliest time that a session compares on the engine's own index.
     pub(super) fn compared_from(&self) -> Option<Timestamp> {
-        let compared = |s: &&Session| s.reconciles() && matches!(s.source, Source::Horizon);
+        let compares = |s: &Session| s.reconciles() || (s.strong.is_some() && !s.ends());
+        let compared = |s: &&Session| compares(s) && matches!(s.source, Source::Horizon);
         self.sessions.values().filter(compared).map(|s| s.window.start()).min()
     }
 }

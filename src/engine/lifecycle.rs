@@ -10,6 +10,7 @@ use super::horizon::floor;
 use super::peer::Ended;
 use super::protocol::choose_protocol;
 use super::session::{Session, Source, State};
+use super::summaries::default_window;
 use super::{
     Engine, FetchId, LoadId, Misbehaviour, Output, PeerInfo, PeerKey, SessionId, StoreId,
     SyncDirection, SyncOptions, SyncProtocol, SyncReason, SyncReport,
@@ -33,7 +34,8 @@ impl Engine {
         reason: SyncReason,
     ) -> Result<SessionId> {
         let protocol = self.protocol_with(peer, &options)?;
-        let window = self.window(options.window)?;
+        let strong = protocol == SyncProtocol::Strong;
+        let window = self.window(options.window, strong)?;
         let running = |s: &Session| s.peer == peer && s.initiator && !s.ends();
         if self.sessions.values().any(running) {
             bail!(SyncBusy, "a sync with this peer is running already");
@@ -51,6 +53,9 @@ impl Engine {
                     s.found = std::mem::take(&mut s.found).telling(announces, asks);
                 }
             }
+        }
+        if strong {
+            self.begin_strong(id, options.protocol.is_some());
         }
         Ok(id)
     }
@@ -104,7 +109,7 @@ impl Engine {
         Ok(id)
     }
 
-    fn begin(
+    pub(super) fn begin(
         &mut self,
         peer: PeerKey,
         initiator: bool,
@@ -129,13 +134,15 @@ impl Engine {
     }
 
     /// The window of a sync of ours, within what the wire can say and the clock allows.
-    fn window(&self, asked: Option<TimeRange>) -> Result<TimeRange> {
+    fn window(&self, asked: Option<TimeRange>, strong: bool) -> Result<TimeRange> {
         let now = self.now.wall;
         let window = match asked {
             Some(window) if window.start() > now => {
                 bail!(InvalidArgument, "the window {window:?} lies in the future, it is {now} now")
             }
             Some(window) => window.intersect(&self.comparable()?),
+            None if strong => default_window(now, self.config.window, self.config.margin)
+                .intersect(&self.comparable()?),
             None => {
                 let end = floor(now.saturating_sub(self.config.margin));
                 TimeRange::new(floor(end.saturating_sub(self.config.window)), end)?
@@ -154,7 +161,8 @@ impl Engine {
     /// Ends a session with an error. What it already gave the archive is still waited for.
     pub(super) fn fail(&mut self, id: SessionId, error: Error) {
         if let Some(s) = self.sessions.get_mut(&id).filter(|s| !s.ends()) {
-            s.error.get_or_insert(error);
+            s.error.get_or_insert(error.clone());
+            self.tell_refusal(id, &error);
             self.end(id);
         }
     }
@@ -268,6 +276,8 @@ impl Engine {
 
     pub(super) fn pass_deadlines(&mut self) {
         let now = self.now.elapsed;
+        let wanted = self.keeps_sums();
+        self.horizon.keep_up(self.now, self.config.window, self.config.margin, wanted);
         if self.horizon.deadline() <= now {
             let keep = self.compared_from();
             self.horizon.prune(self.now, keep);
@@ -309,6 +319,7 @@ impl Engine {
     pub(super) fn earliest_deadline(&self) -> Option<Duration> {
         let horizon = [
             Some(self.horizon.deadline()),
+            self.keeps_sums().then(|| self.horizon.summaries.deadline()),
             self.horizon.walk.as_ref().and_then(|w| w.backoff.deadline()),
             self.horizon.content.deadline(),
             self.heartbeat_at,
@@ -346,6 +357,7 @@ impl Engine {
 
     fn pump_session(&mut self, id: SessionId) {
         self.leave_waiting(id);
+        self.pump_strong(id);
         let now = self.now.elapsed;
         let Some(s) = self.sessions.get_mut(&id) else { return };
         let next = self.last_id + 1;
@@ -367,10 +379,12 @@ impl Engine {
         if !frames.is_empty() {
             self.outputs.push_back(Output::SendTransfer { session: id, peer: s.peer, frames });
         }
-        if !s.reconciles() && s.sending.is_handed_over() && s.sending.close() {
+        let may_send = s.reconciles() || s.strong.is_some();
+        if !may_send && s.sending.is_handed_over() && s.sending.close() {
             self.outputs.push_back(Output::CloseTransfer { session: id });
         }
         let transferred = matches!(s.state, State::Settled)
+            && s.strong.is_none()
             && s.sending.is_done()
             && s.pending_store == 0
             && (!s.awaits_messages()

@@ -29,9 +29,12 @@ mod reconciling;
 mod refused;
 mod report;
 mod rng;
+mod secret;
 mod sending;
 mod session;
 mod state;
+mod strong;
+mod summaries;
 mod walk;
 
 pub use config::{Dialect, EngineConfig, SyncDirection, SyncOptions};
@@ -57,6 +60,7 @@ use self::peer::{Batch, Peer};
 use self::presence::Presence;
 use self::refused::Refused;
 use self::rng::Rng;
+use self::secret::Secret;
 use self::session::{Session, Source};
 use crate::archive::{FeedEvent, IndexEntry, PutOutcome};
 use crate::error::{Error, ErrorKind, Result};
@@ -79,6 +83,7 @@ pub struct Engine {
     config: EngineConfig,
     spoken: Spoken,
     rng: Rng,
+    secret: Secret,
     now: Now,
     /// The last number given to a session, or to a question to the archive.
     last_id: u64,
@@ -113,6 +118,7 @@ impl Engine {
             floor: Timestamp(0),
             config,
             rng,
+            secret: Secret::of_seed(seed),
             now,
             last_id: 0,
             outputs: VecDeque::new(),
@@ -126,6 +132,13 @@ impl Engine {
         };
         engine.pump();
         engine
+    }
+
+    /// Mixes 32 bytes of the system's randomness in. Salts, by which two nodes compare once more
+    /// where a first comparison was misled, are drawn from it: without it a peer that knows the
+    /// seed could guess them. Call it once, right after [`Engine::new`]; a simulation leaves it out.
+    pub fn reseed(&mut self, fresh: &[u8; 32]) {
+        self.secret.reseed(fresh);
     }
 
     // --- what the archive says ---
@@ -157,17 +170,22 @@ impl Engine {
             FeedEvent::Lagged(_) => self.horizon.reload(),
             FeedEvent::Removed(items) => {
                 for item in items.iter() {
-                    self.horizon.remove(&item.id);
+                    let removed = self.horizon.remove(&item.id);
                     for session in self.sessions.values_mut() {
-                        if let Source::Own(index) = &mut session.source {
-                            index.remove(&item.id);
+                        let removed = match &mut session.source {
+                            Source::Own(index) => index.remove(&item.id),
+                            Source::Horizon => removed,
+                        };
+                        if removed {
+                            session.index_lost(item);
                         }
                     }
                 }
             }
             FeedEvent::Stored(items) => {
                 for item in items.iter() {
-                    self.horizon.insert(&item.pubsub_topic, &item.content_topic, item.id);
+                    let (pubsub, content) = (&item.pubsub_topic, &item.content_topic);
+                    let new = self.horizon.insert(pubsub, content, item.id);
                     self.refused.remove(&item.id.hash);
                     for session in self.sessions.values_mut() {
                         if let Source::Own(index) = &mut session.source
@@ -178,7 +196,14 @@ impl Engine {
                                 &item.content_topic,
                             )
                         {
-                            index.insert(item.id);
+                            if index.insert(item.id) {
+                                session.index_got(item);
+                            }
+                        } else if new && matches!(session.source, Source::Horizon) {
+                            session.index_got(item);
+                        }
+                        if let Some(strong) = &mut session.strong {
+                            strong.machine.arrived(&item.id, false);
                         }
                         if let Some(grants) = &mut session.grants {
                             grants.forget(&item.id);
@@ -267,8 +292,10 @@ impl Engine {
         protocol: SyncProtocol,
     ) -> Result<SessionId> {
         self.at(now);
-        let _ = protocol;
-        let session = self.begin_inbound(peer);
+        let session = match protocol {
+            SyncProtocol::Strong => self.begin_inbound_strong(peer),
+            SyncProtocol::V1 | SyncProtocol::Store => self.begin_inbound(peer),
+        };
         self.pump();
         session
     }

@@ -78,6 +78,8 @@ pub(super) struct Peer {
     pub(super) closes: usize,
     /// What was loaded because of it.
     pub(super) loads: Bucket,
+    /// When a second comparison was last made because it asked for it.
+    pub(super) second_at: Option<Duration>,
     /// When a session with it last ended.
     pub(super) last_session: Option<Duration>,
     pub(super) early: VecDeque<EarlyMessage>,

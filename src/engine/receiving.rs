@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::peer::{EarlyMessage, Taken};
 use super::refused::is_final;
 use super::session::Session;
+use super::strong::Strong;
 use super::{Engine, FetchId, Misbehaviour, PeerKey, SessionId, StoreId, framed};
 use crate::archive::PutOutcome;
 use crate::error::{Error, ErrorKind, Result};
@@ -175,6 +176,11 @@ impl Engine {
         for id in &peer.sessions {
             let Some(s) = self.sessions.get_mut(id).filter(|s| !s.ends()) else { continue };
             running.get_or_insert(*id);
+            let awaited = |x: &mut Box<Strong>| x.machine.arrived(&message.sync_id(), true);
+            let awaited = s.strong.as_mut().is_some_and(awaited);
+            if awaited && let Some(grants) = &mut s.grants {
+                grants.expect(message.sync_id());
+            }
             if held {
                 s.grants.as_mut().map(|grants| grants.forget(&message.sync_id()));
                 if refused {
@@ -325,7 +331,10 @@ impl Engine {
         match found {
             Ok(messages) => {
                 let outcome = s.sending.fetched(messages);
-                s.figures.unsendable += outcome.too_large + outcome.gone.len() as u64;
+                s.figures.unsendable += (outcome.too_large.len() + outcome.gone.len()) as u64;
+                if let Some(strong) = &mut s.strong {
+                    strong.not_sent(&outcome.gone, &outcome.too_large);
+                }
                 for id in &outcome.gone {
                     self.horizon.remove(id);
                 }

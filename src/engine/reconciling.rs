@@ -55,7 +55,7 @@ impl Engine {
 
     /// Takes the engine's index where it covers window and scope, waits for its trees by content
     /// topic where those can be had, or begins to load.
-    fn choose_source(&mut self, id: SessionId, pending: Option<Payload>) {
+    pub(super) fn choose_source(&mut self, id: SessionId, pending: Option<Payload>) {
         let gathers = self.gathers_content(id);
         let Some(s) = self.sessions.get_mut(&id) else { return };
         if gathers {
@@ -66,7 +66,7 @@ impl Engine {
         if s.window.is_empty() || self.horizon.covers(&s.window, &s.scope) {
             s.source = Source::Horizon;
             self.proceed(id, pending);
-        } else if pending.is_some() && !self.may_load(id) {
+        } else if (pending.is_some() || self.is_strangers(id)) && !self.may_load(id) {
             // An empty payload would say that both sides hold the same: closed without an answer.
             let what = "too much was loaded for peers in the last minute: try again later";
             self.fail(id, Error::new(ErrorKind::SyncBusy, what));
@@ -74,6 +74,11 @@ impl Engine {
             s.source = Source::Own(Index::new());
             s.state = State::Loads(Box::new(Walk::new(s.window, &s.scope)), pending);
         }
+    }
+
+    /// Whether a peer began it, by our own protocol.
+    fn is_strangers(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|s| !s.initiator && s.strong.is_some())
     }
 
     /// Whether ids may be loaded because of what the session's peer asked.
@@ -100,7 +105,7 @@ impl Engine {
             return;
         };
         if let Ok(entries) = &entries
-            && pending.is_some()
+            && (pending.is_some() || (!s.initiator && s.strong.is_some()))
         {
             self.loads.loaded(entries.len());
             if let Some(peer) = self.peers.get_mut(&s.peer) {
@@ -139,6 +144,9 @@ impl Engine {
 
     fn proceed(&mut self, id: SessionId, pending: Option<Payload>) {
         match pending {
+            None if self.sessions.get(&id).is_some_and(|s| s.strong.is_some()) => {
+                self.strong_ready(id);
+            }
             None => self.open(id),
             Some(payload) => self.answer(id, &payload),
         }
@@ -194,6 +202,10 @@ impl Engine {
 
     /// A frame from the peer.
     pub(super) fn frame_came(&mut self, id: SessionId, frame: &[u8]) {
+        if self.sessions.get(&id).is_some_and(|s| s.strong.is_some()) {
+            self.strong_frame(id, frame);
+            return;
+        }
         let Some(s) = self.sessions.get_mut(&id).filter(|s| s.reconciles()) else { return };
         s.figures.frames += 1;
         s.figures.reconciliation_bytes_in += framed(frame.len());
@@ -380,9 +392,12 @@ impl Engine {
 
     /// The session's stream is gone, or could not be had.
     pub(super) fn stream_ended(&mut self, id: SessionId, error: Option<Error>) {
+        if self.fall_back(id, error.as_ref()) {
+            return;
+        }
         let Some(s) = self.sessions.get_mut(&id) else { return };
         s.stream_open = false;
-        if s.reconciles() {
+        if s.reconciles() || s.strong.is_some() {
             let what = "the peer closed the stream before reconciliation was settled";
             let error = error.unwrap_or_else(|| Error::new(ErrorKind::StreamClosed, what));
             self.fail(id, error);
@@ -391,7 +406,7 @@ impl Engine {
 }
 
 /// Bounds what the archive is asked to load: of a peer's own topics only so many.
-fn check_size(scope: &Scope, own: &Scope) -> Result<()> {
+pub(super) fn check_size(scope: &Scope, own: &Scope) -> Result<()> {
     let (pubsub, content) = (scope.pubsub_topics.len(), scope.content_topics.len());
     if own.pubsub_topics.is_empty() && pubsub > MAX_TOPICS {
         bail!(

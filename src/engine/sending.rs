@@ -27,8 +27,8 @@ const LARGEST: usize = transfer::MAX_FRAME;
 pub(super) struct Fetched {
     /// Ids that the archive no longer holds.
     pub(super) gone: Vec<SyncId>,
-    /// Messages too large for a deployed peer.
-    pub(super) too_large: u64,
+    /// Messages too large for the peer.
+    pub(super) too_large: Vec<SyncId>,
 }
 
 /// See the head of the file.
@@ -42,6 +42,8 @@ pub(super) struct Sending {
     ready: VecDeque<Bytes>,
     unsent: VecDeque<usize>,
     unsent_bytes: usize,
+    /// The largest frame that the peer reads.
+    pub(super) max_frame: usize,
     opened: bool,
     closed: bool,
     dead: bool,
@@ -58,6 +60,7 @@ impl Sending {
             ready: VecDeque::new(),
             unsent: VecDeque::new(),
             unsent_bytes: 0,
+            max_frame: transfer::MAX_DEPLOYED_FRAME,
             opened: false,
             closed: false,
             dead: false,
@@ -106,8 +109,8 @@ impl Sending {
                 continue;
             }
             let frame = transfer::encode(&message.pubsub_topic, &message.message);
-            if frame.len() > transfer::MAX_DEPLOYED_FRAME {
-                outcome.too_large += 1;
+            if frame.len() > self.max_frame {
+                outcome.too_large.push(message.sync_id());
             } else {
                 self.ready.push_back(frame.into());
             }
@@ -186,6 +189,11 @@ impl Sending {
         self.unsent = VecDeque::new();
         self.unsent_bytes = 0;
         self.backoff.worked();
+    }
+
+    /// Whether [`Sending::broke`] was called.
+    pub(super) fn is_broken(&self) -> bool {
+        self.dead
     }
 
     /// The stream broke: nothing more is or will be sent.
@@ -277,7 +285,7 @@ mod tests {
         s.queue([&held, &large, &gone].map(StoredMessage::sync_id).to_vec());
         s.next_fetch(Duration::ZERO, FetchId(1)).unwrap();
         let outcome = s.fetched(vec![held, large, stranger]);
-        assert_eq!((outcome.too_large, outcome.gone), (1, vec![gone.sync_id()]));
+        assert_eq!((outcome.too_large.len(), outcome.gone), (1, vec![gone.sync_id()]));
         assert_eq!(s.next_frames(Duration::ZERO).len(), 1);
         assert!(s.close() && !s.close(), "closed once");
     }

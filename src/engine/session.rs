@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::sending::Sending;
+use super::strong::Strong;
 use super::walk::Walk;
 use super::{
     AddressGroup, Agreement, EngineConfig, Now, PeerKey, SyncDifference, SyncDirection,
@@ -69,6 +70,8 @@ pub(super) struct Session {
     pub(super) settling: Settling,
     /// Our ids in its window.
     pub(super) window_ids: u64,
+    /// Of a session of wakustore's own protocol.
+    pub(super) strong: Option<Box<Strong>>,
     /// Of a dry run.
     pub(super) difference: Option<SyncDifference>,
     pub(super) window: TimeRange,
@@ -137,6 +140,7 @@ impl Session {
             compared: false,
             settling: Settling::default(),
             window_ids: 0,
+            strong: None,
             difference: None,
             window,
             scope: config.scope.clone(),
@@ -220,7 +224,8 @@ impl Session {
 
     /// Announced, and neither here nor taken another way.
     pub(super) fn outstanding(&self) -> u64 {
-        self.grants.as_ref().map_or(0, |g| g.outstanding() as u64)
+        let awaited = self.strong.as_ref().map_or(0, |strong| strong.machine.awaited());
+        (self.grants.as_ref().map_or(0, Grants::outstanding) + awaited) as u64
     }
 
     /// Whether the peer may still send something.
@@ -244,6 +249,7 @@ impl Session {
                 by(Some(self.moved + config.idle_timeout));
             }
             State::WaitsForIndex(_) | State::Awaits => by(Some(self.moved + config.idle_timeout)),
+            State::Settled if self.strong.is_some() => by(self.strong_deadline(config)),
             State::Settled if self.pending_store == 0 && self.sending.is_done() => {
                 by(Some(self.grace_ends(config)));
             }
@@ -277,6 +283,9 @@ impl Session {
             State::WaitsForIndex(_) if !moved => late("the index was not loaded", idle),
             State::Loads(..) if !moved => late("the archive gave no ids", idle),
             State::Awaits if !moved => late("the peer did not answer a reconciliation frame", idle),
+            State::Settled if self.strong_timed_out(now, config) => {
+                late("the peer did not come to its end", idle)
+            }
             _ => None,
         }
     }

@@ -11,4 +11,5 @@ pub mod lattice;
 pub mod reconcile;
 pub mod sketch;
 mod spans;
+pub mod strong;
 pub mod summary;

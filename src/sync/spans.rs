@@ -64,6 +64,11 @@ impl Spans {
         }
     }
 
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.0.len()

@@ -30,14 +30,41 @@ pub use self::scripted::Scripted;
 const PATIENCE: Duration = Duration::from_secs(4 * 3600);
 
 enum Event {
-    Accept { stream: usize },
-    Refused { stream: usize },
-    Frame { stream: usize, to: usize, frame: Bytes },
-    Closed { stream: usize, to: usize, error: bool },
-    Message { stream: usize, frame: Option<Bytes> },
-    Written { stream: usize },
-    Ask { node: usize, question: Question },
-    Fed { node: usize, event: FeedEvent },
+    Accept {
+        stream: usize,
+    },
+    Refused {
+        stream: usize,
+    },
+    /// The protocol of the stream is not spoken there.
+    NotSpoken {
+        stream: usize,
+    },
+    Frame {
+        stream: usize,
+        to: usize,
+        frame: Bytes,
+    },
+    Closed {
+        stream: usize,
+        to: usize,
+        error: bool,
+    },
+    Message {
+        stream: usize,
+        frame: Option<Bytes>,
+    },
+    Written {
+        stream: usize,
+    },
+    Ask {
+        node: usize,
+        question: Question,
+    },
+    Fed {
+        node: usize,
+        event: FeedEvent,
+    },
 }
 
 /// A stream of either protocol, from the node that opened it.
@@ -66,6 +93,8 @@ pub struct World {
     /// More of it for reconciliation alone, so that messages overtake what announces them.
     pub announce_late: Duration,
     pub random: Random,
+    /// What nodes that are connected from now on know of each other.
+    pub info: PeerInfo,
     /// Events carried out, for cutting at each.
     pub steps: usize,
     /// More latency, from one node to another.
@@ -76,7 +105,7 @@ pub struct World {
     pub garbled: BTreeMap<usize, u64>,
     /// How they change, where not at random.
     pub mutation: Option<fn(&mut Random, &[u8]) -> Vec<u8>>,
-    /// What others are told of a node, where that is not [`PeerInfo::reconciling`].
+    /// What others are told of a node, where that is not `info`.
     pub infos: BTreeMap<usize, PeerInfo>,
     /// When each engine wants to be called.
     deadlines: Vec<Option<Duration>>,
@@ -94,6 +123,7 @@ impl World {
             jitter: Duration::from_millis(5),
             announce_late: Duration::ZERO,
             random: Random(seed),
+            info: PeerInfo::reconciling(),
             steps: 0,
             slow: BTreeMap::new(),
             scripted: BTreeMap::new(),
@@ -142,7 +172,7 @@ impl World {
     pub fn connect(&mut self, a: usize, b: usize) {
         for (node, peer) in [(a, b), (b, a)] {
             self.nodes[node].connected.insert(key(peer));
-            let info = self.infos.get(&peer).copied().unwrap_or(PeerInfo::reconciling());
+            let info = self.infos.get(&peer).copied().unwrap_or(self.info);
             self.call(node, |e, now| e.peer_connected(now, key(peer), info));
         }
     }
@@ -443,9 +473,19 @@ impl World {
                     Ok(session) => {
                         self.streams[stream].sessions.insert(to, session);
                     }
+                    Err(e) if e.kind() == ErrorKind::ProtocolUnsupported => {
+                        self.transmit(stream, from, Event::NotSpoken { stream });
+                    }
                     Err(_) => self.transmit(stream, from, Event::Refused { stream }),
                 }
                 self.carry_out(to);
+            }
+            Event::NotSpoken { stream } if !dead(stream) => {
+                let from = self.streams[stream].from;
+                let session = self.streams[stream].sessions[&from];
+                self.streams[stream].dead = true;
+                let error = Error::new(ErrorKind::ProtocolUnsupported, "not spoken");
+                self.call(from, |e, now| e.reconciliation_failed(now, session, error));
             }
             Event::Refused { stream } if !dead(stream) => {
                 let from = self.streams[stream].from;
