@@ -117,7 +117,7 @@ pub struct World {
     pub garbled: BTreeMap<usize, u64>,
     /// How they change, where not at random.
     pub mutation: Option<fn(&mut Random, &[u8]) -> Vec<u8>>,
-    /// What others are told of a node, where that is not [`PeerInfo::reconciling`].
+    /// What others are told of a node, where that is not `info`.
     pub infos: BTreeMap<usize, PeerInfo>,
     /// When each engine wants to be called.
     deadlines: Vec<Option<Duration>>,

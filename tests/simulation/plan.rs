@@ -66,16 +66,11 @@ pub struct Plan {
     pub random: Random,
 }
 
-/// Which protocol the peers of a seed speak.
-///
-/// To run half of the seeds over wakustore's own protocol, make `strong` be `seed % 2 == 1`.
+/// Which protocol the peers of a seed speak: in the odd ones wakustore's own too.
 pub fn peer_info(seed: u64, node: usize) -> PeerInfo {
-    let strong = STRONG && seed % 2 == 1;
+    let strong = seed % 2 == 1;
     PeerInfo { strong, group: AddressGroup(node as u64), ..PeerInfo::reconciling() }
 }
-
-/// Whether the odd seeds run over wakustore's own protocol.
-const STRONG: bool = false;
 
 /// The shortest time between two heartbeats of a node.
 const HEARTBEATS: [u64; 3] = [20, 60, 120];

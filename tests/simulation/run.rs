@@ -96,6 +96,7 @@ impl Run {
                 let held: Vec<_> =
                     self.plan.messages.iter().step_by(3).map(|(m, _)| m.clone()).collect();
                 let _ = self.world.put_silently(node, held);
+                self.world.infos.insert(node, peer_info(self.plan.seed, node));
                 self.world.garbled.insert(node, 1 + self.plan.random.below(30));
             } else {
                 let lie = LIES[self.below(LIES.len() as u64) as usize];
