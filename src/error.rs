@@ -102,6 +102,8 @@ kinds! {
     ArchiveReadOnly = 307,
     /// The archive was closed.
     ArchiveClosed = 308,
+    /// The host's validator refused the message.
+    ValidatorRefused = 309,
     /// The message was taken down: it is not taken in again.
     TakenDown = 310,
 

@@ -15,6 +15,7 @@ pub mod ffi;
 pub mod node;
 #[cfg(feature = "runtime")]
 pub mod runtime;
+pub mod sabotage;
 pub mod store;
 pub mod sync;
 pub mod types;

@@ -13,7 +13,7 @@ use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 const LAYERS: &[&str] =
     &["types", "wire", "archive", "store", "sync", "engine", "node", "runtime", "ffi"];
 /// What stands beside the layers; everybody may name it.
-const COMMONS: &[&str] = &["error", "Error", "ErrorKind", "Result"];
+const COMMONS: &[&str] = &["error", "Error", "ErrorKind", "Result", "sabotage"];
 /// Pairs that are in order but must not meet all the same: (layer, what it must not name).
 const APART: &[(&str, &str)] = &[("runtime", "node"), ("sync", "store"), ("sync", "archive")];
 

@@ -17,6 +17,13 @@ stage 'toolchains' tests/setup/all.sh
 stage 'build' cargo build --locked --workspace
 stage 'rust' cargo test --locked --workspace
 stage 'the pure crate' cargo test --locked --no-default-features
+sim=(cargo test --profile sim --locked --no-default-features)
+stage 'simulation, 1,000 seeds' env WAKUSTORE_SIM_SEEDS=0..1000 \
+  "${sim[@]}" --test simulation -- --nocapture
+stage 'simulation, bugs put back' "${sim[@]}" --features sabotage --test simulation \
+  bugs_that_are_put_back_are_found -- --exact --nocapture
+stage 'fuzzers' env WAKUSTORE_FUZZ_SECONDS="${WAKUSTORE_FUZZ_SECONDS:-20}" \
+  "${sim[@]}" --test fuzz -- --nocapture --test-threads=1
 stage 'C' tests/capi/run.sh
 stage 'Python' tests/bindings/python/run.sh
 stage 'Nim' tests/bindings/nim/run.sh

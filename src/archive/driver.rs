@@ -15,7 +15,7 @@ pub enum PutOutcome {
     Stored,
     /// It was there already, and committed. Not an error.
     Duplicate,
-    /// The rules refuse it; the rest of its batch is not touched by that.
+    /// The rules, or the host's validator, refuse it; the rest of its batch is not touched by that.
     Refused(Error),
 }
 

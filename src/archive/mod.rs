@@ -14,6 +14,7 @@ mod rules;
 mod service;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod validator;
 mod worker;
 
 pub use driver::{Backend, Driver, Figures, IndexEntry, IndexQuery, PutOutcome, Removal, Stats};
@@ -25,3 +26,4 @@ pub use rules::{MAX_CONTENT_TOPICS, MAX_HASHES, Rules};
 pub use service::{Archive, ArchiveConfig};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteBackend, SqliteConfig};
+pub use validator::{Validator, Validity};

@@ -27,7 +27,8 @@ const READS_BETWEEN_GROUPS: usize = 32;
 /// One put that waits for its commit.
 pub(super) struct Put {
     /// What passed the rules.
-    pub(super) messages: Vec<(StoredMessage, Origin)>,
+    pub(super) messages: Vec<StoredMessage>,
+    pub(super) origin: Origin,
     /// One for each message of the put; those that passed are to be filled in.
     pub(super) outcomes: Vec<PutOutcome>,
     /// What `messages` count for in the queue.

@@ -11,7 +11,9 @@ use super::feed::Feeds;
 use super::queue::{Put, Queue, Remove};
 use super::retention::{Floor, Keeper, Retention};
 use super::worker::{self, Desk, Shared, answer, on_archive_thread};
-use super::{Backend, Driver, Feed, IndexEntry, IndexQuery, Pending, PutOutcome, Rules, Stats};
+use super::{
+    Backend, Driver, Feed, IndexEntry, IndexQuery, Pending, PutOutcome, Rules, Stats, Validator,
+};
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::{MessageHash, Origin, Page, Query, StoredMessage, Timestamp};
 
@@ -37,11 +39,13 @@ pub struct ArchiveConfig {
     pub max_queued_bytes: usize,
     /// What is kept; by default everything.
     pub retention: Retention,
+    /// The host's own validation, which sees each batch before it is committed.
+    pub validator: Option<Arc<dyn Validator>>,
 }
 
 impl ArchiveConfig {
     /// The usual settings, with this clock: the default rules, 2 readers, 64 MiB of messages that
-    /// may wait.
+    /// may wait, no validator.
     pub fn new(clock: fn() -> Timestamp) -> Self {
         ArchiveConfig {
             rules: Rules::default(),
@@ -49,6 +53,7 @@ impl ArchiveConfig {
             clock,
             max_queued_bytes: 64 * 1024 * 1024,
             retention: Retention::default(),
+            validator: None,
         }
     }
 }
@@ -92,7 +97,8 @@ impl Archive {
 
         let queue = Queue::new(config.max_queued_bytes);
         let keeper = Keeper::new(config.retention, config.clock);
-        let shared = Arc::new(Shared { queue, feeds: Feeds::default(), floor });
+        let validator = config.validator.clone();
+        let shared = Arc::new(Shared { queue, feeds: Feeds::default(), floor, validator });
         // From here on an early return drops the handle, which ends the threads begun so far.
         let archive =
             Archive(Arc::new(Handle { shared: shared.clone(), config, threads: Mutex::default() }));
@@ -130,7 +136,8 @@ impl Archive {
     /// # Errors
     /// [`crate::ErrorKind::Busy`] where too much waits to be committed,
     /// [`crate::ErrorKind::DiskFull`], [`crate::ErrorKind::ArchiveIo`] and the like where the
-    /// commit fails. What the rules refuse is an outcome, not an error.
+    /// commit fails; [`crate::ErrorKind::Internal`] where the validator does not answer for each
+    /// message. What the rules or the validator refuse is an outcome, not an error.
     pub fn put(&self, messages: Vec<StoredMessage>, o: Origin) -> Pending<Vec<PutOutcome>> {
         let now = self.now();
         let floor = self.floor();
@@ -143,7 +150,7 @@ impl Archive {
             match checked.and_then(|()| check_floor(&message, floor)) {
                 Ok(()) => {
                     bytes = bytes.saturating_add(queued_size(&message));
-                    passed.push((message, o));
+                    passed.push(message);
                     // Until the commit tells otherwise.
                     outcomes.push(PutOutcome::Stored);
                 }
@@ -154,7 +161,13 @@ impl Archive {
             return Pending::ready(self.0.shared.queue.check_open().map(|()| outcomes));
         }
         let (reply, pending) = Pending::new();
-        match self.0.shared.queue.push_put(Put { messages: passed, outcomes, bytes, reply }) {
+        match self.0.shared.queue.push_put(Put {
+            messages: passed,
+            origin: o,
+            outcomes,
+            bytes,
+            reply,
+        }) {
             Ok(()) => pending,
             Err(e) => Pending::ready(Err(e)),
         }

@@ -14,7 +14,7 @@ use super::feed::{Change, FeedItem, Feeds};
 use super::pending::Reply;
 use super::queue::{Put, Queue, Remove};
 use super::retention::{Floor, Keeper};
-use super::{Backend, Driver, PutOutcome};
+use super::{Backend, Driver, PutOutcome, Validator, validator};
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::{MessageHash, Timestamp};
 
@@ -42,6 +42,7 @@ pub(super) struct Shared {
     pub(super) queue: Queue,
     pub(super) feeds: Feeds,
     pub(super) floor: Floor,
+    pub(super) validator: Option<Arc<dyn Validator>>,
 }
 
 /// A driver and what to do when it panics.
@@ -162,12 +163,33 @@ fn remove(shared: &Shared, desk: &mut Desk, removal: &Removal) -> Result<usize> 
     Ok(count)
 }
 
+/// Asks the host's validator about each put, and answers those that come to nothing by that.
+fn validated(shared: &Shared, puts: Vec<Put>) -> Vec<Put> {
+    let Some(validator) = &shared.validator else { return puts };
+    let mut valid = Vec::with_capacity(puts.len());
+    for mut put in puts {
+        match validator::check(validator.as_ref(), &mut put) {
+            Ok(()) if !put.messages.is_empty() => valid.push(put),
+            end => {
+                shared.queue.committed(put.bytes);
+                answer(put.reply, end.map(|()| put.outcomes));
+            }
+        }
+    }
+    valid
+}
+
 /// Commits puts together, tells the feeds, then those who wait.
-fn commit(shared: &Shared, desk: &mut Desk, mut puts: Vec<Put>) {
+fn commit(shared: &Shared, desk: &mut Desk, puts: Vec<Put>) {
+    let mut puts = validated(shared, puts);
+    if puts.is_empty() {
+        return;
+    }
     refuse_taken_down(desk, &mut puts);
     let mut batch = Vec::with_capacity(puts.iter().map(|put| put.messages.len()).sum());
     for put in &mut puts {
-        batch.append(&mut put.messages);
+        let origin = put.origin;
+        batch.extend(put.messages.drain(..).map(|message| (message, origin)));
     }
     let result = desk.run(|driver| {
         let new = driver.put(&batch)?;
@@ -213,7 +235,7 @@ fn commit(shared: &Shared, desk: &mut Desk, mut puts: Vec<Put>) {
 /// What was taken down stays down. (Where the driver cannot tell, the put will fail of the same.)
 fn refuse_taken_down(desk: &mut Desk, puts: &mut [Put]) {
     let hashes: Vec<MessageHash> =
-        puts.iter().flat_map(|put| put.messages.iter().map(|(m, _)| m.hash)).collect();
+        puts.iter().flat_map(|put| put.messages.iter().map(|m| m.hash)).collect();
     let Ok(down) = desk.run(|driver| driver.taken_down(&hashes)) else { return };
     if down.is_empty() {
         return;
@@ -225,12 +247,12 @@ fn refuse_taken_down(desk: &mut Desk, puts: &mut [Put]) {
             if matches!(outcome, PutOutcome::Refused(_)) {
                 continue;
             }
-            let Some((message, origin)) = messages.next() else { break };
+            let Some(message) = messages.next() else { break };
             if down.contains(&message.hash) {
                 let what = format!("message {:?} was taken down", message.hash);
                 *outcome = PutOutcome::Refused(Error::new(ErrorKind::TakenDown, what));
             } else {
-                put.messages.push((message, origin));
+                put.messages.push(message);
             }
         }
     }

@@ -81,6 +81,15 @@ pub struct EngineConfig {
     /// Ids that the archive or the host's validator refused, which are not asked for again; of
     /// more the oldest are forgotten.
     pub max_refused: usize,
+    /// What sessions that have ended may still bring is remembered for a grace period; so many ids
+    /// of it, over all peers. Of more the oldest session's go.
+    pub max_ended: usize,
+    /// How many ids a minute are loaded because one peer compares what the index does not cover
+    /// (an older window, content topics). Beyond it no such load is begun until enough time has
+    /// passed.
+    pub peer_loads: usize,
+    /// The same, for all peers together.
+    pub all_loads: usize,
 }
 
 /// Which way messages go.
@@ -102,7 +111,8 @@ pub struct SyncOptions {
     pub window: Option<TimeRange>,
     /// Which way messages go.
     pub direction: SyncDirection,
-    /// Only compare: no message travels, and the report names the ids that differ.
+    /// Only compare: no message travels, and the report names the ids that differ. (Over Store what
+    /// we lack is fetched, as hashes tell no time, and let go; what the peer lacks is not told.)
     pub dry_run: bool,
     /// How to compare; by default the best that the peer speaks.
     pub protocol: Option<SyncProtocol>,
@@ -139,6 +149,9 @@ impl Default for EngineConfig {
             max_content_trees: 256,
             max_content_ids: 1_000_000,
             max_refused: 65_536,
+            max_ended: 262_144,
+            peer_loads: 250_000,
+            all_loads: 1_000_000,
         }
     }
 }

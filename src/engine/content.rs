@@ -12,7 +12,7 @@ impl Engine {
     /// What running sessions compare, or wait for, on the horizon's trees by content topic.
     fn content_in_use(&self) -> BTreeSet<ContentTopic> {
         let runs = |s: &&Session| {
-            s.reconciles()
+            (s.reconciles() || (s.strong.is_some() && !s.ends()))
                 && matches!(s.source, Source::Horizon)
                 && !self.horizon.is_of_own_content(&s.scope)
         };

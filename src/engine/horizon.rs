@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::horizon_content::ContentTrees;
+use super::summaries::Summaries;
 use super::walk::Walk;
 use super::{EngineConfig, Now};
 use crate::archive::IndexEntry;
@@ -27,10 +28,14 @@ const PRUNE_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Horizon {
     scope: Scope,
     span: Duration,
+    /// Nothing below it is kept by the archive.
+    retained: Timestamp,
     max_ids: usize,
-    topics: BTreeMap<PubsubTopic, Index>,
+    pub(super) topics: BTreeMap<PubsubTopic, Index>,
     /// Ids of the topics for which there was no tree left.
-    others: Index,
+    pub(super) others: Index,
+    /// What is kept of the trees.
+    pub(super) summaries: Summaries,
     /// Some of the same ids, by content topic.
     pub(super) content: ContentTrees,
     ids: usize,
@@ -55,9 +60,11 @@ impl Horizon {
         let mut horizon = Horizon {
             scope: config.scope.clone(),
             span,
+            retained: Timestamp(0),
             max_ids: config.max_index.max(1),
             topics: BTreeMap::new(),
             others: Index::new(),
+            summaries: Summaries::default(),
             content: ContentTrees::new(config),
             ids: 0,
             low,
@@ -155,44 +162,65 @@ impl Horizon {
             }
         }
         for (topic, ids) in by_topic {
-            self.ids += self.tree_of(topic).append(&ids);
+            let (own, index) = self.tree_of(topic);
+            let new = index.append(&ids);
+            self.ids += new;
+            if new > 0 {
+                self.summaries.forget(own.then_some(topic));
+            }
         }
         if self.ids > self.max_ids {
             self.trim();
         }
     }
 
-    /// The tree for ids of a topic.
-    fn tree_of(&mut self, topic: &PubsubTopic) -> &mut Index {
+    /// The tree for ids of a topic, and whether it is the topic's own.
+    fn tree_of(&mut self, topic: &PubsubTopic) -> (bool, &mut Index) {
         let full = self.topics.len() >= MAX_TOPICS.max(self.scope.pubsub_topics.len());
         if full && !self.topics.contains_key(topic) {
-            return &mut self.others;
+            return (false, &mut self.others);
         }
-        self.topics.entry(topic.clone()).or_default()
+        (true, self.topics.entry(topic.clone()).or_default())
     }
 
-    /// Takes an id, if it is in scope and not too old; what is there already counts once.
-    pub(super) fn insert(&mut self, pubsub: &PubsubTopic, content: &ContentTopic, id: SyncId) {
+    /// Takes an id, if it is in scope and not too old; what is there already counts once. True
+    /// where it was not there.
+    pub(super) fn insert(
+        &mut self,
+        pubsub: &PubsubTopic,
+        content: &ContentTopic,
+        id: SyncId,
+    ) -> bool {
         if id.timestamp < self.low || !admits(&self.scope, pubsub, content) {
-            return;
+            return false;
         }
         self.content.insert(pubsub, content, id);
-        if self.tree_of(pubsub).insert(id) {
+        let (own, index) = self.tree_of(pubsub);
+        let new = index.insert(id);
+        if new {
+            self.summaries.inserted(own.then_some(pubsub), &id);
             self.ids += 1;
         }
         if self.ids > self.max_ids {
             self.trim();
         }
+        new
     }
 
     /// An id that the archive turned out not to hold any more.
-    pub(super) fn remove(&mut self, id: &SyncId) {
+    /// True where it was there.
+    pub(super) fn remove(&mut self, id: &SyncId) -> bool {
         self.digest();
         self.content.remove(id);
-        let mut trees = self.topics.values_mut().chain([&mut self.others]);
-        if trees.any(|index| index.remove(id)) {
-            self.ids -= 1;
+        let trees = self.topics.iter_mut().map(|(t, index)| (Some(t), index));
+        for (topic, index) in trees.chain([(None, &mut self.others)]) {
+            if index.remove(id) {
+                self.ids -= 1;
+                self.summaries.removed(topic, id);
+                return true;
+            }
         }
+        false
     }
 
     /// Whether the id is there.
@@ -243,7 +271,7 @@ impl Horizon {
     /// Lets go of what has grown too old, but for what a running session compares (`keep` on).
     pub(super) fn prune(&mut self, now: Now, keep: Option<Timestamp>) {
         self.prune_at = now.elapsed + PRUNE_EVERY;
-        let target = floor(now.wall.saturating_sub(self.span));
+        let target = floor(now.wall.saturating_sub(self.span)).max(self.retained);
         let went_back = target < self.target.saturating_sub(PRUNE_EVERY);
         self.target = target;
         if went_back && target < self.low {
@@ -252,7 +280,13 @@ impl Horizon {
             self.reload();
             return;
         }
-        self.raise(keep.map_or(target, |k| target.min(k)));
+        self.raise(keep.map_or(target, |k| target.min(k)).max(self.retained));
+    }
+
+    /// The archive keeps nothing below this. Where it came down, what it keeps again is loaded.
+    pub(super) fn set_floor(&mut self, now: Now, retained: Timestamp, keep: Option<Timestamp>) {
+        self.retained = retained;
+        self.prune(now, keep);
     }
 
     fn raise(&mut self, low: Timestamp) {
@@ -263,7 +297,9 @@ impl Horizon {
         self.covered = self.covered.map(|c| c.max(low));
         self.content.raise(low);
         let bound = SyncId::floor(low);
-        for index in self.topics.values_mut().chain([&mut self.others]) {
+        let trees = self.topics.iter_mut().map(|(t, index)| (Some(t), index));
+        for (topic, index) in trees.chain([(None, &mut self.others)]) {
+            self.summaries.before_prune(topic, index, &bound);
             self.ids -= index.prune_before(&bound);
         }
         // A tree that emptied may belong to a topic that a peer made up.

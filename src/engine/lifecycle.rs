@@ -8,13 +8,16 @@ use std::time::Duration;
 
 use super::horizon::floor;
 use super::peer::Ended;
+use super::protocol::choose_protocol;
 use super::session::{Session, Source, State};
+use super::summaries::default_window;
 use super::{
     Engine, FetchId, LoadId, Misbehaviour, Output, PeerInfo, PeerKey, SessionId, StoreId,
-    SyncDirection, SyncOptions, SyncReport,
+    SyncDirection, SyncOptions, SyncProtocol, SyncReason, SyncReport,
 };
 use crate::error::{Error, ErrorKind, Result, bail};
-use crate::types::{Origin, TimeRange, Timestamp};
+use crate::sabotage::{self, Bug};
+use crate::types::TimeRange;
 
 /// A peer with which a session ended within this time may send late messages without penalty:
 /// deployed nodes send from a queue that knows no sessions.
@@ -28,14 +31,48 @@ impl Engine {
         &mut self,
         peer: PeerKey,
         options: SyncOptions,
+        reason: SyncReason,
     ) -> Result<SessionId> {
-        let window = self.window(options.window)?;
+        let protocol = self.protocol_with(peer, &options)?;
+        let strong = protocol == SyncProtocol::Strong;
+        let window = self.window(options.window, strong)?;
         let running = |s: &Session| s.peer == peer && s.initiator && !s.ends();
         if self.sessions.values().any(running) {
             bail!(SyncBusy, "a sync with this peer is running already");
         }
         self.check_room(self.config.max_sessions)?;
-        Ok(self.begin(peer, true, options.direction, window))
+        let id = self.begin(peer, true, options.direction, window);
+        if let Some(s) = self.sessions.get_mut(&id) {
+            (s.protocol, s.reason) = (protocol, reason);
+            match options.direction {
+                _ if options.dry_run => s.run_dry(self.config.max_messages),
+                SyncDirection::Both => {}
+                direction => {
+                    let (announces, asks) =
+                        (direction == SyncDirection::Push, direction == SyncDirection::Pull);
+                    s.found = std::mem::take(&mut s.found).telling(announces, asks);
+                }
+            }
+        }
+        self.plan_store(id, &options);
+        if strong {
+            self.begin_strong(id, options.protocol.is_some());
+        }
+        Ok(id)
+    }
+
+    /// How to compare with this peer. Where nothing is known of what it speaks, opening a stream
+    /// will tell.
+    fn protocol_with(&self, peer: PeerKey, options: &SyncOptions) -> Result<SyncProtocol> {
+        let info = self.peers.get(&peer).map(|p| p.info).unwrap_or_default();
+        match choose_protocol(&info, options, &self.config) {
+            Some(protocol) => Ok(protocol),
+            None if !info.syncs() => Ok(options.protocol.unwrap_or_default()),
+            None => {
+                let what = "the peer speaks no protocol that this sync could be done by";
+                Err(Error::new(ErrorKind::ProtocolUnsupported, what))
+            }
+        }
     }
 
     /// Begins a session of the peer's. What it left behind of an earlier one gives way: a peer
@@ -73,7 +110,7 @@ impl Engine {
         Ok(id)
     }
 
-    fn begin(
+    pub(super) fn begin(
         &mut self,
         peer: PeerKey,
         initiator: bool,
@@ -81,9 +118,12 @@ impl Engine {
         window: TimeRange,
     ) -> SessionId {
         let id = SessionId(self.next_id());
-        let session = Session::new(peer, initiator, direction, window, &self.config, self.now);
+        let mut session = Session::new(peer, initiator, direction, window, &self.config, self.now);
+        let entry = self.peers.entry(peer).or_default();
+        entry.sessions.push(id);
+        session.group = entry.info.group;
+        session.deployed = entry.info.deployed;
         self.sessions.insert(id, session);
-        self.peers.entry(peer).or_default().sessions.push(id);
         id
     }
 
@@ -95,34 +135,35 @@ impl Engine {
     }
 
     /// The window of a sync of ours, within what the wire can say and the clock allows.
-    fn window(&self, asked: Option<TimeRange>) -> Result<TimeRange> {
+    fn window(&self, asked: Option<TimeRange>, strong: bool) -> Result<TimeRange> {
         let now = self.now.wall;
         let window = match asked {
             Some(window) if window.start() > now => {
                 bail!(InvalidArgument, "the window {window:?} lies in the future, it is {now} now")
             }
             Some(window) => window.intersect(&self.comparable()?),
+            None if strong => default_window(now, self.config.window, self.config.margin)
+                .intersect(&self.comparable()?),
             None => {
                 let end = floor(now.saturating_sub(self.config.margin));
                 TimeRange::new(floor(end.saturating_sub(self.config.window)), end)?
+                    .intersect(&self.comparable()?)
             }
         };
         if window.is_empty() {
-            bail!(InvalidArgument, "the window to sync is empty");
+            bail!(
+                InvalidArgument,
+                "the window to sync is empty, or nothing of it is kept any more"
+            );
         }
         Ok(window)
-    }
-
-    /// From the first time that the wire can say to the last that a message may have by now.
-    pub(super) fn comparable(&self) -> Result<TimeRange> {
-        let end = floor(self.now.wall.saturating_add(self.config.margin));
-        TimeRange::new(Timestamp(0), end)
     }
 
     /// Ends a session with an error. What it already gave the archive is still waited for.
     pub(super) fn fail(&mut self, id: SessionId, error: Error) {
         if let Some(s) = self.sessions.get_mut(&id).filter(|s| !s.ends()) {
-            s.error.get_or_insert(error);
+            s.error.get_or_insert(error.clone());
+            self.tell_refusal(id, &error);
             self.end(id);
         }
     }
@@ -130,8 +171,11 @@ impl Engine {
     /// Ends a session: closes its streams, lets go of what it held.
     pub(super) fn end(&mut self, id: SessionId) {
         let Some(s) = self.sessions.get_mut(&id).filter(|s| !s.ends()) else { return };
-        let awaits_messages = s.awaits_messages();
+        // Also where the peer seemed to have closed its stream: that may have been another's.
+        let may_come = s.takes() && (s.outstanding() > 0 || s.spans_granted);
+        let may_come = may_come && !sabotage::is(Bug::NoGrace);
         s.left = if s.takes() { s.outstanding() } else { 0 };
+        s.left += s.over.as_ref().map_or(0, |over| over.outstanding());
         s.state = State::Ends;
         s.source = Source::Horizon;
         s.sending.abandon();
@@ -142,30 +186,49 @@ impl Engine {
             self.outputs.push_back(Output::CloseReconciliation { session: id });
         }
         self.fetches.retain(|_, session| *session != id);
+        self.queries.retain(|_, session| *session != id);
         let Some(peer) = self.peers.get_mut(&s.peer) else { return };
         peer.last_session = Some(self.now.elapsed);
-        peer.unclosed += usize::from(s.got_messages && !s.peer_closed_transfer);
+        peer.session_ended(s.got_messages && !s.peer_closed_transfer);
         if let Some(mut grants) = s.grants.take()
-            && awaits_messages
+            && may_come
             && !s.error.as_ref().is_some_and(broke_the_protocol)
         {
             grants.seal();
-            let until = self.now.elapsed + self.config.grace;
-            let at_most = self.now.elapsed + self.config.grace * 6;
-            peer.keep_ended(Ended { grants, until, at_most });
+            let since = self.now.elapsed;
+            let (until, at_most) = (since + self.config.grace, since + self.config.grace * 6);
+            peer.keep_ended(Ended { grants, since, until, at_most });
+            self.trim_ended();
+        }
+    }
+
+    /// What ended sessions may still bring is bounded over all peers.
+    fn trim_ended(&mut self) {
+        let kept = |p: &super::Peer| p.ended.iter().map(Ended::weight).sum::<usize>();
+        let mut held: usize = self.peers.values().map(kept).sum();
+        while held > self.config.max_ended {
+            let first = |p: &mut super::Peer| p.ended.front().map(|ended| ended.since);
+            let peers = self.peers.values_mut().filter_map(|p| Some((first(p)?, p)));
+            let Some((_, peer)) = peers.min_by_key(|(since, _)| *since) else { return };
+            held -= peer.ended.pop_front().map_or(0, |ended| ended.weight());
         }
     }
 
     /// The one place where [`Output::Finished`] is made.
     fn finish(&mut self, id: SessionId) {
-        let Some(s) = self.sessions.remove(&id) else { return };
+        let Some(mut s) = self.sessions.remove(&id) else { return };
+        if s.protocol == SyncProtocol::Store {
+            s.agreement = s.agreement_over_store();
+        }
+        self.note_end(&mut s);
+        self.resume_session_ended(id, &s);
         if let Some(peer) = self.peers.get_mut(&s.peer) {
             peer.sessions.retain(|other| *other != id);
         }
         let report = SyncReport {
             peer: s.peer,
             initiator: s.initiator,
-            window: s.window,
+            window: s.reported_window(),
             figures: s.figures,
             duration: self.now.elapsed.saturating_sub(s.started),
             error: s.error,
@@ -175,6 +238,7 @@ impl Engine {
             agreement: s.agreement,
             difference: s.difference,
         };
+        self.session_over(&report, s.group);
         self.outputs.push_back(Output::Finished { session: id, report: Box::new(report) });
     }
 
@@ -184,8 +248,10 @@ impl Engine {
             let Some(s) = self.sessions.get_mut(&id) else { continue };
             // The streams went with the connection: nothing is left to be closed.
             s.stream_open = false;
-            let complete =
-                !s.reconciles() && s.sending.is_done() && !s.awaits_messages() && !s.ends();
+            let complete = matches!(s.state, State::Settled)
+                && s.sending.is_done()
+                && !s.awaits_messages()
+                && s.over.as_ref().is_none_or(|over| over.is_done());
             s.sending.broke();
             if complete {
                 self.end(id);
@@ -194,10 +260,11 @@ impl Engine {
                 self.fail(id, Error::new(ErrorKind::StreamClosed, what));
             }
         }
+        self.peer_left(key);
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.connected = false;
             peer.info = PeerInfo::default();
-            peer.unclosed = 0;
+            (peer.unclosed, peer.closes) = (0, 0);
             peer.ended.clear();
             peer.drain_early();
         }
@@ -220,9 +287,10 @@ impl Engine {
 
     pub(super) fn pass_deadlines(&mut self) {
         let now = self.now.elapsed;
+        let wanted = self.keeps_sums();
+        self.horizon.keep_up(self.now, self.config.window, self.config.margin, wanted);
         if self.horizon.deadline() <= now {
-            let compared = |s: &&Session| s.reconciles() && matches!(s.source, Source::Horizon);
-            let keep = self.sessions.values().filter(compared).map(|s| s.window.start()).min();
+            let keep = self.compared_from();
             self.horizon.prune(self.now, keep);
         }
         let late: Vec<(SessionId, Error)> = self
@@ -237,34 +305,18 @@ impl Engine {
         for peer in self.peers.values_mut() {
             peer.ended.retain(|ended| ended.until > now);
         }
-        if self.heartbeat_at.is_some_and(|at| at <= now) {
-            self.beat();
-        }
-    }
-
-    /// A sync with one of the peers that can, chosen at random.
-    fn beat(&mut self) {
-        self.heartbeat_at = self.config.heartbeat.map(|d| self.now.elapsed + self.rng.jitter(d));
-        let busy = |key: &PeerKey| {
-            let with = |s: &&Session| s.peer == *key && !s.ends();
-            self.sessions.values().filter(with).any(|s| s.initiator || s.reconciles())
-        };
-        let able = |(key, p): (&PeerKey, &super::Peer)| {
-            (p.connected && p.info.reconciles && !busy(key)).then_some(*key)
-        };
-        let able: Vec<PeerKey> = self.peers.iter().filter_map(able).collect();
-        if let Some(peer) = able.get(self.rng.below(able.len())) {
-            // Too many syncs run, or the clock stands before 1970: the next beat comes.
-            let _ = self.begin_outbound(*peer, SyncOptions::default());
-        }
+        self.keep_schedule();
     }
 
     pub(super) fn earliest_deadline(&self) -> Option<Duration> {
         let horizon = [
             Some(self.horizon.deadline()),
+            self.keeps_sums().then(|| self.horizon.summaries.deadline()),
             self.horizon.walk.as_ref().and_then(|w| w.backoff.deadline()),
             self.horizon.content.deadline(),
-            self.heartbeat_at,
+            self.schedule.deadline(),
+            self.presence.deadline(),
+            self.resume_deadline(),
         ];
         let sessions = self.sessions.values().map(|s| s.deadline(&self.config));
         let peers = self.peers.iter().flat_map(|(key, peer)| {
@@ -293,10 +345,14 @@ impl Engine {
         self.pump_content();
         self.pump_stores();
         self.peers.retain(|_, peer| !peer.is_idle());
+        self.keep_presence();
+        self.drive_resume();
     }
 
-    fn pump_session(&mut self, id: SessionId) {
+    pub(super) fn pump_session(&mut self, id: SessionId) {
         self.leave_waiting(id);
+        self.pump_strong(id);
+        self.pump_over_store(id);
         let now = self.now.elapsed;
         let Some(s) = self.sessions.get_mut(&id) else { return };
         let next = self.last_id + 1;
@@ -318,17 +374,28 @@ impl Engine {
         if !frames.is_empty() {
             self.outputs.push_back(Output::SendTransfer { session: id, peer: s.peer, frames });
         }
-        if !s.reconciles() && s.sending.is_handed_over() && s.sending.close() {
+        if matches!(s.state, State::Settled | State::Ends)
+            && s.strong.is_none()
+            && s.sending.is_handed_over()
+            && s.sending.close()
+        {
             self.outputs.push_back(Output::CloseTransfer { session: id });
         }
         let transferred = matches!(s.state, State::Settled)
+            && s.strong.is_none()
             && s.sending.is_done()
             && s.pending_store == 0
-            && (!s.awaits_messages() || now >= s.grace_ends(&self.config));
+            && (!s.awaits_messages()
+                || now >= s.grace_ends(&self.config)
+                || sabotage::is(Bug::NoGrace));
+        let turned = transferred && s.turn_to_store(now);
+        let transferred = transferred && !turned;
         if let Some(progress) = s.progress(now).filter(|_| !transferred) {
             self.outputs.push_back(Output::Progress { session: id, progress });
         }
-        if transferred {
+        if turned {
+            self.pump_over_store(id);
+        } else if transferred {
             self.end(id);
         }
         if self.sessions.get(&id).is_some_and(|s| s.ends() && s.pending_store == 0) {
@@ -341,9 +408,10 @@ impl Engine {
             while let Some(batch) = peer.next_batch(self.now.elapsed) {
                 self.last_id += 1;
                 let store = StoreId(self.last_id);
+                let origin = batch.origin;
                 let messages = batch.items.iter().map(|taken| taken.message.clone()).collect();
                 self.stores.insert(store, (*key, batch));
-                self.outputs.push_back(Output::Store { store, origin: Origin::Sync, messages });
+                self.outputs.push_back(Output::Store { store, origin, messages });
             }
         }
     }

@@ -8,21 +8,37 @@
 //! What must hold: every session ends with exactly one [`Output::Finished`], whatever peers and
 //! archive do; and everything that a peer can make grow has a bound.
 
+mod agreement;
 mod config;
 mod content;
+mod coverage;
+mod deployed;
 mod dialect;
+mod floor;
 mod horizon;
 mod horizon_content;
 mod lifecycle;
+mod loading;
 mod output;
+mod over_store;
 mod peer;
 mod peer_info;
+mod presence;
+mod protocol;
 mod receiving;
 mod reconciling;
+mod refused;
 mod report;
+mod resume;
 mod rng;
+mod running;
+mod schedule;
+mod secret;
 mod sending;
 mod session;
+mod state;
+mod strong;
+mod summaries;
 mod walk;
 
 pub use config::{Dialect, EngineConfig, SyncDirection, SyncOptions};
@@ -34,19 +50,28 @@ pub use report::{
     Agreement, Coverage, EngineUsage, SyncDifference, SyncProgress, SyncProtocol, SyncReason,
     SyncReport,
 };
+pub use running::RunningSync;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::coverage::Agreements;
 use self::dialect::Spoken;
 use self::horizon::Horizon;
+use self::loading::Bucket;
 use self::peer::{Batch, Peer};
+use self::presence::Presence;
+use self::refused::Refused;
+use self::resume::Resume;
 use self::rng::Rng;
+use self::schedule::Schedule;
+use self::secret::Secret;
 use self::session::{Session, Source};
 use crate::archive::{FeedEvent, IndexEntry, PutOutcome};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sabotage::{self, Bug};
 use crate::types::{MessageHash, Page, StoredMessage, Timestamp};
 use crate::wire::varint;
 
@@ -65,6 +90,7 @@ pub struct Engine {
     config: EngineConfig,
     spoken: Spoken,
     rng: Rng,
+    secret: Secret,
     now: Now,
     /// The last number given to a session, or to a question to the archive.
     last_id: u64,
@@ -74,7 +100,17 @@ pub struct Engine {
     peers: BTreeMap<PeerKey, Peer>,
     fetches: BTreeMap<FetchId, SessionId>,
     stores: BTreeMap<StoreId, (PeerKey, Batch)>,
-    heartbeat_at: Option<Duration>,
+    /// Store queries that peers have not answered.
+    queries: BTreeMap<QueryId, SessionId>,
+    schedule: Schedule,
+    presence: Presence,
+    agreements: Agreements,
+    resume: Resume,
+    refused: Refused,
+    /// Of all peers together.
+    loads: Bucket,
+    /// Below it nothing is asked for or taken.
+    floor: Timestamp,
 }
 
 impl Engine {
@@ -86,9 +122,14 @@ impl Engine {
         let heartbeat_at = config.heartbeat.map(|d| now.elapsed + rng.jitter(d));
         let mut engine = Engine {
             horizon: Horizon::new(&config, now),
+            schedule: Schedule::new(heartbeat_at, &config, now.elapsed),
             spoken: Spoken::new(&config),
+            refused: Refused::new(config.max_refused),
+            loads: Bucket::new(),
+            floor: Timestamp(0),
             config,
             rng,
+            secret: Secret::of_seed(seed),
             now,
             last_id: 0,
             outputs: VecDeque::new(),
@@ -96,10 +137,20 @@ impl Engine {
             peers: BTreeMap::new(),
             fetches: BTreeMap::new(),
             stores: BTreeMap::new(),
-            heartbeat_at,
+            queries: BTreeMap::new(),
+            presence: Presence::default(),
+            agreements: Agreements::default(),
+            resume: Resume::default(),
         };
         engine.pump();
         engine
+    }
+
+    /// Mixes 32 bytes of the system's randomness in. Salts, by which two nodes compare once more
+    /// where a first comparison was misled, are drawn from it: without it a peer that knows the
+    /// seed could guess them. Call it once, right after [`Engine::new`]; a simulation leaves it out.
+    pub fn reseed(&mut self, fresh: &[u8; 32]) {
+        self.secret.reseed(fresh);
     }
 
     // --- what the archive says ---
@@ -127,20 +178,27 @@ impl Engine {
     pub fn fed(&mut self, now: Now, event: FeedEvent) {
         self.at(now);
         match event {
+            FeedEvent::Lagged(_) if sabotage::is(Bug::GapIgnored) => {}
             FeedEvent::Lagged(_) => self.horizon.reload(),
             FeedEvent::Removed(items) => {
                 for item in items.iter() {
-                    self.horizon.remove(&item.id);
+                    let removed = self.horizon.remove(&item.id);
                     for session in self.sessions.values_mut() {
-                        if let Source::Own(index) = &mut session.source {
-                            index.remove(&item.id);
+                        let removed = match &mut session.source {
+                            Source::Own(index) => index.remove(&item.id),
+                            Source::Horizon => removed,
+                        };
+                        if removed {
+                            session.index_lost(item);
                         }
                     }
                 }
             }
             FeedEvent::Stored(items) => {
                 for item in items.iter() {
-                    self.horizon.insert(&item.pubsub_topic, &item.content_topic, item.id);
+                    let (pubsub, content) = (&item.pubsub_topic, &item.content_topic);
+                    let new = self.horizon.insert(pubsub, content, item.id);
+                    self.refused.remove(&item.id.hash);
                     for session in self.sessions.values_mut() {
                         if let Source::Own(index) = &mut session.source
                             && session.window.contains(item.id.timestamp)
@@ -150,7 +208,14 @@ impl Engine {
                                 &item.content_topic,
                             )
                         {
-                            index.insert(item.id);
+                            if index.insert(item.id) {
+                                session.index_got(item);
+                            }
+                        } else if new && matches!(session.source, Source::Horizon) {
+                            session.index_got(item);
+                        }
+                        if let Some(strong) = &mut session.strong {
+                            strong.machine.arrived(&item.id, false);
                         }
                         if let Some(grants) = &mut session.grants {
                             grants.forget(&item.id);
@@ -179,7 +244,7 @@ impl Engine {
     /// Answers [`Output::Missing`]: those of the hashes that the archive lacks.
     pub fn missing(&mut self, now: Now, missing: MissingId, hashes: Result<Vec<MessageHash>>) {
         self.at(now);
-        let _ = (missing, hashes);
+        self.looked_up(missing, hashes);
         self.pump();
     }
 
@@ -188,7 +253,7 @@ impl Engine {
     /// Answers [`Output::QueryStore`].
     pub fn store_answered(&mut self, now: Now, query: QueryId, page: Result<Page>) {
         self.at(now);
-        let _ = (query, page);
+        self.page_came(query, page);
         self.pump();
     }
 
@@ -197,6 +262,7 @@ impl Engine {
         self.at(now);
         let entry = self.peers.entry(peer).or_default();
         (entry.connected, entry.info) = (true, info);
+        self.peer_came(peer);
         self.pump();
     }
 
@@ -214,7 +280,7 @@ impl Engine {
     /// [`crate::ErrorKind::InvalidArgument`] for a window that lies in the future or is empty.
     pub fn sync(&mut self, now: Now, peer: PeerKey, options: SyncOptions) -> Result<SessionId> {
         self.at(now);
-        let session = self.begin_outbound(peer, options)?;
+        let session = self.begin_outbound(peer, options, SyncReason::Demand)?;
         self.pump();
         Ok(session)
     }
@@ -239,8 +305,10 @@ impl Engine {
         protocol: SyncProtocol,
     ) -> Result<SessionId> {
         self.at(now);
-        let _ = protocol;
-        let session = self.begin_inbound(peer);
+        let session = match protocol {
+            SyncProtocol::Strong => self.begin_inbound_strong(peer),
+            SyncProtocol::V1 | SyncProtocol::Store => self.begin_inbound(peer),
+        };
         self.pump();
         session
     }
@@ -256,6 +324,15 @@ impl Engine {
     pub fn reconciliation_frame(&mut self, now: Now, session: SessionId, frame: Bytes) {
         self.at(now);
         self.frame_came(session, &frame);
+        self.pump();
+    }
+
+    /// So many bytes of the next frame have come on the session's stream: call it now and then while
+    /// a long frame comes, so that a slow line is told from a silent peer. At least 16 KiB more
+    /// within each [`EngineConfig::idle_timeout`] keep the session.
+    pub fn reconciliation_progress(&mut self, now: Now, session: SessionId, bytes_so_far: usize) {
+        self.at(now);
+        self.frame_grows(session, bytes_so_far);
         self.pump();
     }
 
@@ -346,6 +423,7 @@ impl Engine {
             peers: self.peers.len(),
             fetches: self.fetches.len(),
             stores: self.stores.len(),
+            queries: self.queries.len(),
             ended: self.peers.values().map(|p| p.ended.len()).sum(),
             early_bytes: self.peers.values().map(|p| p.early_bytes).sum(),
             waiting_bytes: self.peers.values().map(Peer::waiting_bytes).sum(),
@@ -354,16 +432,23 @@ impl Engine {
         }
     }
 
+    /// When this node was last online (had a peer to sync with) before it came online this time,
+    /// in this run or, by [`Engine::restore`], in an earlier one. It stands still while the node
+    /// is online. `None` where that was never.
+    pub fn last_online(&self) -> Option<Timestamp> {
+        self.presence.last_online()
+    }
+
     /// With how many peers this node agrees over which spans of time: spans that do not overlap, in
     /// ascending order, bounded in number.
     pub fn coverage(&self) -> Vec<Coverage> {
-        Vec::new()
+        self.agreements.told(self.now.wall)
     }
 
     /// The node's own state (last online, coverage), to be kept apart from the messages: at most
     /// a few hundred KiB.
     pub fn state(&self) -> Vec<u8> {
-        Vec::new()
+        self.encode_state()
     }
 
     /// Takes what [`Engine::state`] gave before the node was last stopped. Call it once, before
@@ -373,9 +458,9 @@ impl Engine {
     /// [`crate::ErrorKind::Malformed`] where it is no such state: the engine then goes on without.
     pub fn restore(&mut self, now: Now, state: &[u8]) -> Result<()> {
         self.at(now);
-        let _ = state;
+        let restored = self.restore_state(now, state);
         self.pump();
-        Ok(())
+        restored
     }
 
     // --- shared by the parts ---

@@ -6,10 +6,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::loading::Bucket;
 use super::walk::Backoff;
 use super::{PeerInfo, SessionId};
 use crate::sync::grants::Grants;
-use crate::types::StoredMessage;
+use crate::types::{Origin, StoredMessage};
 
 /// Sessions that have ended of which the grants are kept.
 const MAX_ENDED: usize = 4;
@@ -38,6 +39,8 @@ pub(super) struct Taken {
     pub(super) session: Option<SessionId>,
     /// Whether its id was announced; otherwise it came within a granted span.
     pub(super) announced: bool,
+    /// What it is stored as.
+    pub(super) origin: Origin,
 }
 
 /// A batch that the archive is asked to store.
@@ -45,15 +48,25 @@ pub(super) struct Taken {
 pub(super) struct Batch {
     pub(super) items: Vec<Taken>,
     pub(super) bytes: usize,
+    /// Of all of them.
+    pub(super) origin: Origin,
 }
 
 /// A session that has ended and may still bring something.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) grants: Grants,
+    pub(super) since: Duration,
     pub(super) until: Duration,
     /// However much it still brings: what is kept for it must go soon.
     pub(super) at_most: Duration,
+}
+
+impl Ended {
+    /// What it counts for in memory, in ids.
+    pub(super) fn weight(&self) -> usize {
+        self.grants.remembered()
+    }
 }
 
 /// See the head of the file.
@@ -65,6 +78,12 @@ pub(super) struct Peer {
     pub(super) ended: VecDeque<Ended>,
     /// Transfer streams of sessions that have ended, which the peer had not closed by then.
     pub(super) unclosed: usize,
+    /// Transfer streams that it closed while several sessions ran, of any of which they may be.
+    pub(super) closes: usize,
+    /// What was loaded because of it.
+    pub(super) loads: Bucket,
+    /// When a second comparison was last made because it asked for it.
+    pub(super) second_at: Option<Duration>,
     /// When a session with it last ended.
     pub(super) last_session: Option<Duration>,
     pub(super) early: VecDeque<EarlyMessage>,
@@ -79,6 +98,16 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// A session has ended; `open` where it leaves a transfer stream that was not closed, as far as
+    /// anybody can tell.
+    pub(super) fn session_ended(&mut self, open: bool) {
+        if self.closes > 0 {
+            self.closes -= 1;
+        } else {
+            self.unclosed += usize::from(open);
+        }
+    }
+
     /// Bytes that wait for the archive.
     pub(super) fn waiting_bytes(&self) -> usize {
         self.incoming_bytes + self.storing_bytes
@@ -98,9 +127,10 @@ impl Peer {
             return None;
         }
         let (mut items, mut bytes) = (Vec::new(), 0);
+        let origin = self.incoming.front()?.origin;
         while let Some(next) = self.incoming.front() {
             let full = items.len() >= MAX_BATCH || bytes + next.size > MAX_BATCH_BYTES;
-            if full && !items.is_empty() {
+            if (full || next.origin != origin) && !items.is_empty() {
                 break;
             }
             bytes += next.size;
@@ -109,7 +139,7 @@ impl Peer {
         self.incoming_bytes -= bytes;
         self.storing_bytes += bytes;
         self.stores += 1;
-        Some(Batch { items, bytes })
+        Some(Batch { items, bytes, origin })
     }
 
     /// A batch is no longer with the archive.

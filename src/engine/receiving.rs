@@ -9,12 +9,15 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use super::peer::{EarlyMessage, Taken};
-use super::session::Session;
+use super::refused::is_final;
+use super::session::{Session, State};
+use super::strong::Strong;
 use super::{Engine, FetchId, Misbehaviour, PeerKey, SessionId, StoreId, framed};
 use crate::archive::PutOutcome;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sabotage::{self, Bug};
 use crate::sync::grants::Verdict;
-use crate::types::StoredMessage;
+use crate::types::{Origin, StoredMessage};
 use crate::wire::transfer;
 
 /// What becomes of a message.
@@ -93,12 +96,14 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         match fate {
             Fate::Take(session, announced) => {
+                let mut origin = Origin::Sync;
                 if let Some(s) = session.and_then(|id| self.sessions.get_mut(&id)) {
                     s.pending_store += 1;
                     s.figures.transfer_bytes_in += early.size as u64;
+                    origin = s.origin();
                 }
                 let EarlyMessage { message, size, .. } = early;
-                peer.take(Taken { message, size, session, announced });
+                peer.take(Taken { message, size, session, announced, origin });
             }
             // A host that asks `transfer_ready` overshoots by one frame at the most.
             Fate::Early if peer.early_bytes < max => peer.keep_early(early),
@@ -133,21 +138,27 @@ impl Engine {
         }
     }
 
-    /// The peer ended a transfer stream. Streams do not say which session they are of: first come
-    /// those of sessions that have ended, then the session that began first.
+    /// The peer ended a transfer stream. Streams do not say which session they are of, and to end a
+    /// session that still gets messages would lose them; so each close is taken for that of a
+    /// session that has ended, while there may be such. Where several sessions run, nothing ends
+    /// until as many streams have closed: the grace period ends them before that.
     pub(super) fn transfer_ended(&mut self, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         if peer.unclosed > 0 {
             peer.unclosed -= 1;
             return;
         }
-        let open = |id: &&SessionId| {
-            self.sessions.get(id).is_some_and(|s| !s.ends() && !s.peer_closed_transfer)
-        };
-        if let Some(id) = peer.sessions.iter().find(open).copied()
-            && let Some(s) = self.sessions.get_mut(&id)
-        {
-            s.peer_closed_transfer = true;
+        let open = |s: &Session| !s.ends() && !s.peer_closed_transfer;
+        let running = peer.sessions.iter().filter(|id| self.sessions.get(id).is_some_and(open));
+        peer.closes += 1;
+        if peer.closes < running.count() {
+            return;
+        }
+        peer.closes = 0;
+        for id in &peer.sessions {
+            if let Some(s) = self.sessions.get_mut(id) {
+                s.peer_closed_transfer = true;
+            }
         }
     }
 
@@ -158,14 +169,27 @@ impl Engine {
         let (message, size) = (&early.message, early.size);
         let Some(peer) = self.peers.get_mut(&key) else { return Fate::Drop };
         // The archive would find the duplicate too, but nobody need wait for it to.
-        let held = self.horizon.contains(&message.pubsub_topic, &message.sync_id());
+        let refused = self.refused.contains(&message.hash);
+        let held = refused
+            || message.timestamp() < self.floor
+            || self.horizon.contains(&message.pubsub_topic, &message.sync_id());
         let mut taken = None;
         let (mut running, mut may_come, mut harmless) = (None, false, held);
         for id in &peer.sessions {
-            let Some(s) = self.sessions.get_mut(id).filter(|s| !s.ends()) else { continue };
+            // What is asked for by Store queries does not come this way.
+            let by_transfer = |s: &&mut Session| !s.ends() && !matches!(s.state, State::Store);
+            let Some(s) = self.sessions.get_mut(id).filter(by_transfer) else { continue };
             running.get_or_insert(*id);
+            let awaited = |x: &mut Box<Strong>| x.machine.arrived(&message.sync_id(), true);
+            let awaited = s.strong.as_mut().is_some_and(awaited);
+            if awaited && let Some(grants) = &mut s.grants {
+                grants.expect(message.sync_id());
+            }
             if held {
                 s.grants.as_mut().map(|grants| grants.forget(&message.sync_id()));
+                if refused {
+                    s.refused(message.hash, self.config.max_refused);
+                }
                 continue;
             }
             match verdict(s, message, size) {
@@ -240,7 +264,18 @@ impl Engine {
                 let mut bad = false;
                 for (taken, outcome) in batch.items.iter().zip(outcomes) {
                     bad |= matches!(&outcome, PutOutcome::Refused(e) if is_bad(e.kind()));
-                    self.count(taken, |s| counted(s, taken.announced, &outcome));
+                    let refused = matches!(&outcome, PutOutcome::Refused(e) if is_final(e.kind()));
+                    let StoredMessage { hash, .. } = taken.message;
+                    if refused {
+                        self.refused.insert(hash, taken.message.timestamp());
+                    }
+                    let max = self.config.max_refused;
+                    self.count(taken, |s| {
+                        counted(s, taken.announced, &outcome);
+                        if refused {
+                            s.refused(hash, max);
+                        }
+                    });
                 }
                 if bad {
                     self.penalise(key, Misbehaviour::BadMessage);
@@ -252,7 +287,9 @@ impl Engine {
             }
             Err(error) if error.kind() == ErrorKind::Busy => {
                 let failing_for = peer.backoff.failed(now);
-                peer.put_back(batch);
+                if !sabotage::is(Bug::BusyLosesBatch) {
+                    peer.put_back(batch);
+                }
                 if failing_for >= self.config.idle_timeout {
                     peer.backoff.worked();
                     let items = peer.drop_incoming();
@@ -298,7 +335,10 @@ impl Engine {
         match found {
             Ok(messages) => {
                 let outcome = s.sending.fetched(messages);
-                s.figures.unsendable += outcome.too_large + outcome.gone.len() as u64;
+                s.figures.unsendable += (outcome.too_large.len() + outcome.gone.len()) as u64;
+                if let Some(strong) = &mut s.strong {
+                    strong.not_sent(&outcome.gone, &outcome.too_large);
+                }
                 for id in &outcome.gone {
                     self.horizon.remove(id);
                 }
@@ -356,9 +396,10 @@ fn counted(s: &mut Session, announced: bool, outcome: &PutOutcome) {
             s.figures.dropped += 1;
             s.figures.missing -= u64::from(!announced && s.figures.missing > 0);
         }
-        PutOutcome::Refused(_) => {
+        PutOutcome::Refused(e) => {
             s.figures.dropped += 1;
-            s.unstored += 1;
+            // What is refused for good is not left over: nothing can be done about it.
+            s.unstored += u64::from(!is_final(e.kind()));
         }
     }
 }

@@ -5,8 +5,10 @@
 
 use bytes::Bytes;
 
+use super::deployed;
 use super::dialect::Frame;
 use super::horizon::{MAX_TOPICS, same_scope};
+use super::refused::Refused;
 use super::session::{Session, Source, State};
 use super::walk::Walk;
 use super::{Engine, LoadId, Misbehaviour, Output, SessionId, SyncProtocol, framed};
@@ -15,8 +17,14 @@ use crate::error::{Error, ErrorKind, Result, bail};
 use crate::sync::grants::Grants;
 use crate::sync::index::Index;
 use crate::sync::reconcile::{self, Differences, View};
-use crate::types::{MessageHash, TimeRange, Timestamp};
-use crate::wire::reconciliation::{Payload, Scope};
+use crate::types::{MessageHash, SyncId, TimeRange, Timestamp};
+use crate::wire::reconciliation::{Payload, RangeData, Scope};
+
+/// The largest first frame of a session: what it asks for may have to be loaded, and until then
+/// the frame is held. An honest one says of a window that it is there, by a range or a few.
+const MAX_FIRST_FRAME: usize = 1024 * 1024;
+/// So many bytes of a frame at least come in any idle time, of a peer that is there.
+const MIN_PROGRESS: usize = 16 * 1024;
 
 impl Engine {
     // --- which ids are compared ---
@@ -39,13 +47,15 @@ impl Engine {
                 };
                 s.scope = scope.clone();
             }
-            self.choose_source(id, pending);
+            if pending.is_some() || self.cut_to_index(id) {
+                self.choose_source(id, pending);
+            }
         }
     }
 
     /// Takes the engine's index where it covers window and scope, waits for its trees by content
     /// topic where those can be had, or begins to load.
-    fn choose_source(&mut self, id: SessionId, pending: Option<Payload>) {
+    pub(super) fn choose_source(&mut self, id: SessionId, pending: Option<Payload>) {
         let gathers = self.gathers_content(id);
         let Some(s) = self.sessions.get_mut(&id) else { return };
         if gathers {
@@ -56,10 +66,29 @@ impl Engine {
         if s.window.is_empty() || self.horizon.covers(&s.window, &s.scope) {
             s.source = Source::Horizon;
             self.proceed(id, pending);
-        } else {
+        } else if (pending.is_some() || self.is_strangers(id)) && !self.may_load(id) {
+            // An empty payload would say that both sides hold the same: closed without an answer.
+            let what = "too much was loaded for peers in the last minute: try again later";
+            self.fail(id, Error::new(ErrorKind::SyncBusy, what));
+        } else if let Some(s) = self.sessions.get_mut(&id) {
             s.source = Source::Own(Index::new());
             s.state = State::Loads(Box::new(Walk::new(s.window, &s.scope)), pending);
         }
+    }
+
+    /// Whether a peer began it, by our own protocol.
+    fn is_strangers(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|s| !s.initiator && s.strong.is_some())
+    }
+
+    /// Whether ids may be loaded because of what the session's peer asked.
+    fn may_load(&mut self, id: SessionId) -> bool {
+        let Some(peer) = self.sessions.get(&id).and_then(|s| self.peers.get_mut(&s.peer)) else {
+            return false;
+        };
+        let now = self.now.elapsed;
+        let of_peer = peer.loads.may_load(self.config.peer_loads, now);
+        self.loads.may_load(self.config.all_loads, now) && of_peer
     }
 
     /// A step of a session's own walk has its answer.
@@ -75,6 +104,14 @@ impl Engine {
         else {
             return;
         };
+        if let Ok(entries) = &entries
+            && (pending.is_some() || (!s.initiator && s.strong.is_some()))
+        {
+            self.loads.loaded(entries.len());
+            if let Some(peer) = self.peers.get_mut(&s.peer) {
+                peer.loads.loaded(entries.len());
+            }
+        }
         let advanced = entries.and_then(|entries| {
             if held + entries.len() > max {
                 let what = format!(
@@ -107,6 +144,9 @@ impl Engine {
 
     fn proceed(&mut self, id: SessionId, pending: Option<Payload>) {
         match pending {
+            None if self.sessions.get(&id).is_some_and(|s| s.strong.is_some()) => {
+                self.strong_ready(id);
+            }
             None => self.open(id),
             Some(payload) => self.answer(id, &payload),
         }
@@ -121,7 +161,11 @@ impl Engine {
             Source::Horizon => self.horizon.view(&s.scope),
             Source::Own(index) => View(vec![index]),
         };
-        let payload = reconcile::initiate(&view, s.window, &s.scope, &self.config.tuning);
+        let Some(own) = self.spoken.scope() else { return };
+        let scope = deployed::told(own, s);
+        let payload = reconcile::initiate(&view, s.window, &scope, &self.config.tuning);
+        s.window_ids = view.count(s.window) as u64;
+        s.settling.step(&payload);
         s.stream_open = true;
         let protocol = s.protocol;
         self.outputs.push_back(Output::OpenReconciliation { session: id, peer: s.peer, protocol });
@@ -130,25 +174,50 @@ impl Engine {
 
     /// Sends a payload; an empty one is the last of the session.
     fn send(&mut self, id: SessionId, payload: &Payload) {
-        let Some(s) = self.sessions.get_mut(&id) else { return };
-        let frame = Bytes::from(self.spoken.encode(payload));
-        s.figures.frames += 1;
-        s.figures.reconciliation_bytes_out += framed(frame.len());
-        s.state = State::Awaits;
-        s.moved = self.now.elapsed;
-        self.outputs.push_back(Output::SendReconciliation { session: id, frame });
+        self.send_frame(id, Bytes::from(self.spoken.encode(payload)));
         if payload.ranges.is_empty() {
             self.settle(id);
         }
     }
 
+    fn send_frame(&mut self, id: SessionId, frame: Bytes) {
+        let Some(s) = self.sessions.get_mut(&id) else { return };
+        s.figures.frames += 1;
+        s.figures.reconciliation_bytes_out += framed(frame.len());
+        s.state = State::Awaits;
+        s.moved = self.now.elapsed;
+        s.frame_bytes = 0;
+        self.outputs.push_back(Output::SendReconciliation { session: id, frame });
+    }
+
+    /// So many bytes of the peer's next frame have come.
+    pub(super) fn frame_grows(&mut self, id: SessionId, bytes: usize) {
+        if let Some(s) = self.sessions.get_mut(&id)
+            && matches!(s.state, State::Awaits)
+            && bytes >= s.frame_bytes.saturating_add(MIN_PROGRESS)
+        {
+            (s.frame_bytes, s.moved) = (bytes, self.now.elapsed);
+        }
+    }
+
     /// A frame from the peer.
     pub(super) fn frame_came(&mut self, id: SessionId, frame: &[u8]) {
+        if self.sessions.get(&id).is_some_and(|s| s.strong.is_some()) {
+            self.strong_frame(id, frame);
+            return;
+        }
         let Some(s) = self.sessions.get_mut(&id).filter(|s| s.reconciles()) else { return };
         s.figures.frames += 1;
         s.figures.reconciliation_bytes_in += framed(frame.len());
         s.rounds += 1;
         let rounds = s.rounds;
+        let max_first = MAX_FIRST_FRAME.min(self.config.max_frame);
+        if !s.initiator && s.told.is_none() && frame.len() > max_first {
+            let len = frame.len();
+            let what = format!("a first frame is {len} bytes long, at most {max_first} are taken");
+            self.fail(id, Error::new(ErrorKind::FrameTooLarge, what));
+            return;
+        }
         let payload = if !matches!(s.state, State::Awaits) {
             Err(Error::new(ErrorKind::SyncProtocol, "a frame came while it was our turn to answer"))
         } else if frame.len() > self.config.max_frame {
@@ -163,7 +232,13 @@ impl Engine {
             Ok(Frame::OtherDialect(what)) => {
                 self.fail(id, Error::new(ErrorKind::ProtocolUnsupported, what));
             }
-            Ok(Frame::Payload(payload)) if payload.ranges.is_empty() => self.settle(id),
+            Ok(Frame::Payload(payload)) if payload.ranges.is_empty() => {
+                // Deployed peers say by no byte at all that their scope does not meet ours.
+                if !frame.is_empty() {
+                    self.all_compared(id);
+                }
+                self.settle(id);
+            }
             Ok(_) if rounds > self.config.max_rounds => {
                 let what = format!("reconciliation was not settled after {rounds} frames");
                 self.fail(id, Error::new(ErrorKind::SyncProtocol, what));
@@ -213,7 +288,9 @@ impl Engine {
                 Ok(limits) => span(&payload).intersect(&limits),
                 Err(_) => span(&payload),
             };
+            self.cut_to_index(id);
         }
+        let Some(s) = self.sessions.get_mut(&id) else { return };
         let grants =
             Grants::new(s.window, scope.clone(), self.config.max_messages, self.config.max_bytes);
         s.grants = Some(grants);
@@ -229,8 +306,9 @@ impl Engine {
         }
     }
 
-    /// There is nothing that both sides could compare, and the wire's way to say so is the empty
-    /// payload. To a responder it is no failure.
+    /// There is nothing that both sides could compare, and the wire's way to say so is a frame
+    /// without a byte, which is not the one that says that both hold the same. To a responder it is
+    /// no failure.
     fn no_scope(&mut self, id: SessionId, what: String) {
         let Some(s) = self.sessions.get(&id) else { return };
         if s.told.is_some() {
@@ -239,7 +317,8 @@ impl Engine {
             return;
         }
         let initiator = s.initiator;
-        self.send(id, &Payload::default());
+        self.send_frame(id, Bytes::new());
+        self.settle(id);
         if initiator {
             self.fail(id, Error::new(ErrorKind::SyncScope, what));
         }
@@ -252,11 +331,29 @@ impl Engine {
             Source::Horizon => self.horizon.view(&s.scope),
             Source::Own(index) => View(vec![index]),
         };
+        let scope = deployed::told(own, s);
         let tuning = &self.config.tuning;
-        match reconcile::respond(&view, payload, s.window, own, tuning, &mut s.found) {
+        match reconcile::respond(&view, payload, s.window, &scope, tuning, &mut s.found) {
             Err(error) => self.bad_frame(id, error),
             Ok(reply) => {
-                absorb(s);
+                s.window_ids = view.count(s.window) as u64;
+                s.settling.step(payload);
+                if let Some(reply) = &reply {
+                    s.settling.step(reply);
+                }
+                if s.may_tell(self.now.elapsed) {
+                    let settled = s.window_ids.saturating_sub(s.settling.open_ids(&view));
+                    s.figures.ids_compared = s.figures.ids_compared.max(settled);
+                }
+                s.figures.ranges_settled = s.settling.ranges();
+                absorb(s, &self.refused, self.floor, self.config.max_refused);
+                if let (Some(reply), Some(grants)) = (&reply, &mut s.grants) {
+                    list(reply, grants);
+                }
+                if reply.as_ref().is_none_or(|reply| reply.ranges.is_empty()) {
+                    self.all_compared(id);
+                }
+                let Some(s) = self.sessions.get(&id) else { return };
                 let peer = s.peer;
                 match reply {
                     Some(reply) => self.send(id, &reply),
@@ -265,6 +362,15 @@ impl Engine {
                 self.judge_early(peer);
             }
         }
+    }
+
+    /// Nothing is left to compare.
+    fn all_compared(&mut self, id: SessionId) {
+        let Some(s) = self.sessions.get_mut(&id) else { return };
+        s.compared = true;
+        s.settling.end();
+        s.figures.ranges_settled = s.settling.ranges();
+        s.figures.ids_compared = s.figures.ids_compared.max(s.window_ids);
     }
 
     /// Reconciliation is over, by either side's empty payload.
@@ -286,9 +392,12 @@ impl Engine {
 
     /// The session's stream is gone, or could not be had.
     pub(super) fn stream_ended(&mut self, id: SessionId, error: Option<Error>) {
+        if self.fall_back(id, error.as_ref()) {
+            return;
+        }
         let Some(s) = self.sessions.get_mut(&id) else { return };
         s.stream_open = false;
-        if s.reconciles() {
+        if s.reconciles() || s.strong.is_some() {
             let what = "the peer closed the stream before reconciliation was settled";
             let error = error.unwrap_or_else(|| Error::new(ErrorKind::StreamClosed, what));
             self.fail(id, error);
@@ -297,7 +406,7 @@ impl Engine {
 }
 
 /// Bounds what the archive is asked to load: of a peer's own topics only so many.
-fn check_size(scope: &Scope, own: &Scope) -> Result<()> {
+pub(super) fn check_size(scope: &Scope, own: &Scope) -> Result<()> {
     let (pubsub, content) = (scope.pubsub_topics.len(), scope.content_topics.len());
     if own.pubsub_topics.is_empty() && pubsub > MAX_TOPICS {
         bail!(
@@ -315,18 +424,33 @@ fn check_size(scope: &Scope, own: &Scope) -> Result<()> {
 }
 
 /// Hands what was found since the last payload to sending and to the grants.
-fn absorb(s: &mut Session) {
+fn absorb(s: &mut Session, refused: &Refused, floor: Timestamp, max_refused: usize) {
     let (sends, takes) = (s.sends(), s.takes());
     // The lists alone: what is settled must stay known.
     let local_only = std::mem::take(&mut s.found.local_only);
     let local_beyond = std::mem::take(&mut s.found.local_beyond);
     s.figures.surplus += (local_only.len() + local_beyond) as u64;
+    if let Some(difference) = &mut s.difference {
+        let beyond = std::mem::take(&mut s.found.remote_beyond);
+        s.figures.missing += (s.found.remote_only.len() + beyond) as u64;
+        difference.missing.append(&mut s.found.remote_only);
+        difference.surplus.extend(local_only);
+        return;
+    }
     if sends {
         s.sending.queue(local_only);
     }
+    let mut announced = std::mem::take(&mut s.found.remote_only);
+    announced.retain(|id| {
+        let refused = refused.contains(&id.hash);
+        if refused {
+            s.refused(id.hash, max_refused);
+        }
+        !refused && id.timestamp >= floor
+    });
     let Some(grants) = &mut s.grants else { return };
     let before = grants.outstanding();
-    for id in s.found.remote_only.drain(..) {
+    for id in announced {
         grants.expect(id);
     }
     grants.expect_unnamed(std::mem::take(&mut s.found.remote_beyond));
@@ -334,6 +458,17 @@ fn absorb(s: &mut Session) {
     for (lower, upper) in s.found.granted.drain(..) {
         grants.grant(lower, upper);
         s.spans_granted |= takes;
+    }
+}
+
+/// Tells the grants of which spans the peer now has our list, as the last word on them.
+fn list(reply: &Payload, grants: &mut Grants) {
+    let mut lower = SyncId::floor(reply.lower);
+    for range in &reply.ranges {
+        if matches!(range.data, RangeData::ItemSet { reconciled: true, .. }) {
+            grants.list(lower, range.upper);
+        }
+        lower = range.upper;
     }
 }
 

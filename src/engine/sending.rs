@@ -1,8 +1,9 @@
 //! The outgoing half of a session: ids to be sent, fetched in batches, encoded, and handed to the
 //! host as the socket takes them.
 //!
-//! What must hold: at most `max_in_flight` bytes are with the host and not yet written (a single
-//! frame may be larger), and no frame leaves that a deployed peer could not read.
+//! What must hold: at most `max_in_flight` bytes are with the host and not yet written, and no
+//! question brings more than there is room for then, whatever the sizes of the messages (a single
+//! frame may be larger); and no frame leaves that a deployed peer could not read.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -16,16 +17,18 @@ use crate::wire::transfer;
 
 /// The most messages in one question to the archive.
 const MAX_FETCH: usize = 256;
-/// The first question: small, as nothing is known of the sizes yet. It doubles from there.
-const FIRST_FETCH: usize = 32;
+/// What each message of a question is reckoned with. Nobody knows the sizes before the answer, and
+/// what was sent so far tells nothing of them: a peer may have seen to it that small ones come
+/// first.
+const LARGEST: usize = transfer::MAX_FRAME;
 
 /// What became of a batch that was fetched.
 #[derive(Debug, Default)]
 pub(super) struct Fetched {
     /// Ids that the archive no longer holds.
     pub(super) gone: Vec<SyncId>,
-    /// Messages too large for a deployed peer.
-    pub(super) too_large: u64,
+    /// Messages too large for the peer.
+    pub(super) too_large: Vec<SyncId>,
 }
 
 /// See the head of the file.
@@ -39,11 +42,8 @@ pub(super) struct Sending {
     ready: VecDeque<Bytes>,
     unsent: VecDeque<usize>,
     unsent_bytes: usize,
-    batch: usize,
-    /// Of the last batch, the mean frame.
-    mean: usize,
-    /// Of all batches, the largest frame.
-    largest: usize,
+    /// The largest frame that the peer reads.
+    pub(super) max_frame: usize,
     opened: bool,
     closed: bool,
     dead: bool,
@@ -60,9 +60,7 @@ impl Sending {
             ready: VecDeque::new(),
             unsent: VecDeque::new(),
             unsent_bytes: 0,
-            batch: FIRST_FETCH,
-            mean: 1024,
-            largest: 1024,
+            max_frame: transfer::MAX_DEPLOYED_FRAME,
             opened: false,
             closed: false,
             dead: false,
@@ -85,11 +83,8 @@ impl Sending {
         if !self.ready.is_empty() || self.fetch.is_some() || self.queue.is_empty() {
             return None;
         }
-        // One large message tells that there may be more: an eighth of the largest is the least
-        // that is reckoned with.
-        let estimate = self.mean.max(self.largest / 8);
-        let room = (self.max_in_flight - self.unsent_bytes) / estimate;
-        let n = room.clamp(1, self.batch).min(self.queue.len());
+        let room = (self.max_in_flight - self.unsent_bytes) / LARGEST;
+        let n = room.clamp(1, MAX_FETCH).min(self.queue.len());
         let ids: Vec<SyncId> = self.queue.drain(..n).collect();
         let hashes = ids.iter().map(|id| id.hash).collect();
         self.fetch = Some((fetch, ids));
@@ -106,25 +101,20 @@ impl Sending {
         let mut outcome = Fetched::default();
         let Some((_, asked)) = self.fetch.take() else { return outcome };
         self.backoff.worked();
-        self.batch = (self.batch * 2).min(MAX_FETCH);
         let asked_hashes: HashSet<MessageHash> = asked.iter().map(|id| id.hash).collect();
         let mut came = HashSet::new();
-        let mut bytes = 0;
         for message in messages {
             // Nothing but what was found missing goes out, whatever the archive says.
             if !asked_hashes.contains(&message.hash) || !came.insert(message.hash) {
                 continue;
             }
             let frame = transfer::encode(&message.pubsub_topic, &message.message);
-            bytes += frame.len();
-            self.largest = self.largest.max(frame.len());
-            if frame.len() > transfer::MAX_DEPLOYED_FRAME {
-                outcome.too_large += 1;
+            if frame.len() > self.max_frame {
+                outcome.too_large.push(message.sync_id());
             } else {
                 self.ready.push_back(frame.into());
             }
         }
-        self.mean = bytes.checked_div(came.len()).unwrap_or(self.mean).max(64);
         outcome.gone = asked.into_iter().filter(|id| !came.contains(&id.hash)).collect();
         outcome
     }
@@ -201,6 +191,11 @@ impl Sending {
         self.backoff.worked();
     }
 
+    /// Whether [`Sending::broke`] was called.
+    pub(super) fn is_broken(&self) -> bool {
+        self.dead
+    }
+
     /// The stream broke: nothing more is or will be sent.
     pub(super) fn broke(&mut self) {
         self.abandon();
@@ -239,24 +234,38 @@ mod tests {
     }
 
     #[test]
-    fn bytes_in_flight_are_bounded_and_batches_grow() {
-        let all: Vec<_> = (0..1000).map(|n| message(n, 500)).collect();
-        let mut s = Sending::new(100_000, Duration::ZERO);
-        let ids: Vec<SyncId> = all.iter().map(StoredMessage::sync_id).collect();
-        s.queue(ids);
-        let (most, largest) = run(&mut s, &all);
-        assert!(most <= 100_000 && most > 50_000, "{most}");
-        assert!(largest > 2 * FIRST_FETCH && largest <= MAX_FETCH, "{largest}");
-    }
-
-    #[test]
-    fn large_messages_make_small_batches() {
-        let all: Vec<_> = (0..200).map(|n| message(n, 100_000)).collect();
-        let mut s = Sending::new(1_000_000, Duration::ZERO);
+    fn bytes_in_flight_are_bounded_and_batches_are_large() {
+        let all: Vec<_> = (0..3000).map(|n| message(n, 500)).collect();
+        let max = 4 << 20;
+        let mut s = Sending::new(max, Duration::ZERO);
         s.queue(all.iter().map(StoredMessage::sync_id).collect());
         let (most, largest) = run(&mut s, &all);
-        assert!(most <= 1_000_000, "{most}");
-        assert_eq!(largest, FIRST_FETCH, "after the first question the sizes are known");
+        assert_eq!(largest, max / LARGEST, "one question for many");
+        assert!(most <= max, "{most}");
+    }
+
+    /// Small messages first, then ones of the largest size.
+    #[test]
+    fn no_answer_is_larger_than_the_bound_whatever_came_before() {
+        let large = transfer::MAX_DEPLOYED_FRAME - 200;
+        let all: Vec<_> =
+            (0..2000).map(|n| message(n, if n < 1500 { 10 } else { large })).collect();
+        let max = 4 << 20;
+        let mut s = Sending::new(max, Duration::ZERO);
+        s.queue(all.iter().map(StoredMessage::sync_id).collect());
+        let (now, mut most) = (Duration::ZERO, 0);
+        while !s.is_done() {
+            if let Some(hashes) = s.next_fetch(now, FetchId(1)) {
+                let first = s.fetch.as_ref().unwrap().1[0].timestamp.nanos() as usize;
+                let found = all[first..first + hashes.len()].to_vec();
+                s.fetched(found);
+            }
+            let ready: usize = s.ready.iter().map(Bytes::len).sum();
+            most = most.max(ready + s.unsent_bytes);
+            s.next_frames(now);
+            s.sent(now, 1);
+        }
+        assert!(most <= max && most > max / 2, "{most}");
     }
 
     #[test]
@@ -276,7 +285,7 @@ mod tests {
         s.queue([&held, &large, &gone].map(StoredMessage::sync_id).to_vec());
         s.next_fetch(Duration::ZERO, FetchId(1)).unwrap();
         let outcome = s.fetched(vec![held, large, stranger]);
-        assert_eq!((outcome.too_large, outcome.gone), (1, vec![gone.sync_id()]));
+        assert_eq!((outcome.too_large.len(), outcome.gone), (1, vec![gone.sync_id()]));
         assert_eq!(s.next_frames(Duration::ZERO).len(), 1);
         assert!(s.close() && !s.close(), "closed once");
     }

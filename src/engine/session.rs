@@ -3,19 +3,22 @@
 //! What must hold: a session is in exactly one [`State`]; whatever it waits for has a deadline, so
 //! that it always ends; and it ends once.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use super::over_store::OverStore;
 use super::sending::Sending;
+use super::strong::Strong;
 use super::walk::Walk;
 use super::{
-    Agreement, EngineConfig, Now, PeerKey, SyncDifference, SyncDirection, SyncProgress,
-    SyncProtocol, SyncReason,
+    AddressGroup, Agreement, EngineConfig, Now, PeerKey, SyncDifference, SyncDirection,
+    SyncProgress, SyncProtocol, SyncReason,
 };
 use crate::error::{Error, ErrorKind};
 use crate::sync::grants::Grants;
 use crate::sync::index::Index;
-use crate::sync::reconcile::Differences;
-use crate::types::TimeRange;
+use crate::sync::reconcile::{Differences, Settling};
+use crate::types::{MessageHash, Origin, TimeRange};
 use crate::wire::reconciliation::{Payload, Scope};
 
 /// The least time between two tellings of progress.
@@ -34,6 +37,9 @@ pub(super) enum State {
     Loads(Box<Walk>, Option<Payload>),
     /// It is the peer's turn.
     Awaits,
+    /// The peer is asked by Store queries: all of the session, or the part of it that is too old
+    /// for what came before.
+    Store,
     /// Reconciliation is over; transfer goes on.
     Settled,
     /// It has ended but for what is with the archive.
@@ -55,9 +61,21 @@ pub(super) struct Session {
     pub(super) peer: PeerKey,
     pub(super) initiator: bool,
     pub(super) direction: SyncDirection,
+    /// The peer is a deployed node: see `deployed`.
+    pub(super) deployed: bool,
     pub(super) protocol: SyncProtocol,
     pub(super) reason: SyncReason,
     pub(super) agreement: Agreement,
+    /// Where the peer was when it began.
+    pub(super) group: AddressGroup,
+    /// Both sides' ids were compared to the end.
+    pub(super) compared: bool,
+    /// How far it is.
+    pub(super) settling: Settling,
+    /// Our ids in its window.
+    pub(super) window_ids: u64,
+    /// Of a session of wakustore's own protocol.
+    pub(super) strong: Option<Box<Strong>>,
     /// Of a dry run.
     pub(super) difference: Option<SyncDifference>,
     pub(super) window: TimeRange,
@@ -80,13 +98,19 @@ pub(super) struct Session {
     /// Messages within window and scope that were never asked for.
     unasked: u64,
     pub(super) sending: Sending,
+    /// What is to be had by Store queries, now or after the rest.
+    pub(super) over: Option<Box<OverStore>>,
     /// Messages that wait for the archive.
     pub(super) pending_store: usize,
     /// Messages that were asked for and came, but were not stored.
     pub(super) unstored: u64,
     /// Messages that were announced and had not come when it ended.
     pub(super) left: u64,
+    /// Of what was refused for good: the messages that the peer announced or sent.
+    pub(super) refused: HashSet<MessageHash>,
     pub(super) rounds: u32,
+    /// Of the frame that is coming, the bytes for which the deadline was last moved.
+    pub(super) frame_bytes: usize,
     /// The host holds a reconciliation stream for it.
     pub(super) stream_open: bool,
     pub(super) started: Duration,
@@ -114,9 +138,15 @@ impl Session {
             peer,
             initiator,
             direction,
+            deployed: false,
             protocol: SyncProtocol::V1,
             reason: if initiator { SyncReason::Demand } else { SyncReason::Remote },
             agreement: Agreement::None,
+            group: AddressGroup::default(),
+            compared: false,
+            settling: Settling::default(),
+            window_ids: 0,
+            strong: None,
             difference: None,
             window,
             scope: config.scope.clone(),
@@ -131,10 +161,13 @@ impl Session {
             peer_closed_transfer: false,
             unasked: 0,
             sending: Sending::new(config.max_in_flight, now.elapsed),
+            over: None,
             pending_store: 0,
             unstored: 0,
             left: 0,
+            refused: HashSet::new(),
             rounds: 0,
+            frame_bytes: 0,
             stream_open: false,
             started: now.elapsed,
             moved: now.elapsed,
@@ -148,12 +181,18 @@ impl Session {
 
     /// Whether messages are taken.
     pub(super) fn takes(&self) -> bool {
-        self.direction != SyncDirection::Push
+        self.direction != SyncDirection::Push && self.difference.is_none()
     }
 
     /// Whether messages are sent.
     pub(super) fn sends(&self) -> bool {
-        self.direction != SyncDirection::Pull
+        self.direction != SyncDirection::Pull && self.difference.is_none()
+    }
+
+    /// Makes it one that only compares.
+    pub(super) fn run_dry(&mut self, max_messages: usize) {
+        self.difference = Some(SyncDifference::default());
+        self.found = Differences::new(max_messages).telling(false, false);
     }
 
     /// A message came that was never asked for; true, once, where there have been too many. Some
@@ -164,6 +203,14 @@ impl Session {
         self.unasked == UNASKED + self.figures.missing / 4
     }
 
+    /// The peer announced or sent a message that is refused for good. Each counts once.
+    pub(super) fn refused(&mut self, hash: MessageHash, max: usize) {
+        if self.refused.len() < max {
+            self.refused.insert(hash);
+            self.figures.refused = self.refused.len() as u64;
+        }
+    }
+
     /// Whether it is over but for what is with the archive.
     pub(super) fn ends(&self) -> bool {
         matches!(self.state, State::Ends)
@@ -171,7 +218,7 @@ impl Session {
 
     /// Whether reconciliation may still announce something.
     pub(super) fn reconciles(&self) -> bool {
-        !matches!(self.state, State::Settled | State::Ends)
+        !matches!(self.state, State::Store | State::Settled | State::Ends)
     }
 
     /// How many ids it loaded for itself.
@@ -184,7 +231,8 @@ impl Session {
 
     /// Announced, and neither here nor taken another way.
     pub(super) fn outstanding(&self) -> u64 {
-        self.grants.as_ref().map_or(0, |g| g.outstanding() as u64)
+        let awaited = self.strong.as_ref().map_or(0, |strong| strong.machine.awaited());
+        (self.grants.as_ref().map_or(0, Grants::outstanding) + awaited) as u64
     }
 
     /// Whether the peer may still send something.
@@ -208,6 +256,12 @@ impl Session {
                 by(Some(self.moved + config.idle_timeout));
             }
             State::WaitsForIndex(_) | State::Awaits => by(Some(self.moved + config.idle_timeout)),
+            State::Settled if self.strong.is_some() => by(self.strong_deadline(config)),
+            State::Store => {
+                let over = self.over.as_ref();
+                by(over.and_then(|over| over.deadline()));
+                by(over.filter(|o| o.is_waiting()).map(|_| self.moved + config.idle_timeout));
+            }
             State::Settled if self.pending_store == 0 && self.sending.is_done() => {
                 by(Some(self.grace_ends(config)));
             }
@@ -241,13 +295,32 @@ impl Session {
             State::WaitsForIndex(_) if !moved => late("the index was not loaded", idle),
             State::Loads(..) if !moved => late("the archive gave no ids", idle),
             State::Awaits if !moved => late("the peer did not answer a reconciliation frame", idle),
+            State::Settled if self.strong_timed_out(now, config) => {
+                late("the peer did not come to its end", idle)
+            }
+            State::Store if !moved && self.over.as_ref().is_some_and(|o| o.is_waiting()) => {
+                late("the peer did not answer a Store query", idle)
+            }
             _ => None,
         }
     }
 
+    /// What its messages are stored as.
+    pub(super) fn origin(&self) -> Origin {
+        match self.reason {
+            SyncReason::Resume => Origin::Resume,
+            _ => Origin::Sync,
+        }
+    }
+
+    /// Whether the figures may be told.
+    pub(super) fn may_tell(&self, now: Duration) -> bool {
+        now >= self.told_at + PROGRESS_EVERY
+    }
+
     /// The figures, where they changed and were not told just now.
     pub(super) fn progress(&mut self, now: Duration) -> Option<SyncProgress> {
-        if self.figures == self.told_figures || now < self.told_at + PROGRESS_EVERY {
+        if self.figures == self.told_figures || !self.may_tell(now) {
             return None;
         }
         (self.told_figures, self.told_at) = (self.figures, now);

@@ -55,8 +55,21 @@ impl Spans {
         self.0.range(..=*id).next_back().is_some_and(|(_, upper)| id < upper)
     }
 
+    /// Makes one span of all.
+    pub(super) fn join(&mut self) {
+        let lower = self.0.keys().next().copied();
+        let upper = self.0.values().next_back().copied();
+        if let (Some(lower), Some(upper)) = (lower, upper) {
+            self.0 = BTreeMap::from([(lower, upper)]);
+        }
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// How many there are.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

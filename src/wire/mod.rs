@@ -8,5 +8,6 @@ pub mod metadata;
 mod proto;
 pub mod reconciliation;
 pub mod store;
+pub mod strong;
 pub mod transfer;
 pub mod varint;

@@ -5,7 +5,10 @@
 
 pub mod messages;
 pub mod node;
+pub mod scripted;
 pub mod solo;
+pub mod store;
+pub mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,27 +17,66 @@ use bytes::Bytes;
 use wakustore::archive::FeedEvent;
 pub use wakustore::engine::PeerKey;
 use wakustore::engine::{
-    Engine, EngineConfig, EngineUsage, Now, Output, PeerInfo, SessionId, SyncOptions, SyncProtocol,
-    SyncReport,
+    Engine, EngineConfig, EngineUsage, Now, Output, PeerInfo, QueryId, SessionId, SyncOptions,
+    SyncProtocol, SyncReport,
 };
-use wakustore::types::{MessageHash, Origin, StoredMessage};
-use wakustore::{Error, ErrorKind};
+use wakustore::types::{MessageHash, Origin, Page, Query, StoredMessage};
+use wakustore::{Error, ErrorKind, Result};
 
 pub use self::messages::*;
 pub use self::node::{Kept, Node, Question, now};
+pub use self::scripted::Scripted;
 
 /// The most virtual time that anything here may take.
 const PATIENCE: Duration = Duration::from_secs(4 * 3600);
 
 enum Event {
-    Accept { stream: usize },
-    Refused { stream: usize },
-    Frame { stream: usize, to: usize, frame: Bytes },
-    Closed { stream: usize, to: usize, error: bool },
-    Message { stream: usize, frame: Option<Bytes> },
-    Written { stream: usize },
-    Ask { node: usize, question: Question },
-    Fed { node: usize, event: FeedEvent },
+    Accept {
+        stream: usize,
+    },
+    Refused {
+        stream: usize,
+    },
+    /// The protocol of the stream is not spoken there.
+    NotSpoken {
+        stream: usize,
+    },
+    Frame {
+        stream: usize,
+        to: usize,
+        frame: Bytes,
+    },
+    Closed {
+        stream: usize,
+        to: usize,
+        error: bool,
+    },
+    Message {
+        stream: usize,
+        frame: Option<Bytes>,
+    },
+    Written {
+        stream: usize,
+    },
+    Ask {
+        node: usize,
+        question: Question,
+    },
+    Fed {
+        node: usize,
+        event: FeedEvent,
+    },
+    StoreAsked {
+        from: usize,
+        to: usize,
+        query: QueryId,
+        request: Query,
+    },
+    StoreAnswered {
+        node: usize,
+        query: QueryId,
+        page: Result<Page>,
+    },
 }
 
 /// A stream of either protocol, from the node that opened it.
@@ -47,6 +89,8 @@ struct Stream {
     /// Which protocol id a reconciliation stream was opened under.
     protocol: SyncProtocol,
     dead: bool,
+    /// One end has closed it.
+    closed: bool,
     /// Nothing is delivered before this: the stream's order.
     after: BTreeMap<usize, Duration>,
 }
@@ -61,8 +105,22 @@ pub struct World {
     /// More of it for reconciliation alone, so that messages overtake what announces them.
     pub announce_late: Duration,
     pub random: Random,
+    /// What nodes that are connected from now on know of each other.
+    pub info: PeerInfo,
     /// Events carried out, for cutting at each.
     pub steps: usize,
+    /// More latency, from one node to another.
+    pub slow: BTreeMap<(usize, usize), Duration>,
+    /// Nodes without an engine of their own (the one in `nodes` idles): a script plays them.
+    pub scripted: BTreeMap<usize, Box<dyn Scripted>>,
+    /// Nodes whose frames are changed on the way, one in so many.
+    pub garbled: BTreeMap<usize, u64>,
+    /// How they change, where not at random.
+    pub mutation: Option<fn(&mut Random, &[u8]) -> Vec<u8>>,
+    /// What others are told of a node, where that is not `info`.
+    pub infos: BTreeMap<usize, PeerInfo>,
+    /// When each engine wants to be called.
+    deadlines: Vec<Option<Duration>>,
     events: BTreeMap<(Duration, u64), Event>,
     seq: u64,
     streams: Vec<Stream>,
@@ -77,7 +135,14 @@ impl World {
             jitter: Duration::from_millis(5),
             announce_late: Duration::ZERO,
             random: Random(seed),
+            info: PeerInfo::reconciling(),
             steps: 0,
+            slow: BTreeMap::new(),
+            scripted: BTreeMap::new(),
+            garbled: BTreeMap::new(),
+            mutation: None,
+            infos: BTreeMap::new(),
+            deadlines: Vec::new(),
             events: BTreeMap::new(),
             seq: 0,
             streams: Vec::new(),
@@ -110,6 +175,7 @@ impl World {
         let mut node = Node::new(config, seed, self.elapsed);
         node.fill(held);
         self.nodes.push(node);
+        self.deadlines.push(None);
         let index = self.nodes.len() - 1;
         self.carry_out(index);
         index
@@ -118,7 +184,8 @@ impl World {
     pub fn connect(&mut self, a: usize, b: usize) {
         for (node, peer) in [(a, b), (b, a)] {
             self.nodes[node].connected.insert(key(peer));
-            self.call(node, |e, now| e.peer_connected(now, key(peer), PeerInfo::reconciling()));
+            let info = self.infos.get(&peer).copied().unwrap_or(self.info);
+            self.call(node, |e, now| e.peer_connected(now, key(peer), info));
         }
     }
 
@@ -228,7 +295,7 @@ impl World {
 
     fn next_time(&self) -> Duration {
         let event = self.events.keys().next().map(|(at, _)| *at);
-        let deadlines = self.nodes.iter().filter_map(|n| n.engine.next_deadline());
+        let deadlines = self.deadlines.iter().flatten().copied();
         event.into_iter().chain(deadlines).min().unwrap_or(Duration::MAX)
     }
 
@@ -237,9 +304,9 @@ impl World {
         self.elapsed = self.elapsed.max(self.next_time());
         self.steps += 1;
         for node in 0..self.nodes.len() {
-            if self.nodes[node].engine.next_deadline().is_some_and(|d| d <= self.elapsed) {
+            if self.deadlines[node].is_some_and(|d| d <= self.elapsed) {
                 self.call(node, |e, now| e.tick(now));
-                let next = self.nodes[node].engine.next_deadline();
+                let next = self.deadlines[node];
                 assert!(next.is_none_or(|d| d > self.elapsed), "node {node} spins at {next:?}");
             }
         }
@@ -261,6 +328,11 @@ impl World {
         if !self.streams[stream].transfer {
             delay += self.announce_late;
         }
+        if !self.slow.is_empty() {
+            let Stream { from, to: end, .. } = &self.streams[stream];
+            let towards = if to == *from { (*end, *from) } else { (*from, *end) };
+            delay += self.slow.get(&towards).copied().unwrap_or_default();
+        }
         let after = self.streams[stream].after.entry(to).or_default();
         *after = (self.elapsed + delay).max(*after);
         self.seq += 1;
@@ -275,6 +347,7 @@ impl World {
             transfer,
             protocol: SyncProtocol::V1,
             dead: false,
+            closed: false,
             after: BTreeMap::new(),
         });
         self.streams.len() - 1
@@ -299,6 +372,7 @@ impl World {
                 }
             }
             if !self.read_one(node) {
+                self.deadlines[node] = self.nodes[node].engine.next_deadline();
                 return;
             }
         }
@@ -347,11 +421,13 @@ impl World {
             Output::SendReconciliation { session, frame } => {
                 if let Some(stream) = self.stream_of(node, session, false) {
                     let to = self.other(stream, node);
+                    let frame = self.garble(node, frame);
                     self.transmit(stream, to, Event::Frame { stream, to, frame });
                 }
             }
             Output::CloseReconciliation { session } => {
                 if let Some(stream) = self.stream_of(node, session, false) {
+                    self.streams[stream].closed = true;
                     let to = self.other(stream, node);
                     self.transmit(stream, to, Event::Closed { stream, to, error: false });
                 }
@@ -368,14 +444,19 @@ impl World {
                     None => self.open(node, to, session, true),
                 };
                 for frame in frames {
+                    let frame = self.garble(node, frame);
                     self.transmit(stream, to, Event::Message { stream, frame: Some(frame) });
                 }
             }
             Output::CloseTransfer { session } => {
                 if let Some(stream) = self.stream_of(node, session, true) {
+                    self.streams[stream].closed = true;
                     let to = self.other(stream, node);
                     self.transmit(stream, to, Event::Message { stream, frame: None });
                 }
+            }
+            Output::QueryStore { query, peer, request } => {
+                self.query_store(node, peer.0 as usize, query, *request);
             }
             other => unreachable!("{other:?} is not for the network"),
         }
@@ -387,6 +468,7 @@ impl World {
     }
 
     fn carry(&mut self, event: Event) {
+        let Some(event) = self.play_event(event) else { return };
         let dead = |stream: usize| self.streams[stream].dead;
         match event {
             Event::Ask { node, question } => {
@@ -397,6 +479,12 @@ impl World {
                 }
                 self.carry_out(node);
             }
+            Event::StoreAsked { from, to, query, request } => {
+                self.store_asked(from, to, query, &request);
+            }
+            Event::StoreAnswered { node, query, page } => {
+                self.call(node, |e, now| e.store_answered(now, query, page));
+            }
             Event::Fed { node, event } => self.call(node, |e, now| e.fed(now, event)),
             Event::Accept { stream } if !dead(stream) => {
                 let (from, to) = (self.streams[stream].from, self.streams[stream].to);
@@ -406,9 +494,19 @@ impl World {
                     Ok(session) => {
                         self.streams[stream].sessions.insert(to, session);
                     }
+                    Err(e) if e.kind() == ErrorKind::ProtocolUnsupported => {
+                        self.transmit(stream, from, Event::NotSpoken { stream });
+                    }
                     Err(_) => self.transmit(stream, from, Event::Refused { stream }),
                 }
                 self.carry_out(to);
+            }
+            Event::NotSpoken { stream } if !dead(stream) => {
+                let from = self.streams[stream].from;
+                let session = self.streams[stream].sessions[&from];
+                self.streams[stream].dead = true;
+                let error = Error::new(ErrorKind::ProtocolUnsupported, "not spoken");
+                self.call(from, |e, now| e.reconciliation_failed(now, session, error));
             }
             Event::Refused { stream } if !dead(stream) => {
                 let from = self.streams[stream].from;
@@ -446,7 +544,12 @@ pub fn key(node: usize) -> PeerKey {
     PeerKey(node as u64)
 }
 
-/// The default configuration without a heartbeat.
+/// The default configuration without anything that begins a sync by itself.
 pub fn quiet() -> EngineConfig {
-    EngineConfig { heartbeat: None, ..EngineConfig::default() }
+    EngineConfig {
+        heartbeat: None,
+        sync_on_connect: false,
+        resume: false,
+        ..EngineConfig::default()
+    }
 }

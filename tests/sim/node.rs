@@ -8,19 +8,21 @@ use wakustore::archive::{
     Backend, Driver, FeedEvent, FeedItem, IndexEntry, IndexQuery, MemoryBackend, PutOutcome, Rules,
 };
 use wakustore::engine::{
-    Engine, EngineConfig, FetchId, LoadId, Misbehaviour, Now, Output, PeerKey, SessionId, StoreId,
-    SyncProgress, SyncReport,
+    Engine, EngineConfig, FetchId, LoadId, Misbehaviour, MissingId, Now, Output, PeerKey,
+    SessionId, StoreId, SyncProgress, SyncReport,
 };
-use wakustore::types::{MessageHash, Origin, StoredMessage, TimeRange, Timestamp};
+use wakustore::types::{MessageHash, Origin, Page, Query, StoredMessage, TimeRange, Timestamp};
 use wakustore::{Error, ErrorKind, Result};
 
 use super::messages::START;
+use super::store::StorePeer;
 
 /// What an archive was asked.
 pub enum Question {
     Load(LoadId, IndexQuery),
     Fetch(FetchId, Vec<MessageHash>),
     Store(StoreId, Vec<StoredMessage>),
+    Missing(MissingId, Vec<MessageHash>),
 }
 
 pub struct Node {
@@ -33,15 +35,23 @@ pub struct Node {
     pub load_faults: VecDeque<Option<ErrorKind>>,
     pub fetch_faults: VecDeque<Option<ErrorKind>>,
     pub store_faults: VecDeque<Option<ErrorKind>>,
+    pub missing_faults: VecDeque<Option<ErrorKind>>,
+    /// How it serves Store.
+    pub store: StorePeer,
     /// Messages that retention has deleted between the index and the question for them.
     pub deleted: BTreeSet<MessageHash>,
     /// Sizes of the questions, in messages or ids.
     pub fetches: Vec<usize>,
     pub stores: Vec<usize>,
+    pub lookups: Vec<usize>,
+    /// What the batches were stored as.
+    pub origins: Vec<Origin>,
     pub loads: usize,
     pub finished: Vec<(SessionId, SyncReport)>,
     pub progress: Vec<(SessionId, SyncProgress)>,
     pub penalties: Vec<(PeerKey, Misbehaviour)>,
+    /// How often the engine asked for its state to be saved.
+    pub saves: usize,
     /// Transfer frames that the socket holds while the engine is not ready for more.
     pub inbox: BTreeMap<usize, VecDeque<Option<Bytes>>>,
     pub connected: BTreeSet<PeerKey>,
@@ -70,17 +80,37 @@ impl Node {
             load_faults: VecDeque::new(),
             fetch_faults: VecDeque::new(),
             store_faults: VecDeque::new(),
+            missing_faults: VecDeque::new(),
+            store: StorePeer::default(),
             deleted: BTreeSet::new(),
             fetches: Vec::new(),
             stores: Vec::new(),
+            lookups: Vec::new(),
+            origins: Vec::new(),
             loads: 0,
             finished: Vec::new(),
             progress: Vec::new(),
             penalties: Vec::new(),
+            saves: 0,
             inbox: BTreeMap::new(),
             connected: BTreeSet::new(),
             skew: 0,
         }
+    }
+
+    /// Takes the place of its engine and of all that hung on it, and keeps archive and clock; gives
+    /// what its sessions had reported.
+    pub fn restarted(&mut self, new: Node) -> Vec<SyncReport> {
+        let old = std::mem::replace(self, new);
+        (self.driver, self.rules, self.skew) = (old.driver, old.rules, old.skew);
+        (self.archive_delay, self.feed_delay) = (old.archive_delay, old.feed_delay);
+        (self.penalties, self.deleted) = (old.penalties, old.deleted);
+        old.finished.into_iter().map(|(_, report)| report).collect()
+    }
+
+    /// All messages that are held.
+    pub fn ids(&mut self) -> Vec<IndexEntry> {
+        self.walk(TimeRange::ALL)
     }
 
     /// Puts messages there without telling the engine: as if before it started.
@@ -111,6 +141,20 @@ impl Node {
         self.walk(TimeRange::ALL).into_iter().map(|e| e.id.hash).collect()
     }
 
+    /// A page, as the archive gives it to Store.
+    pub fn page(&mut self, query: &Query) -> Result<Page> {
+        self.driver.query(query)
+    }
+
+    /// Lets go of a message, as retention does.
+    pub fn forget(&mut self, hash: MessageHash) {
+        let held = self.walk(TimeRange::ALL).into_iter().map(|e| e.id.hash);
+        let kept: Vec<_> = held.filter(|h| *h != hash).collect();
+        let kept = self.driver.get(&kept).unwrap();
+        self.driver = MemoryBackend::default().writer().unwrap();
+        self.fill(&kept);
+    }
+
     fn walk(&mut self, time: TimeRange) -> Vec<IndexEntry> {
         let query = IndexQuery {
             time,
@@ -137,6 +181,12 @@ impl Node {
                     hashes.into_iter().filter(|h| !self.deleted.contains(h)).collect();
                 let messages = fault(&mut self.fetch_faults, || self.driver.get(&held));
                 self.engine.fetched(now, fetch, messages);
+                None
+            }
+            Question::Missing(missing, hashes) => {
+                self.lookups.push(hashes.len());
+                let lacking = fault(&mut self.missing_faults, || self.driver.missing(&hashes));
+                self.engine.missing(now, missing, lacking);
                 None
             }
             Question::Store(store, messages) => {
@@ -200,9 +250,17 @@ impl Node {
         match output {
             Output::Load { load, query } => Kept::Ask(Question::Load(load, query)),
             Output::Fetch { fetch, hashes } => Kept::Ask(Question::Fetch(fetch, hashes)),
-            Output::Store { store, messages, .. } => Kept::Ask(Question::Store(store, messages)),
+            Output::Missing { missing, hashes } => Kept::Ask(Question::Missing(missing, hashes)),
+            Output::Store { store, origin, messages } => {
+                self.origins.push(origin);
+                Kept::Ask(Question::Store(store, messages))
+            }
             Output::Penalise { peer, what } => {
                 self.penalties.push((peer, what));
+                Kept::Noted
+            }
+            Output::SaveState => {
+                self.saves += 1;
                 Kept::Noted
             }
             Output::Progress { session, progress } => {

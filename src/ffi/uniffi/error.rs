@@ -97,6 +97,10 @@ kinds! {
     ArchiveReadOnly = 307,
     /// The archive was closed.
     ArchiveClosed = 308,
+    /// The host's validator refused the message.
+    ValidatorRefused = 309,
+    /// The message was taken down: it is not taken in again.
+    TakenDown = 310,
 
     /// The store peer, or we, found the request invalid (status 400).
     StoreBadRequest = 400,

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use crate::sabotage::{self, Bug};
 use crate::types::{
     ContentTopic, MessageHash, PubsubTopic, StoredMessage, SyncId, TimeRange, Timestamp,
 };
@@ -58,8 +59,15 @@ pub struct Grants {
     /// Announced beyond what is remembered, and not seen yet.
     unnamed: usize,
     spans: Spans,
+    /// Spans of which the peer was told all that is held here, as the last word on them.
+    listed: Spans,
+    /// What came of them without having been announced: messages, and bytes.
+    unlisted: (usize, usize),
     sealed: bool,
 }
+
+/// The most spans that are known to have been listed; more become one.
+const MAX_LISTED: usize = 16 * 1024;
 
 impl Grants {
     /// Nothing granted yet; at most `max_messages` and `max_bytes` will ever be taken.
@@ -80,6 +88,8 @@ impl Grants {
             early: 0,
             unnamed: 0,
             spans: Spans::default(),
+            listed: Spans::default(),
+            unlisted: (0, 0),
             sealed: false,
         }
     }
@@ -115,6 +125,16 @@ impl Grants {
         self.spans.insert(lower, upper);
     }
 
+    /// The peer was told all ids that are held here of `[lower, upper)`, after it had told its own.
+    /// What has reached it since then it finds missing in that list, and sends: with many peers
+    /// and long ways that may be a lot, and none of it is its fault.
+    pub fn list(&mut self, lower: SyncId, upper: SyncId) {
+        self.listed.insert(lower, upper);
+        if self.listed.len() > MAX_LISTED {
+            self.listed.join();
+        }
+    }
+
     /// Nothing more will be announced: from now on nothing is early.
     pub fn seal(&mut self) {
         self.sealed = true;
@@ -133,6 +153,8 @@ impl Grants {
     ///   since, or the session is sealed; an early one that nobody announced is dropped then.
     /// - Announced, or in a granted span: take, within the quota; beyond it, full.
     /// - Neither, and not sealed: early, as many as the quota has room for; beyond it, penalise.
+    /// - Neither, in a span that the peer has our list of, and sealed: drop, as many and as much as
+    ///   the quota would have room for.
     /// - Neither, and sealed: penalise. No honest peer sends what differs from all it announced.
     ///   Where more was announced than is remembered, as many are full instead.
     pub fn judge(&mut self, message: &StoredMessage, size: usize) -> Verdict {
@@ -141,7 +163,9 @@ impl Grants {
         if known == Some(Known::Done) {
             return Verdict::Drop;
         }
-        if matches!(known, Some(Known::Expected(at)) if at != id.timestamp) {
+        if matches!(known, Some(Known::Expected(at)) if at != id.timestamp)
+            && !sabotage::is(Bug::TimeUnchecked)
+        {
             self.done(id.hash, known);
             return Verdict::Penalise;
         }
@@ -178,6 +202,9 @@ impl Grants {
                 self.unnamed -= 1;
                 Verdict::Full
             }
+            None if self.sealed && self.listed.contains(&id) && self.tolerates(size) => {
+                Verdict::Drop
+            }
             None if self.sealed
                 || !fits
                 || self.messages + self.early >= self.max_messages
@@ -204,6 +231,21 @@ impl Grants {
         expected
     }
 
+    /// Nothing below this time is wanted any more: what was announced of it is no longer awaited,
+    /// and dropped where it comes.
+    pub fn forget_below(&mut self, floor: Timestamp) {
+        let expected = self.known.values_mut();
+        for known in expected.filter(|k| matches!(k, Known::Expected(at) if *at < floor)) {
+            *known = Known::Done;
+            self.expected -= 1;
+        }
+    }
+
+    /// How many hashes and spans are remembered.
+    pub fn remembered(&self) -> usize {
+        self.known.len() + self.spans.len()
+    }
+
     /// Announced and not yet here.
     pub fn outstanding(&self) -> usize {
         self.expected + self.unnamed
@@ -213,6 +255,17 @@ impl Grants {
     /// bounds. What came by another way or was out of scope is remembered without being taken.
     fn remembers_more(&self) -> bool {
         self.known.len() < self.max_messages.saturating_mul(2)
+    }
+
+    /// Whether a message of a listed span may come for nothing; it is counted then.
+    fn tolerates(&mut self, size: usize) -> bool {
+        let (messages, bytes) = self.unlisted;
+        let (messages, bytes) = (messages.saturating_add(1), bytes.saturating_add(size));
+        let may = messages <= self.max_messages && bytes <= self.max_bytes;
+        if may {
+            self.unlisted = (messages, bytes);
+        }
+        may
     }
 
     /// What has become of this hash is decided.

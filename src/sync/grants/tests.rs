@@ -215,3 +215,33 @@ proptest! {
         }
     }
 }
+
+/// An honest peer sends what reached it after it had told its own ids, where our list lacks it.
+#[test]
+fn what_a_list_invites_costs_nothing_within_the_quota() {
+    let mut g = grants(3, 10 * SIZE);
+    g.list(at(100), at(200));
+    assert_eq!(g.judge(&message(150, 1), SIZE), Verdict::Early, "it may be announced yet");
+    g.seal();
+    for n in 2..5 {
+        assert_eq!(g.judge(&message(150, n), SIZE), Verdict::Drop);
+    }
+    assert_eq!(g.judge(&message(150, 5), SIZE), Verdict::Penalise, "beyond the quota");
+    let mut g = grants(10, 2 * SIZE);
+    g.list(at(100), at(200));
+    g.seal();
+    assert_eq!(g.judge(&message(200, 1), SIZE), Verdict::Penalise, "outside of the list");
+    assert_eq!(g.judge(&message(199, 1), 2 * SIZE), Verdict::Drop);
+    assert_eq!(g.judge(&message(199, 2), SIZE), Verdict::Penalise, "too many bytes");
+}
+
+#[test]
+fn listed_spans_are_bounded() {
+    let mut g = grants(1000, 1000);
+    g.seal();
+    for t in 0..MAX_LISTED as i64 + 10 {
+        g.list(at(2 * t), at(2 * t + 1));
+        assert!(g.listed.len() <= MAX_LISTED);
+    }
+    assert_eq!(g.judge(&message(501, 1), 1), Verdict::Drop, "a gap, once they were joined");
+}

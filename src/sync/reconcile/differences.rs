@@ -13,6 +13,10 @@ pub const MAX_ROUNDS: usize = 1024;
 /// The most spans that are granted in one session; beyond them the peer is asked to list.
 const MAX_GRANTS: usize = 16 * 1024;
 
+/// The most spans that are remembered as settled in one session, some 100 bytes each. Neighbours
+/// are one span, so between honest peers there are about as many as there are messages that differ.
+const MAX_SETTLED: usize = 512 * 1024;
+
 /// What one session has found.
 ///
 /// Whoever takes from the lists while the session goes on takes the lists alone and keeps the
@@ -34,6 +38,10 @@ pub struct Differences {
     pub local_beyond: usize,
     /// How many of the peer's were.
     pub remote_beyond: usize,
+    /// Whether the peer is told what of ours it lacks, so that it expects it.
+    pub(super) announces: bool,
+    /// Whether the peer is told what of its we lack, so that it sends it.
+    pub(super) asks: bool,
     /// The peer was seen to split by time, as deployed nodes do.
     pub(super) peer_splits_by_time: bool,
     limit: usize,
@@ -59,6 +67,8 @@ impl Differences {
             granted: Vec::new(),
             local_beyond: 0,
             remote_beyond: 0,
+            announces: true,
+            asks: true,
             peer_splits_by_time: false,
             limit,
             recorded: 0,
@@ -66,6 +76,27 @@ impl Differences {
             grants: 0,
             settled: Spans::default(),
         }
+    }
+
+    /// For a session in which messages go one way or none. A peer sends what it finds that we
+    /// lack, and waits for what it lacks; so where we do not ask it is left to the peer to list,
+    /// and where we do not announce our answer to a list leaves out what the peer lacks. (Two
+    /// things are told all the same: in a session that asks, lists of ours begin a comparison; and
+    /// ranges too short for a deployed peer to split are always listed to it.)
+    ///
+    /// A session that announces and does not ask finds what we have and the peer lacks; of the
+    /// other kind of difference it finds some.
+    #[must_use]
+    pub fn telling(mut self, announces: bool, asks: bool) -> Self {
+        (self.announces, self.asks) = (announces, asks);
+        self
+    }
+
+    /// For a session in which all is to be told by its id: no span is ever granted.
+    #[must_use]
+    pub fn without_grants(mut self) -> Self {
+        self.grants = MAX_GRANTS;
+        self
     }
 
     /// How many payloads were answered.
@@ -97,6 +128,9 @@ impl Differences {
             let start = theirs.partition_point(|id| *id < a);
             let end = theirs.partition_point(|id| *id < b);
             let mut any = false;
+            // Where no more can be remembered as settled nothing more is recorded either, so that
+            // no difference is told twice: the next session finds it.
+            let full = self.settled.len() >= MAX_SETTLED;
             for (id, side) in view.merge(a, b, &theirs[start..end]) {
                 let (list, beyond) = match side {
                     Side::Both => continue,
@@ -104,14 +138,14 @@ impl Differences {
                     Side::Remote => (&mut self.remote_only, &mut self.remote_beyond),
                 };
                 any = true;
-                if self.recorded < self.limit {
+                if self.recorded < self.limit && !full {
                     list.push(id);
                     self.recorded += 1;
                 } else {
                     *beyond += 1;
                 }
             }
-            if any {
+            if any && !full {
                 self.settled.insert(a, b);
             }
         }
@@ -120,7 +154,8 @@ impl Differences {
     /// Grants a span in which we hold nothing; false where there are too many, or where some of it
     /// was compared before. What comes of it need not be listed any more: the span is settled.
     pub(super) fn grant(&mut self, lower: SyncId, upper: SyncId) -> bool {
-        if self.grants >= MAX_GRANTS || self.settled.gaps(lower, upper) != [(lower, upper)] {
+        let full = self.grants >= MAX_GRANTS || self.settled.len() >= MAX_SETTLED;
+        if full || self.settled.gaps(lower, upper) != [(lower, upper)] {
             return false;
         }
         self.settled.insert(lower, upper);
@@ -153,6 +188,23 @@ mod tests {
 
     use super::*;
     use crate::types::{MessageHash, Timestamp};
+
+    /// A peer that tells of differences in ever more ranges which do not touch.
+    #[test]
+    fn what_is_remembered_as_settled_is_bounded() {
+        let view = View(Vec::new());
+        let mut found = Differences::new(usize::MAX);
+        for n in 0..MAX_SETTLED as i64 + 10 {
+            let (lower, upper) = (n * 10, n * 10 + 5);
+            let theirs = [SyncId::new(Timestamp(lower + 1), MessageHash([7; 32]))];
+            let at = |t| SyncId::floor(Timestamp(t));
+            found.compare(&view, at(lower), at(upper), &theirs);
+        }
+        assert_eq!(found.settled.len(), MAX_SETTLED);
+        assert_eq!((found.remote_only.len(), found.remote_beyond), (MAX_SETTLED, 10));
+        let at = |t| SyncId::floor(Timestamp(t));
+        assert!(!found.grant(at(i64::MAX - 9), at(i64::MAX)), "nothing more is settled");
+    }
 
     /// A range may be compared, put off, and then come again as one that could be granted.
     #[test]

@@ -13,12 +13,14 @@ mod differences;
 mod plan;
 mod respond;
 mod scope;
+mod settling;
 mod split;
 mod view;
 
 pub use differences::{Differences, MAX_ROUNDS};
 pub use respond::{initiate, respond};
 pub use scope::meet;
+pub use settling::Settling;
 pub use view::View;
 
 /// How to split and when to list. Ours to choose: the bounds are in the payload.

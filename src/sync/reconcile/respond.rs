@@ -231,7 +231,7 @@ fn carry_out(
         let budget = left.saturating_sub(kept.max(FINGERPRINT_BYTES));
         let put_off = || vec![split::fingerprint(view, task.lower, task.upper)];
         let mut parts = match &task.listed {
-            Some(theirs) => reply(view, task, theirs, answer, budget),
+            Some(theirs) => reply(view, task, theirs, found, answer, budget),
             None if !first && budget == 0 => put_off(),
             None => differ(view, task, plan, found, expected),
         };
@@ -254,15 +254,20 @@ fn differ(
 ) -> Vec<Part> {
     let (lower, upper) = (SyncId::floor(task.lower), SyncId::floor(task.upper));
     let count = task.count.unwrap_or_else(|| view.fingerprint(&lower, &upper).count);
-    if let Some(apart) = &task.apart
+    if found.asks
+        && found.announces
+        && let Some(apart) = &task.apart
         && count <= plan.searched
         && let Some(id) = view.find(&lower, &upper, apart)
         && let Some(part) = single(view, id, found)
     {
         return vec![part];
     }
-    if count > 0 {
-        return split::answer(view, task.lower, task.upper, count, plan);
+    match (count, found.asks) {
+        (0, false) if found.announces => return Vec::new(),
+        (_, false) => return split::unlisted(view, task.lower, task.upper, count, plan),
+        (0, true) => {}
+        (_, true) => return split::answer(view, task.lower, task.upper, count, plan),
     }
     let reconciled = expected.is_too_much(task.lower, task.upper) && found.grant(lower, upper);
     let data = RangeData::ItemSet { ids: Vec::new(), reconciled };
@@ -287,10 +292,13 @@ fn single(view: &View<'_>, id: SyncId, found: &mut Differences) -> Option<Part> 
 ///
 /// What does not fit the budget is put off by a fingerprint of the rest. The first timestamp that
 /// differs is always listed where this begins the answer.
+///
+/// A side of which the peer is to be told nothing is written as if both held the same of it.
 fn reply(
     view: &View<'_>,
     task: &Task<'_>,
     theirs: &[SyncId],
+    found: &Differences,
     answer: &Answer,
     budget: usize,
 ) -> Vec<Part> {
@@ -305,8 +313,13 @@ fn reply(
         let mut ours = Vec::new();
         let mut differs = false;
         let mut take = |id: SyncId, side: Side| {
-            differs |= side != Side::Both;
-            if side != Side::Remote {
+            let (told, held) = match side {
+                Side::Both => (false, true),
+                Side::Local => (found.announces, found.announces),
+                Side::Remote => (found.asks, !found.asks),
+            };
+            differs |= told;
+            if held {
                 ours.push(id);
             }
         };

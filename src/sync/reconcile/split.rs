@@ -3,6 +3,7 @@
 //! The parts tile the range; where it is split there are two or more, each with local ids of its
 //! own, so that each has fewer than the whole. That makes splitting come to an end.
 
+use crate::sabotage::{self, Bug};
 use crate::sync::index::Fingerprint;
 use crate::types::{SyncId, Timestamp};
 use crate::wire::reconciliation::RangeData;
@@ -77,6 +78,30 @@ pub(super) fn answer(
         .collect()
 }
 
+/// As [`answer`], but nothing is listed that the peer can list: a fingerprint stands for it, the
+/// very one that was received at the least. The peer must then split the range, or list it.
+pub(super) fn unlisted(
+    view: &View<'_>,
+    lower: Timestamp,
+    upper: Timestamp,
+    count: usize,
+    plan: &Plan,
+) -> Vec<Part> {
+    if count == 0 {
+        let part = if is_short(lower, upper) { list } else { fingerprint };
+        return vec![part(view, lower, upper)];
+    }
+    let mut parts = answer(view, lower, upper, count, plan);
+    for part in &mut parts {
+        if let RangeData::ItemSet { ids, .. } = &part.data
+            && !is_short(part.lower, part.upper)
+        {
+            part.data = RangeData::Fingerprint(Fingerprint::of(ids.iter().map(|id| &id.hash)).xor);
+        }
+    }
+    parts
+}
+
 /// As [`answer`], for a range whose ids are at hand.
 fn split_small(
     ids: &[SyncId],
@@ -101,7 +126,9 @@ fn split_small(
     bounds
         .into_iter()
         .map(|to| {
-            let (here, behind) = rest.split_at(rest.partition_point(|id| id.timestamp < to));
+            let inclusive = sabotage::is(Bug::InclusiveUpperBound);
+            let inside = |id: &SyncId| id.timestamp < to || (inclusive && id.timestamp == to);
+            let (here, behind) = rest.split_at(rest.partition_point(inside));
             rest = behind;
             let data = if here.len() <= listed || is_short(from, to) {
                 RangeData::ItemSet { ids: here.to_vec(), reconciled: false }
