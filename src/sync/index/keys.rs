@@ -103,8 +103,9 @@ impl Keys {
         self.places.reserve_exact(ids.len());
         self.hashes.reserve_exact(ids.len());
         self.times.extend(ids.iter().map(|id| id.timestamp.nanos()));
-        let start = self.hashes.len();
-        self.places.extend((start..start + ids.len()).map(|place| place as u8));
+        let first = self.hashes.len();
+        // No node holds more than a byte can tell.
+        self.places.extend((first..first + ids.len()).map(|place| place as u8));
         self.hashes.extend(ids.iter().map(|id| id.hash));
     }
 
