@@ -6,7 +6,7 @@ mod archive_support;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use archive_support::*;
 use wakustore::ErrorKind;
@@ -156,6 +156,8 @@ fn an_archive_without_retention_keeps_all() {
 
 #[cfg(feature = "sqlite")]
 mod sqlite {
+    use std::time::Instant;
+
     use super::*;
     use wakustore::archive::{SqliteBackend, SqliteConfig};
 

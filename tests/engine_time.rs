@@ -14,7 +14,7 @@ use wakustore::engine::{EngineConfig, SyncOptions};
 use wakustore::types::{TimeRange, Timestamp};
 
 fn beating(seconds: u64) -> EngineConfig {
-    EngineConfig { heartbeat: Some(Duration::from_secs(seconds)), ..EngineConfig::default() }
+    EngineConfig { heartbeat: Some(Duration::from_secs(seconds)), ..quiet() }
 }
 
 #[test]

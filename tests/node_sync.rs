@@ -11,8 +11,8 @@ use std::time::Duration;
 use node_support::*;
 use wakustore::ErrorKind;
 use wakustore::archive::Archive;
-use wakustore::engine::{EngineConfig, SyncDirection, SyncOptions};
-use wakustore::node::{Node, NodeConfig, NodeEvent, NodeSyncReport};
+use wakustore::engine::{EngineConfig, SyncDirection, SyncOptions, SyncProtocol};
+use wakustore::node::{Node, NodeConfig};
 use wakustore::types::{StoredMessage, TimeRange, Timestamp};
 
 /// A mixed lot of messages: most about 1 KiB, some large, and 300 with one timestamp.
@@ -27,20 +27,6 @@ fn lot() -> Vec<StoredMessage> {
 
 fn missing_every(n: usize, k: usize, all: &[StoredMessage]) -> Vec<StoredMessage> {
     all.iter().enumerate().filter(|(i, _)| i % n != k).map(|(_, m)| m.clone()).collect()
-}
-
-/// Compares what two archives hold; a difference is told by its size.
-async fn assert_same(a: &Archive, b: &Archive) {
-    let (a, b) = (hashes(a).await, hashes(b).await);
-    assert!(a == b, "{} messages here, {} there, and not the same", a.len(), b.len());
-}
-
-async fn finished(events: &mut wakustore::node::Events) -> NodeSyncReport {
-    event(events, |e| match e {
-        NodeEvent::SyncFinished(report) => Some(report),
-        _ => None,
-    })
-    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -116,7 +102,8 @@ async fn a_message_too_large_for_the_frame_is_reported() {
     put(&a, vec![largest, message(2, 100)]).await;
     let (left, right) = (node(&a).await, node(&b).await);
     let mut events = right.events();
-    let report = soon(left.sync(&address(&right), SyncOptions::default())).await.unwrap();
+    let deployed = SyncOptions { protocol: Some(SyncProtocol::V1), ..SyncOptions::default() };
+    let report = soon(left.sync(&address(&right), deployed)).await.unwrap();
     let figures = report.report.figures;
     assert_eq!((figures.surplus, figures.sent, figures.unsendable), (2, 1, 1), "{figures:?}");
     assert_eq!(finished(&mut events).await.report.figures.received, 1);
@@ -238,7 +225,8 @@ async fn a_dropped_sync_is_cancelled() {
 
 #[tokio::test]
 async fn what_cannot_sync_is_told() {
-    let without = Node::start(NodeConfig { sync: false, ..config() }, in_memory()).await.unwrap();
+    let nothing = NodeConfig { sync: false, serve_store: false, ..config() };
+    let without = Node::start(nothing, in_memory()).await.unwrap();
     let with = node(&in_memory()).await;
     let error = soon(without.sync(&address(&with), SyncOptions::default())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);

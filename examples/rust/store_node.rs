@@ -3,8 +3,11 @@
 //! ```text
 //! cargo run --example store_node -- --path messages.db --listen /ip4/127.0.0.1/tcp/60000 \
 //!     --listen /ip4/127.0.0.1/tcp/60001/ws --key node.key --cluster 16 --shards 0,1 \
-//!     --sync-with /ip4/127.0.0.1/tcp/60010/p2p/12D3…
+//!     --sync-with /ip4/127.0.0.1/tcp/60010/p2p/12D3… --state node.state
 //! ```
+//!
+//! With `--state` it remembers when it was online and with whom it agrees, and fills the gap when it
+//! starts again. `--heartbeat 0` leaves out the syncs that begin by themselves in between.
 //!
 //! It prints the addresses that it listens at, one a line, then `ready`; then a line for each sync
 //! that has ended. It runs until its standard input closes (or it is interrupted).
@@ -12,10 +15,10 @@
 use std::error::Error;
 use std::io::{Read, Write};
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use wakustore::archive::{Archive, ArchiveConfig, SqliteBackend, SqliteConfig};
-use wakustore::engine::SyncOptions;
+use wakustore::engine::{Dialect, EngineConfig, SyncOptions};
 use wakustore::node::{Events, Identity, Node, NodeConfig, NodeEvent, NodeSyncReport};
 use wakustore::types::{PubsubTopic, Timestamp};
 use wakustore::wire::reconciliation::Scope;
@@ -29,7 +32,41 @@ struct Options {
 }
 
 const USAGE: &str = "usage: store_node --path FILE|:memory: [--listen ADDRESS]… [--key FILE] \
-                     [--cluster N] [--shards N,N…] [--sync-with ADDRESS]…";
+                     [--cluster N] [--shards N,N…] [--sync-with ADDRESS]… [--state FILE] \
+                     [--heartbeat SECONDS] [--heartbeat-peers N] [--sync-on-connect yes|no] \
+                     [--resume yes|no] [--resume-limit SECONDS] [--strong yes|no] \
+                     [--dialect topics|shards]";
+
+fn yes(flag: &str, value: &str) -> Fallible<bool> {
+    match value {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err(format!("{flag} takes yes or no\n{USAGE}").into()),
+    }
+}
+
+/// The flags that say how it syncs. Whether it was one of them.
+fn engine_option(engine: &mut EngineConfig, flag: &str, value: &str) -> Fallible<bool> {
+    match flag {
+        "--heartbeat" => {
+            engine.heartbeat = Some(value.parse()?).filter(|s| *s > 0).map(Duration::from_secs);
+        }
+        "--heartbeat-peers" => engine.heartbeat_peers = value.parse()?,
+        "--sync-on-connect" => engine.sync_on_connect = yes(flag, value)?,
+        "--resume" => engine.resume = yes(flag, value)?,
+        "--resume-limit" => engine.resume_limit = Duration::from_secs(value.parse()?),
+        "--strong" => engine.strong = yes(flag, value)?,
+        "--dialect" => {
+            engine.dialect = match value {
+                "topics" => Dialect::Topics,
+                "shards" => Dialect::Shards,
+                _ => return Err(format!("{flag} is topics or shards\n{USAGE}").into()),
+            };
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
 
 fn options() -> Fallible<Options> {
     let mut options =
@@ -37,6 +74,9 @@ fn options() -> Fallible<Options> {
     let mut arguments = std::env::args().skip(1);
     while let Some(flag) = arguments.next() {
         let value = arguments.next().ok_or_else(|| format!("{flag} needs a value\n{USAGE}"))?;
+        if engine_option(&mut options.node.engine, &flag, &value)? {
+            continue;
+        }
         match flag.as_str() {
             "--path" => options.path = value,
             "--listen" => options.node.listen.push(value),
@@ -45,6 +85,7 @@ fn options() -> Fallible<Options> {
             "--shards" => {
                 options.node.shards = value.split(',').map(str::parse).collect::<Result<_, _>>()?;
             }
+            "--state" => options.node.state = Some(value.into()),
             "--sync-with" => options.sync_with.push(value),
             _ => return Err(format!("{flag} is not known\n{USAGE}").into()),
         }
@@ -72,7 +113,7 @@ fn say(line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-fn tell(NodeSyncReport { peer_id, report }: &NodeSyncReport) {
+fn tell(NodeSyncReport { peer_id, report, .. }: &NodeSyncReport) {
     let figures = &report.figures;
     let outcome = report.error.as_ref().map_or("ok".to_owned(), ToString::to_string);
     say(&format!(

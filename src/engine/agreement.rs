@@ -6,6 +6,7 @@
 use super::horizon::same_scope;
 use super::session::Session;
 use super::{Agreement, Engine, SyncDirection, SyncProtocol};
+use crate::types::TimeRange;
 
 impl Engine {
     /// A session has ended, with all that it brought in the archive.
@@ -22,10 +23,14 @@ impl Engine {
             s.agreement = Agreement::None;
         }
         let info = self.peers.get(&s.peer).filter(|p| p.connected).map(|p| p.info);
-        let group = info.map_or(s.group, |info| info.group);
+        s.group = info.map_or(s.group, |info| info.group);
         let whole = same_scope(&s.scope, &self.config.scope);
         if left_over || (s.agreement != Agreement::None && whole) {
-            self.agreements.note(s.window, group, s.agreement, self.now.wall);
+            // Of what lies below the retention floor nothing is asked for, so nothing is known.
+            let end = s.window.end();
+            let kept = TimeRange::new(s.window.start().max(self.floor).min(end), end);
+            let span = if left_over { s.window } else { kept.unwrap_or(s.window) };
+            self.agreements.note(span, s.group, s.agreement, self.now.wall);
             self.presence.changed();
         }
     }
@@ -42,6 +47,7 @@ fn left_over(s: &Session) -> bool {
 /// was asked to send whole nobody can tell that all came but the peer, by closing its stream.
 fn weakly(s: &Session) -> Agreement {
     let unheard = s.spans_granted && !s.peer_closed_transfer;
-    let whole = s.compared && s.error.is_none() && s.direction != SyncDirection::Push;
+    let passed_over = s.direction == SyncDirection::Push && s.difference.is_none();
+    let whole = s.compared && s.error.is_none() && !passed_over;
     if whole && !unheard && !s.window.is_empty() { Agreement::Weak } else { Agreement::None }
 }

@@ -111,7 +111,8 @@ pub struct SyncOptions {
     pub window: Option<TimeRange>,
     /// Which way messages go.
     pub direction: SyncDirection,
-    /// Only compare: no message travels, and the report names the ids that differ.
+    /// Only compare: no message travels, and the report names the ids that differ. (Over Store what
+    /// we lack is fetched, as hashes tell no time, and let go; what the peer lacks is not told.)
     pub dry_run: bool,
     /// How to compare; by default the best that the peer speaks.
     pub protocol: Option<SyncProtocol>,

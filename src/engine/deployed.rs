@@ -21,7 +21,7 @@ use crate::types::{TimeRange, Timestamp};
 use crate::wire::reconciliation::Scope;
 
 /// How far back the index of a deployed node reaches.
-const INDEXED: Duration = Duration::from_secs(3600);
+pub(super) const INDEXED: Duration = Duration::from_secs(3600);
 
 /// The scope that is told to a peer.
 pub(super) fn told<'a>(own: &'a Scope, session: &Session) -> Cow<'a, Scope> {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::sabotage::{self, Bug};
-use crate::types::{Origin, TimeRange};
+use crate::types::TimeRange;
 
 /// A peer with which a session ended within this time may send late messages without penalty:
 /// deployed nodes send from a queue that knows no sessions.
@@ -54,6 +54,7 @@ impl Engine {
                 }
             }
         }
+        self.plan_store(id, &options);
         if strong {
             self.begin_strong(id, options.protocol.is_some());
         }
@@ -174,6 +175,7 @@ impl Engine {
         let may_come = s.takes() && (s.outstanding() > 0 || s.spans_granted);
         let may_come = may_come && !sabotage::is(Bug::NoGrace);
         s.left = if s.takes() { s.outstanding() } else { 0 };
+        s.left += s.over.as_ref().map_or(0, |over| over.outstanding());
         s.state = State::Ends;
         s.source = Source::Horizon;
         s.sending.abandon();
@@ -184,6 +186,7 @@ impl Engine {
             self.outputs.push_back(Output::CloseReconciliation { session: id });
         }
         self.fetches.retain(|_, session| *session != id);
+        self.queries.retain(|_, session| *session != id);
         let Some(peer) = self.peers.get_mut(&s.peer) else { return };
         peer.last_session = Some(self.now.elapsed);
         peer.session_ended(s.got_messages && !s.peer_closed_transfer);
@@ -214,14 +217,18 @@ impl Engine {
     /// The one place where [`Output::Finished`] is made.
     fn finish(&mut self, id: SessionId) {
         let Some(mut s) = self.sessions.remove(&id) else { return };
+        if s.protocol == SyncProtocol::Store {
+            s.agreement = s.agreement_over_store();
+        }
         self.note_end(&mut s);
+        self.resume_session_ended(id, &s);
         if let Some(peer) = self.peers.get_mut(&s.peer) {
             peer.sessions.retain(|other| *other != id);
         }
         let report = SyncReport {
             peer: s.peer,
             initiator: s.initiator,
-            window: s.window,
+            window: s.reported_window(),
             figures: s.figures,
             duration: self.now.elapsed.saturating_sub(s.started),
             error: s.error,
@@ -231,6 +238,7 @@ impl Engine {
             agreement: s.agreement,
             difference: s.difference,
         };
+        self.session_over(&report, s.group);
         self.outputs.push_back(Output::Finished { session: id, report: Box::new(report) });
     }
 
@@ -240,8 +248,10 @@ impl Engine {
             let Some(s) = self.sessions.get_mut(&id) else { continue };
             // The streams went with the connection: nothing is left to be closed.
             s.stream_open = false;
-            let complete =
-                !s.reconciles() && s.sending.is_done() && !s.awaits_messages() && !s.ends();
+            let complete = matches!(s.state, State::Settled)
+                && s.sending.is_done()
+                && !s.awaits_messages()
+                && s.over.as_ref().is_none_or(|over| over.is_done());
             s.sending.broke();
             if complete {
                 self.end(id);
@@ -250,6 +260,7 @@ impl Engine {
                 self.fail(id, Error::new(ErrorKind::StreamClosed, what));
             }
         }
+        self.peer_left(key);
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.connected = false;
             peer.info = PeerInfo::default();
@@ -294,26 +305,7 @@ impl Engine {
         for peer in self.peers.values_mut() {
             peer.ended.retain(|ended| ended.until > now);
         }
-        if self.heartbeat_at.is_some_and(|at| at <= now) {
-            self.beat();
-        }
-    }
-
-    /// A sync with one of the peers that can, chosen at random.
-    fn beat(&mut self) {
-        self.heartbeat_at = self.config.heartbeat.map(|d| self.now.elapsed + self.rng.jitter(d));
-        let busy = |key: &PeerKey| {
-            let with = |s: &&Session| s.peer == *key && !s.ends();
-            self.sessions.values().filter(with).any(|s| s.initiator || s.reconciles())
-        };
-        let able = |(key, p): (&PeerKey, &super::Peer)| {
-            (p.connected && p.info.reconciles && !busy(key)).then_some(*key)
-        };
-        let able: Vec<PeerKey> = self.peers.iter().filter_map(able).collect();
-        if let Some(peer) = able.get(self.rng.below(able.len())) {
-            // Too many syncs run, or the clock stands before 1970: the next beat comes.
-            let _ = self.begin_outbound(*peer, SyncOptions::default(), SyncReason::Heartbeat);
-        }
+        self.keep_schedule();
     }
 
     pub(super) fn earliest_deadline(&self) -> Option<Duration> {
@@ -322,8 +314,9 @@ impl Engine {
             self.keeps_sums().then(|| self.horizon.summaries.deadline()),
             self.horizon.walk.as_ref().and_then(|w| w.backoff.deadline()),
             self.horizon.content.deadline(),
-            self.heartbeat_at,
+            self.schedule.deadline(),
             self.presence.deadline(),
+            self.resume_deadline(),
         ];
         let sessions = self.sessions.values().map(|s| s.deadline(&self.config));
         let peers = self.peers.iter().flat_map(|(key, peer)| {
@@ -353,11 +346,13 @@ impl Engine {
         self.pump_stores();
         self.peers.retain(|_, peer| !peer.is_idle());
         self.keep_presence();
+        self.drive_resume();
     }
 
-    fn pump_session(&mut self, id: SessionId) {
+    pub(super) fn pump_session(&mut self, id: SessionId) {
         self.leave_waiting(id);
         self.pump_strong(id);
+        self.pump_over_store(id);
         let now = self.now.elapsed;
         let Some(s) = self.sessions.get_mut(&id) else { return };
         let next = self.last_id + 1;
@@ -379,8 +374,11 @@ impl Engine {
         if !frames.is_empty() {
             self.outputs.push_back(Output::SendTransfer { session: id, peer: s.peer, frames });
         }
-        let may_send = s.reconciles() || s.strong.is_some();
-        if !may_send && s.sending.is_handed_over() && s.sending.close() {
+        if matches!(s.state, State::Settled | State::Ends)
+            && s.strong.is_none()
+            && s.sending.is_handed_over()
+            && s.sending.close()
+        {
             self.outputs.push_back(Output::CloseTransfer { session: id });
         }
         let transferred = matches!(s.state, State::Settled)
@@ -390,10 +388,14 @@ impl Engine {
             && (!s.awaits_messages()
                 || now >= s.grace_ends(&self.config)
                 || sabotage::is(Bug::NoGrace));
+        let turned = transferred && s.turn_to_store(now);
+        let transferred = transferred && !turned;
         if let Some(progress) = s.progress(now).filter(|_| !transferred) {
             self.outputs.push_back(Output::Progress { session: id, progress });
         }
-        if transferred {
+        if turned {
+            self.pump_over_store(id);
+        } else if transferred {
             self.end(id);
         }
         if self.sessions.get(&id).is_some_and(|s| s.ends() && s.pending_store == 0) {
@@ -406,9 +408,10 @@ impl Engine {
             while let Some(batch) = peer.next_batch(self.now.elapsed) {
                 self.last_id += 1;
                 let store = StoreId(self.last_id);
+                let origin = batch.origin;
                 let messages = batch.items.iter().map(|taken| taken.message.clone()).collect();
                 self.stores.insert(store, (*key, batch));
-                self.outputs.push_back(Output::Store { store, origin: Origin::Sync, messages });
+                self.outputs.push_back(Output::Store { store, origin, messages });
             }
         }
     }

@@ -20,6 +20,7 @@ mod horizon_content;
 mod lifecycle;
 mod loading;
 mod output;
+mod over_store;
 mod peer;
 mod peer_info;
 mod presence;
@@ -28,7 +29,10 @@ mod receiving;
 mod reconciling;
 mod refused;
 mod report;
+mod resume;
 mod rng;
+mod running;
+mod schedule;
 mod secret;
 mod sending;
 mod session;
@@ -46,6 +50,7 @@ pub use report::{
     Agreement, Coverage, EngineUsage, SyncDifference, SyncProgress, SyncProtocol, SyncReason,
     SyncReport,
 };
+pub use running::RunningSync;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -59,7 +64,9 @@ use self::loading::Bucket;
 use self::peer::{Batch, Peer};
 use self::presence::Presence;
 use self::refused::Refused;
+use self::resume::Resume;
 use self::rng::Rng;
+use self::schedule::Schedule;
 use self::secret::Secret;
 use self::session::{Session, Source};
 use crate::archive::{FeedEvent, IndexEntry, PutOutcome};
@@ -93,9 +100,12 @@ pub struct Engine {
     peers: BTreeMap<PeerKey, Peer>,
     fetches: BTreeMap<FetchId, SessionId>,
     stores: BTreeMap<StoreId, (PeerKey, Batch)>,
-    heartbeat_at: Option<Duration>,
+    /// Store queries that peers have not answered.
+    queries: BTreeMap<QueryId, SessionId>,
+    schedule: Schedule,
     presence: Presence,
     agreements: Agreements,
+    resume: Resume,
     refused: Refused,
     /// Of all peers together.
     loads: Bucket,
@@ -112,6 +122,7 @@ impl Engine {
         let heartbeat_at = config.heartbeat.map(|d| now.elapsed + rng.jitter(d));
         let mut engine = Engine {
             horizon: Horizon::new(&config, now),
+            schedule: Schedule::new(heartbeat_at, &config, now.elapsed),
             spoken: Spoken::new(&config),
             refused: Refused::new(config.max_refused),
             loads: Bucket::new(),
@@ -126,9 +137,10 @@ impl Engine {
             peers: BTreeMap::new(),
             fetches: BTreeMap::new(),
             stores: BTreeMap::new(),
-            heartbeat_at,
+            queries: BTreeMap::new(),
             presence: Presence::default(),
             agreements: Agreements::default(),
+            resume: Resume::default(),
         };
         engine.pump();
         engine
@@ -232,7 +244,7 @@ impl Engine {
     /// Answers [`Output::Missing`]: those of the hashes that the archive lacks.
     pub fn missing(&mut self, now: Now, missing: MissingId, hashes: Result<Vec<MessageHash>>) {
         self.at(now);
-        let _ = (missing, hashes);
+        self.looked_up(missing, hashes);
         self.pump();
     }
 
@@ -241,7 +253,7 @@ impl Engine {
     /// Answers [`Output::QueryStore`].
     pub fn store_answered(&mut self, now: Now, query: QueryId, page: Result<Page>) {
         self.at(now);
-        let _ = (query, page);
+        self.page_came(query, page);
         self.pump();
     }
 
@@ -250,6 +262,7 @@ impl Engine {
         self.at(now);
         let entry = self.peers.entry(peer).or_default();
         (entry.connected, entry.info) = (true, info);
+        self.peer_came(peer);
         self.pump();
     }
 
@@ -405,6 +418,7 @@ impl Engine {
             peers: self.peers.len(),
             fetches: self.fetches.len(),
             stores: self.stores.len(),
+            queries: self.queries.len(),
             ended: self.peers.values().map(|p| p.ended.len()).sum(),
             early_bytes: self.peers.values().map(|p| p.early_bytes).sum(),
             waiting_bytes: self.peers.values().map(Peer::waiting_bytes).sum(),

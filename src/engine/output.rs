@@ -15,7 +15,8 @@ macro_rules! id {
 }
 
 id! {
-    /// A peer, by a number that the host chose.
+    /// A peer, by a number that the host chose. By the same number each time that it comes, a
+    /// peer that was gone is known again and synced with.
     PeerKey
     /// A sync session, by a number that the engine chose.
     SessionId

@@ -10,7 +10,7 @@ use super::loading::Bucket;
 use super::walk::Backoff;
 use super::{PeerInfo, SessionId};
 use crate::sync::grants::Grants;
-use crate::types::StoredMessage;
+use crate::types::{Origin, StoredMessage};
 
 /// Sessions that have ended of which the grants are kept.
 const MAX_ENDED: usize = 4;
@@ -39,6 +39,8 @@ pub(super) struct Taken {
     pub(super) session: Option<SessionId>,
     /// Whether its id was announced; otherwise it came within a granted span.
     pub(super) announced: bool,
+    /// What it is stored as.
+    pub(super) origin: Origin,
 }
 
 /// A batch that the archive is asked to store.
@@ -46,6 +48,8 @@ pub(super) struct Taken {
 pub(super) struct Batch {
     pub(super) items: Vec<Taken>,
     pub(super) bytes: usize,
+    /// Of all of them.
+    pub(super) origin: Origin,
 }
 
 /// A session that has ended and may still bring something.
@@ -123,9 +127,10 @@ impl Peer {
             return None;
         }
         let (mut items, mut bytes) = (Vec::new(), 0);
+        let origin = self.incoming.front()?.origin;
         while let Some(next) = self.incoming.front() {
             let full = items.len() >= MAX_BATCH || bytes + next.size > MAX_BATCH_BYTES;
-            if full && !items.is_empty() {
+            if (full || next.origin != origin) && !items.is_empty() {
                 break;
             }
             bytes += next.size;
@@ -134,7 +139,7 @@ impl Peer {
         self.incoming_bytes -= bytes;
         self.storing_bytes += bytes;
         self.stores += 1;
-        Some(Batch { items, bytes })
+        Some(Batch { items, bytes, origin })
     }
 
     /// A batch is no longer with the archive.

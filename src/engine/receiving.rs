@@ -10,14 +10,14 @@ use bytes::Bytes;
 
 use super::peer::{EarlyMessage, Taken};
 use super::refused::is_final;
-use super::session::Session;
+use super::session::{Session, State};
 use super::strong::Strong;
 use super::{Engine, FetchId, Misbehaviour, PeerKey, SessionId, StoreId, framed};
 use crate::archive::PutOutcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sabotage::{self, Bug};
 use crate::sync::grants::Verdict;
-use crate::types::StoredMessage;
+use crate::types::{Origin, StoredMessage};
 use crate::wire::transfer;
 
 /// What becomes of a message.
@@ -96,12 +96,14 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         match fate {
             Fate::Take(session, announced) => {
+                let mut origin = Origin::Sync;
                 if let Some(s) = session.and_then(|id| self.sessions.get_mut(&id)) {
                     s.pending_store += 1;
                     s.figures.transfer_bytes_in += early.size as u64;
+                    origin = s.origin();
                 }
                 let EarlyMessage { message, size, .. } = early;
-                peer.take(Taken { message, size, session, announced });
+                peer.take(Taken { message, size, session, announced, origin });
             }
             // A host that asks `transfer_ready` overshoots by one frame at the most.
             Fate::Early if peer.early_bytes < max => peer.keep_early(early),
@@ -174,7 +176,9 @@ impl Engine {
         let mut taken = None;
         let (mut running, mut may_come, mut harmless) = (None, false, held);
         for id in &peer.sessions {
-            let Some(s) = self.sessions.get_mut(id).filter(|s| !s.ends()) else { continue };
+            // What is asked for by Store queries does not come this way.
+            let by_transfer = |s: &&mut Session| !s.ends() && !matches!(s.state, State::Store);
+            let Some(s) = self.sessions.get_mut(id).filter(by_transfer) else { continue };
             running.get_or_insert(*id);
             let awaited = |x: &mut Box<Strong>| x.machine.arrived(&message.sync_id(), true);
             let awaited = s.strong.as_mut().is_some_and(awaited);

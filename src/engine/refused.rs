@@ -63,8 +63,8 @@ impl Refused {
 /// not known to be for good is not.)
 pub(super) fn is_final(kind: ErrorKind) -> bool {
     use ErrorKind::{
-        Ephemeral, InvalidTopic, MessageTooLarge, MetaTooLarge, NoTimestamp, TimestampTooOld,
-        ValidatorRefused,
+        Ephemeral, InvalidTopic, MessageTooLarge, MetaTooLarge, NoTimestamp, TakenDown,
+        TimestampTooOld, ValidatorRefused,
     };
     matches!(
         kind,
@@ -73,6 +73,7 @@ pub(super) fn is_final(kind: ErrorKind) -> bool {
             | MessageTooLarge
             | MetaTooLarge
             | NoTimestamp
+            | TakenDown
             | TimestampTooOld
             | ValidatorRefused
     )

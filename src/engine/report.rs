@@ -22,20 +22,24 @@ pub struct SyncProgress {
     /// Messages that the archive held when they were announced but not when they were to be sent,
     /// or that are too large for the deployed transfer frame.
     pub unsendable: u64,
-    /// Frames of reconciliation, both ways; two make a round trip.
+    /// Frames of reconciliation, both ways; two make a round trip. (Over Store: queries and
+    /// answers.)
     pub frames: u64,
-    /// Bytes of reconciliation frames that we sent, with length prefixes.
+    /// Bytes of reconciliation frames that we sent, with length prefixes. (Over Store: of the
+    /// queries, but for their ids.)
     pub reconciliation_bytes_out: u64,
-    /// Bytes of reconciliation frames that came, with length prefixes.
+    /// Bytes of reconciliation frames that came, with length prefixes. (Over Store: some 37 for each
+    /// hash that was listed.)
     pub reconciliation_bytes_in: u64,
     /// Bytes of transfer frames that we sent, with length prefixes.
     pub transfer_bytes_out: u64,
     /// Bytes of transfer frames that came, with length prefixes. (With a peer that has Store alone,
-    /// of the responses that brought messages.)
+    /// of the messages that came.)
     pub transfer_bytes_in: u64,
-    /// Ranges that were found equal or were compared id by id.
+    /// Ranges that were found equal or were compared id by id. (Over Store: slices of time that were
+    /// listed to their end.)
     pub ranges_settled: u64,
-    /// Our ids in those ranges.
+    /// Our ids in those ranges. (Over Store: the ids that the peer listed.)
     pub ids_compared: u64,
     /// Messages of the peer's that our archive, or the host's validator, refused for good, now or
     /// earlier. They were announced or came; they are not waited for.
@@ -143,6 +147,8 @@ pub struct EngineUsage {
     pub fetches: usize,
     /// Batches that the archive has not stored.
     pub stores: usize,
+    /// Store queries that peers have not answered.
+    pub queries: usize,
     /// Sessions that have ended and may still bring something.
     pub ended: usize,
     /// Bytes of messages that came before they were announced.

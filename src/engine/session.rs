@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use super::over_store::OverStore;
 use super::sending::Sending;
 use super::strong::Strong;
 use super::walk::Walk;
@@ -17,7 +18,7 @@ use crate::error::{Error, ErrorKind};
 use crate::sync::grants::Grants;
 use crate::sync::index::Index;
 use crate::sync::reconcile::{Differences, Settling};
-use crate::types::{MessageHash, TimeRange};
+use crate::types::{MessageHash, Origin, TimeRange};
 use crate::wire::reconciliation::{Payload, Scope};
 
 /// The least time between two tellings of progress.
@@ -36,6 +37,9 @@ pub(super) enum State {
     Loads(Box<Walk>, Option<Payload>),
     /// It is the peer's turn.
     Awaits,
+    /// The peer is asked by Store queries: all of the session, or the part of it that is too old
+    /// for what came before.
+    Store,
     /// Reconciliation is over; transfer goes on.
     Settled,
     /// It has ended but for what is with the archive.
@@ -94,6 +98,8 @@ pub(super) struct Session {
     /// Messages within window and scope that were never asked for.
     unasked: u64,
     pub(super) sending: Sending,
+    /// What is to be had by Store queries, now or after the rest.
+    pub(super) over: Option<Box<OverStore>>,
     /// Messages that wait for the archive.
     pub(super) pending_store: usize,
     /// Messages that were asked for and came, but were not stored.
@@ -155,6 +161,7 @@ impl Session {
             peer_closed_transfer: false,
             unasked: 0,
             sending: Sending::new(config.max_in_flight, now.elapsed),
+            over: None,
             pending_store: 0,
             unstored: 0,
             left: 0,
@@ -211,7 +218,7 @@ impl Session {
 
     /// Whether reconciliation may still announce something.
     pub(super) fn reconciles(&self) -> bool {
-        !matches!(self.state, State::Settled | State::Ends)
+        !matches!(self.state, State::Store | State::Settled | State::Ends)
     }
 
     /// How many ids it loaded for itself.
@@ -250,6 +257,11 @@ impl Session {
             }
             State::WaitsForIndex(_) | State::Awaits => by(Some(self.moved + config.idle_timeout)),
             State::Settled if self.strong.is_some() => by(self.strong_deadline(config)),
+            State::Store => {
+                let over = self.over.as_ref();
+                by(over.and_then(|over| over.deadline()));
+                by(over.filter(|o| o.is_waiting()).map(|_| self.moved + config.idle_timeout));
+            }
             State::Settled if self.pending_store == 0 && self.sending.is_done() => {
                 by(Some(self.grace_ends(config)));
             }
@@ -286,7 +298,18 @@ impl Session {
             State::Settled if self.strong_timed_out(now, config) => {
                 late("the peer did not come to its end", idle)
             }
+            State::Store if !moved && self.over.as_ref().is_some_and(|o| o.is_waiting()) => {
+                late("the peer did not answer a Store query", idle)
+            }
             _ => None,
+        }
+    }
+
+    /// What its messages are stored as.
+    pub(super) fn origin(&self) -> Origin {
+        match self.reason {
+            SyncReason::Resume => Origin::Resume,
+            _ => Origin::Sync,
         }
     }
 

@@ -8,7 +8,7 @@
 //!   the list above, times two, plus one where it agreed strongly, and the time of comparison
 //!   (nanoseconds after that of the voice before, zigzag, from 0);
 //!
-//! and at the end the first eight bytes of the SHA-256 of all before.
+//! then what is still to be filled of the time for which it was not online (see [`Gap`]), and at the end the first eight bytes of the SHA-256 of all before.
 //!
 //! What must hold: what is written is bounded, as coverage is; what is read is taken whole or not
 //! at all, and nothing is reserved by a number that it claims.
@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 
 use super::coverage::{Agreements, MAX_GROUPS, MAX_SPANS, Span, Voice, Voices};
+use super::resume::Gap;
 use super::{AddressGroup, Engine, Now};
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::Timestamp;
@@ -34,6 +35,7 @@ const MAX_BYTES: usize = 1024 * 1024;
 pub(super) struct State {
     pub(super) last_online: Option<Timestamp>,
     pub(super) agreements: Agreements,
+    pub(super) gap: Gap,
 }
 
 impl State {
@@ -73,6 +75,7 @@ impl State {
                 at = voice.at.nanos();
             }
         }
+        self.gap.encode(&mut out);
         let check = check(&out);
         out.extend_from_slice(&check);
         out
@@ -124,13 +127,14 @@ fn read(bytes: &[u8]) -> Result<State> {
     };
     let groups = read_groups(&mut rest)?;
     let spans = read_spans(&mut rest, &groups)?;
+    let gap = Gap::decode(&mut rest)?;
     if !rest.is_empty() {
         bail!(Malformed, "{} bytes are left over", rest.len());
     }
     let Some(agreements) = Agreements::of(spans) else {
         bail!(Malformed, "its spans are not in order");
     };
-    Ok(State { last_online, agreements })
+    Ok(State { last_online, agreements, gap })
 }
 
 /// A count that must not be larger than what could have been written.
@@ -189,12 +193,16 @@ impl Engine {
     /// See [`Engine::state`].
     pub(super) fn encode_state(&self) -> Vec<u8> {
         let last_online = self.presence.to_save(self.now);
-        State { last_online, agreements: self.agreements.clone() }.encode()
+        let (agreements, gap) = (self.agreements.clone(), self.resume.gap.clone());
+        State { last_online, agreements, gap }.encode()
     }
 
     /// See [`Engine::restore`].
     pub(super) fn restore_state(&mut self, now: Now, bytes: &[u8]) -> Result<()> {
-        let State { last_online, agreements } = State::decode(bytes)?;
+        let State { last_online, agreements, gap } = State::decode(bytes)?;
+        if self.config.resume {
+            self.resume.restore(now, gap, self.config.resume_limit);
+        }
         self.presence.restore(now, last_online);
         self.agreements = agreements;
         Ok(())
@@ -207,6 +215,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::types::TimeRange;
 
     fn voices() -> impl Strategy<Value = Voices> {
         let voice = (any::<bool>(), any::<i64>())
@@ -231,6 +240,10 @@ mod tests {
         (prop::option::of(any::<i64>().prop_map(Timestamp)), spans).prop_map(
             |(last_online, spans)| State {
                 last_online,
+                gap: spans.iter().step_by(2).fold(Gap::default(), |mut gap, span| {
+                    gap.add(TimeRange::new(span.start, span.end).unwrap());
+                    gap
+                }),
                 agreements: Agreements::of(spans).unwrap(),
             },
         )
@@ -293,7 +306,7 @@ mod tests {
             Span { start: Timestamp(start), end: Timestamp(start + 999_999_999_999), voices }
         });
         let agreements = Agreements::of(spans.collect()).unwrap();
-        let state = State { last_online: Some(Timestamp::MAX), agreements };
+        let state = State { last_online: Some(Timestamp::MAX), agreements, gap: Gap::default() };
         let bytes = state.encode();
         assert!((200 * 1024..400 * 1024).contains(&bytes.len()), "{}", bytes.len());
         assert_eq!(State::decode(&bytes).unwrap(), state);

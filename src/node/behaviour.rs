@@ -7,6 +7,7 @@ use libp2p::swarm::NetworkBehaviour;
 use libp2p::{connection_limits, identify, ping};
 
 use super::NodeConfig;
+use super::bans::Bans;
 use super::streams::Streams;
 
 /// What identify names the family of protocols.
@@ -18,6 +19,7 @@ const MAX_PENDING: u32 = 64;
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
     limits: connection_limits::Behaviour,
+    pub(super) bans: Bans,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     pub(super) streams: Streams,
@@ -42,6 +44,7 @@ impl Behaviour {
             .with_timeout(Duration::from_secs(20));
         Behaviour {
             limits: connection_limits::Behaviour::new(limits),
+            bans: Bans::default(),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),
             streams,

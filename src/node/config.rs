@@ -24,7 +24,8 @@ pub enum Identity {
 /// Beside what is set here: a peer may have 64 streams open to the node (all of them together 1024);
 /// a connection that a peer opened is closed after half an hour without a stream, one that the node
 /// dialled is kept while the peer answers pings; and a peer that ten times did what honest peers do
-/// not is disconnected.
+/// not is disconnected, and may not come back for five minutes (one such fault is forgotten every
+/// three minutes).
 #[derive(Clone)]
 pub struct NodeConfig {
     /// Who it is.
@@ -41,6 +42,11 @@ pub struct NodeConfig {
     pub sync: bool,
     /// Sync.
     pub engine: EngineConfig,
+    /// Where the node keeps its own state (when it was last online, with whom it agrees over what):
+    /// a file of mode 0600, always written whole, a few hundred KiB at most. Without it the state
+    /// is forgotten at the end, and a restart fills no gap. A file that cannot be read or holds
+    /// something else is moved aside (`.bad` is put behind its name) and the node starts without.
+    pub state: Option<PathBuf>,
     /// How long a dial, or a store request with the dial before it, may take.
     pub request_timeout: Duration,
     /// Connections at once, in all. Those that peers open get three quarters at the most, so that the
@@ -62,6 +68,7 @@ impl Default for NodeConfig {
             serve_store: true,
             sync: true,
             engine: EngineConfig::default(),
+            state: None,
             request_timeout: Duration::from_secs(30),
             max_connections: 200,
             max_connections_per_peer: 4,

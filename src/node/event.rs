@@ -3,13 +3,16 @@
 //! A bounded queue that all readers share: the node never waits for a reader, and one that is too
 //! slow is told how many events it missed.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{broadcast, mpsc};
 
 use super::NodeSyncReport;
+use super::sync_input::Report;
 use crate::archive::{Feed, FeedEvent, FeedItem};
+use crate::engine::{SyncProgress, SyncProtocol, SyncReason};
+use crate::types::TimeRange;
 
 /// How many events a reader may be behind.
 const CAPACITY: usize = 8192;
@@ -30,10 +33,41 @@ pub enum NodeEvent {
     },
     /// A message was stored by the archive (whoever put it there).
     MessageStored(FeedItem),
+    /// A sync has begun, by either side, and what it compares is known (of one that the peer began
+    /// that is so when its first frame has come; one that ends before is told of by its end alone).
+    SyncStarted(SyncStarted),
+    /// A sync goes on; at most a few times a second for each. Only between its beginning and end.
+    SyncProgress {
+        /// Which one: the number in [`SyncStarted::session`].
+        session: u64,
+        /// With whom.
+        peer_id: String,
+        /// How far it is.
+        progress: SyncProgress,
+    },
     /// A sync has ended, begun by either side, well or not.
     SyncFinished(NodeSyncReport),
     /// The reader was too slow: so many events were left out here.
     Lagged(u64),
+}
+
+/// A sync that has begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncStarted {
+    /// Its number, which no other sync of this node has while it runs: [`super::Node::cancel_sync`]
+    /// takes it.
+    pub session: u64,
+    /// With whom.
+    pub peer_id: String,
+    /// Whether this node began it.
+    pub initiator: bool,
+    /// Why.
+    pub reason: SyncReason,
+    /// The span that is compared.
+    pub window: TimeRange,
+    /// How it begins to compare. (Where the peer turns out not to speak this, the session falls
+    /// back; its report tells how it compared in the end.)
+    pub protocol: SyncProtocol,
 }
 
 /// A subscription to a node's events.
@@ -99,25 +133,69 @@ impl Hub {
     }
 }
 
-/// Tells what the archive stores, until it is closed.
-pub(super) async fn forward(mut feed: Feed, hub: std::sync::Arc<Hub>) {
-    while let Some(event) = feed.next().await {
-        if !hub.has_readers() {
-            continue;
-        }
-        match event {
-            FeedEvent::Stored(items) => {
-                for items in items.chunks(CAPACITY / 8) {
-                    for item in items {
-                        hub.send(NodeEvent::MessageStored(item.clone()));
+/// A sync that has ended.
+pub(super) struct Ended {
+    pub(super) report: NodeSyncReport,
+    /// Who waits for it.
+    pub(super) caller: Option<Report>,
+}
+
+/// Tells what the archive stores and which syncs have ended, until neither can say any more.
+///
+/// A commit is told to the feed before those who put are answered, and a sync ends after all that
+/// it put was answered. So what a sync stored is in the feed when its end comes here: it is told
+/// first, then the end, then the caller has his report. `capacity` is the feed's.
+pub(super) async fn forward(
+    mut feed: Feed,
+    capacity: usize,
+    mut ended: mpsc::UnboundedReceiver<Ended>,
+    hub: Arc<Hub>,
+) {
+    let (mut feeding, mut syncing) = (true, true);
+    while feeding || syncing {
+        tokio::select! {
+            event = feed.next(), if feeding => match event {
+                Some(event) => tell(event, &hub).await,
+                None => feeding = false,
+            },
+            end = ended.recv(), if syncing => match end {
+                Some(Ended { report, caller }) => {
+                    // As many events as the feed can have held when this came (one commit may be
+                    // beyond its capacity, and one event says that something was left out).
+                    for _ in 0..capacity + 2 {
+                        let Some(event) = feed.try_next() else { break };
+                        tell(event, &hub).await;
                     }
-                    // Readers get their turn within a large commit.
-                    tokio::task::yield_now().await;
+                    hub.send(NodeEvent::SyncFinished(report.clone()));
+                    if let Some(caller) = caller {
+                        let _ = caller.send(match &report.report.error {
+                            Some(e) => Err(e.clone()),
+                            None => Ok(report),
+                        });
+                    }
                 }
-            }
-            FeedEvent::Removed(_) => {}
-            FeedEvent::Lagged(missed) => hub.send(NodeEvent::Lagged(missed)),
+                None => syncing = false,
+            },
         }
+    }
+}
+
+async fn tell(event: FeedEvent, hub: &Hub) {
+    if !hub.has_readers() {
+        return;
+    }
+    match event {
+        FeedEvent::Stored(items) => {
+            for items in items.chunks(CAPACITY / 8) {
+                for item in items {
+                    hub.send(NodeEvent::MessageStored(item.clone()));
+                }
+                // Readers get their turn within a large commit.
+                tokio::task::yield_now().await;
+            }
+        }
+        FeedEvent::Removed(_) => {}
+        FeedEvent::Lagged(missed) => hub.send(NodeEvent::Lagged(missed)),
     }
 }
 

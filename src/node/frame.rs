@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::wire::varint::{self, Prefix};
@@ -17,6 +17,8 @@ use crate::wire::varint::{self, Prefix};
 const BASE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The slowest link that is put up with, in bytes a second.
 const MIN_RATE: usize = 16 * 1024;
+/// How often it is told at least that something of a large frame has come.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// What is read, or written, at once.
 const CHUNK: usize = 64 * 1024;
 
@@ -45,6 +47,16 @@ async fn in_time<T>(
     }
 }
 
+/// As [`read`], without a limit on when the frame begins; `told` hears how much of it has come,
+/// now and then while a large frame comes: for each 64 KiB, or each second in which something came.
+pub(super) async fn read_telling(
+    from: &mut (impl AsyncRead + Unpin),
+    max: usize,
+    told: impl FnMut(usize),
+) -> Result<Option<Bytes>> {
+    read_one(from, max, None, told).await
+}
+
 /// The next frame; `None` where the stream ends before one begins. `idle` is how long it may take
 /// to begin; for ever, where there is none.
 ///
@@ -56,6 +68,15 @@ pub(super) async fn read(
     max: usize,
     idle: Option<Duration>,
 ) -> Result<Option<Bytes>> {
+    read_one(from, max, idle, |_| {}).await
+}
+
+async fn read_one(
+    from: &mut (impl AsyncRead + Unpin),
+    max: usize,
+    idle: Option<Duration>,
+    told: impl FnMut(usize),
+) -> Result<Option<Bytes>> {
     let mut byte = [0u8; 1];
     let begun = from.read(&mut byte);
     let begun = match idle {
@@ -66,7 +87,7 @@ pub(super) async fn read(
         return Ok(None);
     }
     let length = length(from, byte[0], max).await?;
-    Ok(Some(in_time(time_for(length), "send its frame", body(from, length)).await?))
+    Ok(Some(in_time(time_for(length), "send its frame", body(from, length, told)).await?))
 }
 
 /// Reads the rest of a length that begins with `first`.
@@ -82,14 +103,31 @@ async fn length(from: &mut (impl AsyncRead + Unpin), first: u8, max: usize) -> R
     }
 }
 
-async fn body(from: &mut (impl AsyncRead + Unpin), length: usize) -> std::io::Result<Bytes> {
+async fn body(
+    from: &mut (impl AsyncRead + Unpin),
+    length: usize,
+    mut told: impl FnMut(usize),
+) -> std::io::Result<Bytes> {
     let mut body = Vec::new();
-    while body.len() < length {
-        let filled = body.len();
-        // Doubling what has arrived, so that the announced length alone reserves nothing.
-        let step = (length - filled).min(filled.max(CHUNK));
-        body.resize(filled + step, 0);
-        from.read_exact(&mut body[filled..]).await?;
+    let mut filled = 0;
+    let mut last = (0, Instant::now());
+    while filled < length {
+        if filled == body.len() {
+            // Doubling what has arrived, so that the announced length alone reserves nothing.
+            let step = (length - filled).min(filled.max(CHUNK));
+            body.resize(filled + step, 0);
+        }
+        let came = from.read(&mut body[filled..]).await?;
+        if came == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        filled += came;
+        // By the 64 KiB; on a slow line, by the second.
+        let (at, when) = last;
+        if filled < length && (filled - at >= CHUNK || when.elapsed() >= TELL_EVERY) {
+            told(filled);
+            last = (filled, Instant::now());
+        }
     }
     Ok(Bytes::from(body))
 }
@@ -129,6 +167,9 @@ async fn steadily(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
     use futures::io::Cursor;
 
     use super::*;
@@ -186,14 +227,112 @@ mod tests {
         .unwrap();
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_has_come_of_a_large_frame_is_told() {
+        let frame = vec![7; 10 * CHUNK + 5];
+        let mut wire = Cursor::new(wire_of(&frame));
+        let mut told = Vec::new();
+        let read = read_telling(&mut wire, 1 << 20, |n| told.push(n)).await.unwrap();
+        assert_eq!(read.unwrap().len(), frame.len());
+        assert!(!told.is_empty() && told.len() <= 10, "{told:?}");
+        assert!(told.is_sorted() && told.last().is_some_and(|n| *n < frame.len()), "{told:?}");
+
+        // A byte in each half second: told by the second, however little it is.
+        let (mut near, mut far) = pair();
+        let (slow, bytes) = (Duration::from_millis(500), wire_of(&[1; 21]));
+        let sending = tokio::spawn(async move {
+            for byte in bytes {
+                far.write_all(&[byte]).await.unwrap();
+                tokio::time::sleep(slow).await;
+            }
+        });
+        let mut told = Vec::new();
+        read_telling(&mut near, 100, |n| told.push(n)).await.unwrap().unwrap();
+        assert!((8..=12).contains(&told.len()), "{told:?}");
+        sending.await.unwrap();
+    }
+
+    fn wire_of(frame: &[u8]) -> Vec<u8> {
+        varint::prefixed(frame)
+    }
+
+    /// Two ends of a pipe that holds little.
+    fn pair() -> (Pipe, Pipe) {
+        let (a, b) = tokio::io::duplex(CHUNK);
+        (Pipe(a), Pipe(b))
+    }
+
+    struct Pipe(tokio::io::DuplexStream);
+
+    impl AsyncRead for Pipe {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            to: &mut [u8],
+        ) -> Poll<std::io::Result<usize>> {
+            let mut to = tokio::io::ReadBuf::new(to);
+            match tokio::io::AsyncRead::poll_read(Pin::new(&mut self.0), cx, &mut to) {
+                Poll::Ready(read) => Poll::Ready(read.map(|()| to.filled().len())),
+                Poll::Pending => Poll::Pending,
+            }
+        }
+    }
+
+    impl AsyncWrite for Pipe {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            from: &[u8],
+        ) -> Poll<std::io::Result<usize>> {
+            tokio::io::AsyncWrite::poll_write(Pin::new(&mut self.0), cx, from)
+        }
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            tokio::io::AsyncWrite::poll_flush(Pin::new(&mut self.0), cx)
+        }
+        fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            tokio::io::AsyncWrite::poll_shutdown(Pin::new(&mut self.0), cx)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_cut_after_the_base_time() {
+        let (mut near, far) = pair();
+        let frame = Bytes::from(vec![7; 32 * CHUNK]);
+        let begun = Instant::now();
+        let error = write(&mut near, &[frame]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(error.message().contains("reads nothing"), "{error}");
+        // By its size alone the frame might take two minutes more.
+        assert_eq!(begun.elapsed(), BASE_TIMEOUT);
+        drop(far);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_peer_that_takes_a_chunk_now_and_then_is_put_up_with() {
+        let (mut near, mut far) = pair();
+        let frame = Bytes::from(vec![7; 8 * CHUNK]);
+        let size = wire_of(&frame).len();
+        let reading = tokio::spawn(async move {
+            let (mut buffer, mut read) = (vec![0; CHUNK], 0);
+            while read < size {
+                tokio::time::sleep(Duration::from_secs(4)).await;
+                read += far.read(&mut buffer).await.unwrap();
+            }
+        });
+        let begun = Instant::now();
+        write(&mut near, &[frame]).await.unwrap();
+        assert!(begun.elapsed() > BASE_TIMEOUT, "{:?}", begun.elapsed());
+        reading.await.unwrap();
+    }
+
     struct Never;
     impl AsyncRead for Never {
         fn poll_read(
-            self: std::pin::Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
             _: &mut [u8],
-        ) -> std::task::Poll<std::io::Result<usize>> {
-            std::task::Poll::Pending
+        ) -> Poll<std::io::Result<usize>> {
+            Poll::Pending
         }
     }
 }

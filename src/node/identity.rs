@@ -4,13 +4,13 @@
 //! all, with mode 0600. An existing file that others than its owner may read or write is refused:
 //! a key that others know is no identity.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind as IoKind, Read, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{ErrorKind as IoKind, Read};
+use std::path::Path;
 
 use libp2p::identity::Keypair;
 
-use super::Identity;
+use super::{Identity, whole_file};
 use crate::error::{Error, ErrorKind, Result, bail};
 
 /// An encoded ed25519 key is 68 bytes long; nothing near this size is one.
@@ -100,12 +100,14 @@ fn create(path: &Path) -> Result<Keypair> {
     let encoded = key
         .to_protobuf_encoding()
         .map_err(|_| Error::new(ErrorKind::Internal, "the new key cannot be encoded"))?;
-    let beside = beside(path)?;
-    let made = write_new(&beside, &encoded).and_then(|()| put_in_place(&beside, path));
+    let Some(beside) = whole_file::beside(path)? else {
+        bail!(KeyFile, "{} does not name a file", path.display());
+    };
+    let made = whole_file::write_new(&beside, &encoded).and_then(|()| put_in_place(&beside, path));
     let _ = std::fs::remove_file(&beside);
     match made {
         Ok(()) => {
-            sync_directory(path);
+            whole_file::sync_directory(path);
             Ok(key)
         }
         Err(e) if e.kind() == IoKind::AlreadyExists => match read(path)? {
@@ -124,34 +126,6 @@ fn put_in_place(beside: &Path, path: &Path) -> std::io::Result<()> {
             std::fs::rename(beside, path)
         }
         linked => linked,
-    }
-}
-
-/// A name of our own in the same directory.
-fn beside(path: &Path) -> Result<PathBuf> {
-    let Some(name) = path.file_name() else {
-        bail!(KeyFile, "{} does not name a file", path.display());
-    };
-    let mut name = name.to_os_string();
-    name.push(format!(".{}.new", data_encoding::HEXLOWER.encode(&random::<8>()?)));
-    Ok(path.with_file_name(name))
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-/// Makes the new name last. Its failure is no reason to fail: the key is there.
-fn sync_directory(path: &Path) {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
-    if let Ok(directory) = File::open(parent.unwrap_or(Path::new("."))) {
-        let _ = directory.sync_all();
     }
 }
 
@@ -205,7 +179,7 @@ mod tests {
             [("empty", vec![]), ("text", b"secret".to_vec()), ("big", vec![0; 9999])]
         {
             let path = dir.path().join(name);
-            write_new(&path, &bytes).unwrap();
+            whole_file::write_new(&path, &bytes).unwrap();
             let error = id(&path).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::KeyFile);
             assert!(!error.message().contains("secret"));

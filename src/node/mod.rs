@@ -9,10 +9,13 @@
 //! joins.
 
 mod address;
+mod bans;
 mod behaviour;
+mod conduct;
 mod config;
 mod dials;
 mod event;
+mod facts;
 mod frame;
 mod history;
 mod identity;
@@ -21,18 +24,22 @@ mod metadata;
 mod peers;
 mod shared;
 mod start;
+mod state;
 mod store_client;
 mod store_service;
 mod stream;
 mod streams;
 mod swarm;
 mod sync_host;
+mod sync_input;
+mod sync_outputs;
 mod sync_streams;
 mod tasks;
 mod transport;
+mod whole_file;
 
 pub use config::{Identity, NodeConfig};
-pub use event::{Events, NodeEvent};
+pub use event::{Events, NodeEvent, SyncStarted};
 pub use history::History;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,9 +50,9 @@ use tokio::sync::oneshot;
 
 use self::address::{PeerName, parse, parse_peer};
 use self::shared::{Shared, stopped};
-use self::sync_host::Input;
+use self::sync_input::{Demand, Input};
 use crate::archive::Archive;
-use crate::engine::{SyncOptions, SyncReport};
+use crate::engine::{Coverage, SessionId, SyncOptions, SyncReport};
 use crate::error::{Result, bail};
 use crate::types::{Page, Query};
 
@@ -70,6 +77,8 @@ impl Drop for Handle {
 /// A sync's report, with the peer as the node's users know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeSyncReport {
+    /// The session's number, as in [`SyncStarted::session`].
+    pub session: u64,
     /// With whom.
     pub peer_id: String,
     /// What came of it.
@@ -167,7 +176,8 @@ impl Node {
     }
 
     /// Syncs with a peer now and waits for the end. Dropping the future cancels the sync. A
-    /// session that broke down is an error here; what it brought until then is stored.
+    /// session that broke down is an error here; what it brought until then is stored. All that it
+    /// stored has been told as events when this returns.
     ///
     /// # Errors
     /// Those of [`Node::store_query`] on the way to the peer; [`crate::ErrorKind::Unsupported`]
@@ -182,7 +192,7 @@ impl Node {
         let peer = shared.in_time("the dial", shared.reach(name)).await?;
         let ticket = self.0.tickets.fetch_add(1, Ordering::Relaxed);
         let (report, reported) = oneshot::channel();
-        let input = Input::Sync { peer, options, ticket, report };
+        let input = Input::Sync(Demand { peer, options, ticket, report });
         shared.sync.send(input).map_err(|_| stopped())?;
         let _cancel = CancelSync { shared, ticket };
         tokio::select! {
@@ -190,6 +200,20 @@ impl Node {
             reported = reported => reported.map_err(|_| stopped())?,
             () = shared.tasks.cancelled() => Err(stopped()),
         }
+    }
+
+    /// Gives a sync up, whoever began it; its end, cancelled, is told as an event. Nothing happens
+    /// where it has ended, or never was.
+    pub fn cancel_sync(&self, session: u64) {
+        // It fails where nothing can be under way: the node does not sync, or was stopped.
+        let _ = self.shared().sync.send(Input::CancelSession { session: SessionId(session) });
+    }
+
+    /// With how many peers this node agrees over which spans of time: spans that do not overlap, in
+    /// ascending order, bounded in number. Those of the last run too, where the configuration
+    /// names a file for the state.
+    pub fn coverage(&self) -> Vec<Coverage> {
+        self.shared().coverage.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// From now on, what happens. A bounded queue; a slow reader is told that it lagged.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::facts::Facts;
 use crate::error::{Error, Result};
 
 /// Streams that one peer may have open to us at once.
@@ -35,8 +36,8 @@ pub(super) enum Verdict {
 /// One connected peer.
 pub(super) struct Peer {
     pub(super) verdict: Verdict,
-    /// Whether it speaks reconciliation, once identify has told.
-    pub(super) reconciles: Option<bool>,
+    /// What it is, as far as is known.
+    pub(super) facts: Facts,
     /// For the streams that it opens.
     pub(super) streams: Arc<Semaphore>,
     /// Who waits for its last connection to go.
@@ -47,7 +48,7 @@ impl Peer {
     pub(super) fn new() -> Self {
         Peer {
             verdict: Verdict::Pending(Vec::new()),
-            reconciles: None,
+            facts: Facts::default(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS_PER_PEER)),
             leaving: Vec::new(),
         }

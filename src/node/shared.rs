@@ -14,9 +14,10 @@ use super::metadata::Answer;
 use super::peers::Waiter;
 use super::stream::Stream;
 use super::streams::Opened;
-use super::sync_host::Input;
+use super::sync_input::Input;
 use super::tasks::Tasks;
 use crate::archive::Archive;
+use crate::engine::{AddressGroup, Coverage};
 use crate::error::{Error, ErrorKind, Result, bail};
 
 /// What the swarm's task is asked to do.
@@ -29,6 +30,12 @@ pub(super) enum Command {
     Open { peer: PeerId, protocol: StreamProtocol, opened: Opened },
     /// End all connections to a peer.
     Disconnect { peer: PeerId, done: oneshot::Sender<()> },
+    /// End all connections to a peer, and take none from it for a while.
+    SendAway { peer: PeerId },
+    /// Where a peer is, as the resolver found.
+    Placed { peer: PeerId, group: AddressGroup },
+    /// Enough was waited for what a peer says of itself.
+    Waited { peer: PeerId },
     /// What metadata said of a peer, whoever asked whom.
     Metadata { peer: PeerId, answer: Answer },
 }
@@ -46,6 +53,8 @@ pub(super) struct Shared {
     pub(super) addresses: RwLock<Vec<Multiaddr>>,
     /// The peers that were taken in, and their names.
     pub(super) peers: RwLock<BTreeMap<PeerId, String>>,
+    /// What the engine said last.
+    pub(super) coverage: RwLock<Vec<Coverage>>,
 }
 
 /// The node is no more.
@@ -111,6 +120,12 @@ impl Shared {
     pub(super) async fn disconnect(&self, peer: PeerId) -> Result<()> {
         let (done, answer) = oneshot::channel();
         self.ask(Command::Disconnect { peer, done }, answer).await
+    }
+
+    /// Ends all connections to a peer, which may not come back at once.
+    pub(super) async fn send_away(&self, peer: PeerId) {
+        // It fails only where the node stops.
+        let _ = self.commands.send(Command::SendAway { peer }).await;
     }
 
     /// The names of the peers that were taken in.

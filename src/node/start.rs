@@ -8,7 +8,7 @@ use bytes::Bytes;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{Config, StreamProtocol};
 use libp2p::{Multiaddr, Swarm};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::behaviour::Behaviour;
@@ -19,7 +19,7 @@ use super::streams::Streams;
 use super::swarm::{State, SwarmTask};
 use super::sync_host::SyncHost;
 use super::tasks::Tasks;
-use super::{NodeConfig, address, identity, transport};
+use super::{NodeConfig, address, identity, state, sync_host, transport};
 use crate::archive::Archive;
 use crate::engine::EngineConfig;
 use crate::error::{Error, ErrorKind, Result, bail};
@@ -48,7 +48,12 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
     let key = tokio::task::spawn_blocking(move || identity::load(&identity))
         .await
         .map_err(|e| Error::new(ErrorKind::Internal, format!("loading the key: {e}")))??;
+    let saved = match config.state.clone().filter(|_| config.sync) {
+        Some(path) => state::load(path).await,
+        None => None,
+    };
     let seed = u64::from_le_bytes(identity::random()?);
+    let fresh = identity::random()?;
 
     let tasks = Arc::new(Tasks::new());
     let swarm = build_swarm(&config, &key, &tasks)?;
@@ -64,6 +69,7 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         request_timeout: config.request_timeout,
         addresses: RwLock::new(Vec::new()),
         peers: RwLock::new(BTreeMap::new()),
+        coverage: RwLock::new(Vec::new()),
     });
 
     let metadata = Metadata { cluster_id: Some(config.cluster_id), shards: config.shards };
@@ -85,13 +91,28 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         tasks.join().await;
         return Err(e);
     }
-    tasks.spawn(event::forward(archive.subscribe(EVENT_FEED), shared.hub.clone()));
+    let (ended, ends) = mpsc::unbounded_channel();
+    let events = archive.subscribe(EVENT_FEED);
+    tasks.spawn(event::forward(events, EVENT_FEED, ends, shared.hub.clone()));
     if config.sync {
         // Subscribed before the engine loads, so that nothing falls between.
         let feed = archive.subscribe(ENGINE_FEED);
+        let states = config.state.clone().map(|path| {
+            let (states, told) = watch::channel(None);
+            // It ends when the sync task has told the last.
+            tasks.spawn_unguarded(state::keep(path, told));
+            states
+        });
         let engine = EngineConfig { cluster_id: config.cluster_id, ..config.engine };
-        let host = SyncHost::new(engine, seed, shared.clone());
-        tasks.spawn(host.run(to_sync, feed));
+        let parts =
+            sync_host::Parts { config: engine, seed, fresh, shared: shared.clone(), ended, states };
+        let mut host = SyncHost::new(parts);
+        if let (Some(path), Some(saved)) = (config.state, saved)
+            && let Err(e) = host.restore(&saved)
+        {
+            state::move_aside(path, e.to_string()).await;
+        }
+        tasks.spawn_unguarded(host.run(to_sync, feed));
     }
     tasks.spawn_until_killed(task.run());
     Ok(shared)
@@ -106,6 +127,9 @@ fn check(config: &NodeConfig) -> Result<()> {
     }
     if config.request_timeout.is_zero() {
         bail!(InvalidArgument, "the request timeout is 0: nothing could be asked within it");
+    }
+    if let Some(path) = &config.state {
+        state::check(path)?;
     }
     let shards = Metadata { cluster_id: Some(config.cluster_id), shards: config.shards.clone() };
     if shards.encode().len() > wire::metadata::MAX_FRAME {
@@ -132,6 +156,9 @@ fn build_swarm(config: &NodeConfig, key: &Keypair, tasks: &Arc<Tasks>) -> Result
     }
     if config.sync {
         accepted.extend([wire::reconciliation::PROTOCOL, wire::transfer::PROTOCOL]);
+        if config.engine.strong {
+            accepted.push(wire::strong::PROTOCOL);
+        }
     }
     let accepted = accepted.into_iter().map(StreamProtocol::new).collect();
     let behaviour = Behaviour::new(config, key, Streams::new(accepted, tasks.clone()));

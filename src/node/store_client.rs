@@ -1,9 +1,12 @@
 //! Asks a store peer: one request and one response a stream.
 
+use bytes::Bytes;
 use data_encoding::HEXLOWER;
+use libp2p::PeerId;
 
 use super::address::PeerName;
 use super::shared::Shared;
+use super::stream::Stream;
 use super::{frame, identity};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::client::{self, MAX_RESPONSE};
@@ -14,15 +17,13 @@ use crate::wire::store::PROTOCOL;
 /// for a runtime worker to be missed.
 const LARGE: usize = 256 * 1024;
 
-/// One page of a peer's history.
+/// One page of a peer's history; the peer is dialled where need be.
 pub(super) async fn query(shared: &Shared, peer: PeerName, query: Query) -> Result<Page> {
-    let request_id = HEXLOWER.encode(&identity::random::<16>()?);
-    // Before the dial: a query that cannot be asked is told at once.
-    let request = client::encode(&request_id, &query)?;
+    let request = Request::new(query)?;
     shared
         .in_time("the store request", async {
             let peer = shared.reach(peer).await?;
-            let mut stream = match shared.open(peer, PROTOCOL).await {
+            let stream = match shared.open(peer, PROTOCOL).await {
                 // The connection ended under our hands: once more on a new one.
                 Err(e) if e.kind() == ErrorKind::StreamClosed => {
                     let peer = shared.reach(PeerName::Id(peer)).await?;
@@ -30,19 +31,48 @@ pub(super) async fn query(shared: &Shared, peer: PeerName, query: Query) -> Resu
                 }
                 opened => opened?,
             };
-            frame::write(&mut stream, &[request]).await?;
-            let response =
-                frame::read(&mut stream, MAX_RESPONSE, None).await?.ok_or_else(|| {
-                    Error::new(ErrorKind::StreamClosed, "the peer closed without an answer")
-                })?;
-            // It closes in the background: the page need not wait for that.
-            drop(stream);
-            if response.len() < LARGE {
-                return client::decode(&request_id, &query, &response);
-            }
-            tokio::task::spawn_blocking(move || client::decode(&request_id, &query, &response))
-                .await
-                .map_err(|e| Error::new(ErrorKind::Internal, format!("checking a page: {e}")))?
+            request.ask(stream).await
         })
         .await
+}
+
+/// One page of the history of a peer that is connected.
+pub(super) async fn ask(shared: &Shared, peer: PeerId, query: Query) -> Result<Page> {
+    let request = Request::new(query)?;
+    shared
+        .in_time("the store request", async {
+            request.ask(shared.open(peer, PROTOCOL).await?).await
+        })
+        .await
+}
+
+struct Request {
+    id: String,
+    query: Query,
+    frame: Bytes,
+}
+
+impl Request {
+    /// Before the dial: a query that cannot be asked is told at once.
+    fn new(query: Query) -> Result<Request> {
+        let id = HEXLOWER.encode(&identity::random::<16>()?);
+        let frame = client::encode(&id, &query)?;
+        Ok(Request { id, query, frame })
+    }
+
+    async fn ask(self, mut stream: Stream) -> Result<Page> {
+        let Request { id, query, frame } = self;
+        frame::write(&mut stream, &[frame]).await?;
+        let response = frame::read(&mut stream, MAX_RESPONSE, None).await?.ok_or_else(|| {
+            Error::new(ErrorKind::StreamClosed, "the peer closed without an answer")
+        })?;
+        // It closes in the background: the page need not wait for that.
+        drop(stream);
+        if response.len() < LARGE {
+            return client::decode(&id, &query, &response);
+        }
+        tokio::task::spawn_blocking(move || client::decode(&id, &query, &response))
+            .await
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("checking a page: {e}")))?
+    }
 }

@@ -18,14 +18,16 @@ use super::address::Address;
 use super::behaviour::{Behaviour, BehaviourEvent};
 use super::dials::{self, Dials};
 use super::event::NodeEvent;
+use super::facts::{self, Facts, Place};
 use super::listeners::{self, Listeners};
 use super::metadata::{self, Answer};
 use super::peers::{KnownAddresses, Peer, Verdict, Waiter};
 use super::shared::{Command, Shared};
 use super::store_service::StoreService;
 use super::streams::Incoming;
-use super::sync_host::Input;
+use super::sync_input::Input;
 use super::sync_streams;
+use crate::engine::SyncProtocol;
 use crate::error::{Error, ErrorKind, Result};
 use crate::wire;
 
@@ -35,6 +37,8 @@ const MAX_STREAMS: usize = 1024;
 const MAX_MISSED_PINGS: u8 = 3;
 /// How long a peer of another cluster is kept, so that it can hear why it must go.
 const FOREIGN_GRACE: Duration = Duration::from_millis(500);
+/// How long a peer may take to say what it speaks before it is taken as it is.
+const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long connections may take to say goodbye when the node stops.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -144,6 +148,14 @@ impl SwarmTask {
                     let _ = done.send(());
                 }
             }
+            Command::SendAway { peer } => {
+                self.swarm.behaviour_mut().bans.ban(peer);
+                let _ = self.swarm.disconnect_peer_id(peer);
+            }
+            Command::Placed { peer, group } => self.learn(peer, |facts| {
+                (facts.info.group, facts.placed) = (group, true);
+            }),
+            Command::Waited { peer } => self.learn(peer, |facts| facts.waited = true),
             Command::Metadata { peer, answer } => self.on_metadata(peer, &answer),
         }
     }
@@ -199,6 +211,10 @@ impl SwarmTask {
                 info,
                 ..
             })) => self.on_identified(peer_id, &info),
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Error {
+                peer_id,
+                ..
+            })) => self.learn(peer_id, |facts| facts.waited = true),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(event),
             SwarmEvent::ConnectionEstablished {
                 peer_id,
@@ -209,7 +225,10 @@ impl SwarmTask {
             } => {
                 tracing::debug!(peer = %peer_id, dialled = endpoint.is_dialer(), "connected");
                 let first = num_established.get() == 1;
-                self.on_connected(peer_id, connection_id, first);
+                self.on_connected(peer_id, connection_id);
+                if first {
+                    self.begin(peer_id, facts::place(&endpoint));
+                }
             }
             SwarmEvent::ConnectionClosed {
                 peer_id, connection_id, num_established, cause, ..
@@ -257,7 +276,7 @@ impl SwarmTask {
         *all = self.state.listeners.addresses();
     }
 
-    fn on_connected(&mut self, peer: PeerId, connection: ConnectionId, first: bool) {
+    fn on_connected(&mut self, peer: PeerId, connection: ConnectionId) {
         let state = self.state.peers.entry(peer).or_insert_with(Peer::new);
         if let Some((at, waiters)) = self.state.dials.end(connection) {
             self.state.known.insert(peer, at);
@@ -265,10 +284,41 @@ impl SwarmTask {
                 state.wait(peer, waiter);
             }
         }
-        if first {
-            let _ = self.shared.sync.send(Input::Present { peer });
-            let ask = metadata::ask(self.shared.clone(), peer, self.state.metadata.clone());
-            self.shared.tasks.spawn(ask);
+    }
+
+    /// Of a peer's first connection: asks what it is.
+    fn begin(&mut self, peer: PeerId, place: Place) {
+        let _ = self.shared.sync.send(Input::Present { peer });
+        let ask = metadata::ask(self.shared.clone(), peer, self.state.metadata.clone());
+        self.shared.tasks.spawn(ask);
+        let shared = self.shared.clone();
+        self.shared.tasks.spawn(async move {
+            tokio::time::sleep(IDENTIFY_TIMEOUT).await;
+            let _ = shared.commands.send(Command::Waited { peer }).await;
+        });
+        match place {
+            Place::At(group) => self.learn(peer, |facts| {
+                (facts.info.group, facts.placed) = (group, true);
+            }),
+            Place::Named(name, at) => {
+                let shared = self.shared.clone();
+                self.shared.tasks.spawn(async move {
+                    let group = facts::resolve(name, at).await;
+                    let _ = shared.commands.send(Command::Placed { peer, group }).await;
+                });
+            }
+        }
+    }
+
+    /// Takes what has become known of a peer, and tells the sync task once it is enough.
+    fn learn(&mut self, peer: PeerId, learn: impl FnOnce(&mut Facts)) {
+        let Some(state) = self.state.peers.get_mut(&peer) else { return };
+        let before = state.facts;
+        learn(&mut state.facts);
+        // Only what the engine could take differently is news.
+        let news = !before.are_complete() || state.facts.info != before.info;
+        if news && state.facts.are_complete() && state.is_ours() {
+            let _ = self.shared.sync.send(Input::Connected { peer, facts: state.facts });
         }
     }
 
@@ -296,8 +346,9 @@ impl SwarmTask {
         }
         match verdict {
             Ok(()) => {
-                let reconciles = state.reconciles.unwrap_or(false);
-                let _ = self.shared.sync.send(Input::Connected { peer, reconciles });
+                if state.facts.are_complete() {
+                    let _ = self.shared.sync.send(Input::Connected { peer, facts: state.facts });
+                }
                 let name = peer.to_string();
                 let mut all = self.shared.peers.write().unwrap_or_else(PoisonError::into_inner);
                 all.insert(peer, name.clone());
@@ -316,14 +367,11 @@ impl SwarmTask {
     }
 
     fn on_identified(&mut self, peer: PeerId, info: &identify::Info) {
-        let Some(state) = self.state.peers.get_mut(&peer) else { return };
-        let reconciles =
-            info.protocols.iter().any(|p| p.as_ref() == wire::reconciliation::PROTOCOL);
-        tracing::debug!(%peer, agent = %info.agent_version.escape_debug(), reconciles, "identified");
-        let news = state.reconciles.replace(reconciles) != Some(reconciles);
-        if news && state.is_ours() {
-            let _ = self.shared.sync.send(Input::Connected { peer, reconciles });
-        }
+        tracing::debug!(%peer, agent = %info.agent_version.escape_debug(), "identified");
+        self.learn(peer, |facts| {
+            facts.info = facts::told(info, facts.info.group);
+            facts.identified = true;
+        });
     }
 
     fn on_ping(&mut self, event: ping::Event) {
@@ -374,7 +422,12 @@ impl SwarmTask {
                 tasks.spawn(metadata::serve(shared, peer, stream, ours, permit));
             }
             wire::reconciliation::PROTOCOL => {
-                let _ = self.shared.sync.send(Input::Reconcile { peer, stream, permit });
+                let protocol = SyncProtocol::V1;
+                let _ = self.shared.sync.send(Input::Reconcile { peer, protocol, stream, permit });
+            }
+            wire::strong::PROTOCOL => {
+                let protocol = SyncProtocol::Strong;
+                let _ = self.shared.sync.send(Input::Reconcile { peer, protocol, stream, permit });
             }
             wire::transfer::PROTOCOL => {
                 let inputs = self.shared.sync.clone();

@@ -1,10 +1,12 @@
-//! The task that owns the engine: it brings it what happened, and carries out what it decides.
+//! The task that owns the engine: it brings it what happened, and carries out what it decides
+//! (in `sync_outputs`).
 //!
 //! What must hold: this task never waits for a peer or for the archive. Streams run in tasks of
-//! their own, the archive's answers come back as futures, and a frame's reader waits for its turn.
+//! their own, the archive's and the Store peers' answers come back as futures, and a frame's reader
+//! waits for its turn.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,171 +14,147 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use libp2p::PeerId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::NodeSyncReport;
-use super::event::NodeEvent;
+use super::conduct::Conduct;
+use super::event::Ended;
+use super::facts::Facts;
 use super::peers::StreamPermit;
 use super::shared::Shared;
+use super::state::States;
 use super::stream::Stream;
+use super::sync_input::{Demand, Input, Report};
 use super::sync_streams::{self, ReadOn};
 use super::tasks::CancelOnDrop;
 use crate::archive::{Feed, IndexEntry, PutOutcome};
 use crate::engine::{
-    Engine, FetchId, LoadId, Misbehaviour, Now, Output, PeerInfo, PeerKey, SessionId, StoreId,
-    SyncOptions, SyncProtocol, SyncReport,
+    Engine, EngineConfig, FetchId, LoadId, Misbehaviour, MissingId, Now, PeerInfo, PeerKey,
+    QueryId, SessionId, StoreId, SyncProtocol,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::types::StoredMessage;
+use crate::types::{MessageHash, Page, StoredMessage};
+use crate::wire::strong;
 
-/// What a peer may do that honest peers do not, before its connections are closed. Counted for as
-/// long as it stays connected.
-const MAX_PENALTIES: u32 = 10;
+/// Store queries to peers at once, in all. What waits was asked for by the engine, which bounds it.
+const MAX_QUERIES: usize = 8;
 
-/// Where a sync's report goes.
-pub(super) type Report = oneshot::Sender<Result<NodeSyncReport>>;
-
-/// What the task is told. Unbounded as a queue, since all that send here are bounded: a reader has
-/// one frame under way, and streams, peers and callers are limited where they come from.
-pub(super) enum Input {
-    /// A peer's first connection stands. Between this and [`Input::Disconnected`], and then alone,
-    /// what it does counts.
-    Present {
-        peer: PeerId,
-    },
-    /// It was taken in; or what it speaks has become known since.
-    Connected {
-        peer: PeerId,
-        reconciles: bool,
-    },
-    Disconnected {
-        peer: PeerId,
-    },
-    /// A sync on demand; `ticket` names it in [`Input::Cancel`].
-    Sync {
-        peer: PeerId,
-        options: SyncOptions,
-        ticket: u64,
-        report: Report,
-    },
-    Cancel {
-        ticket: u64,
-    },
-    /// A peer opened a reconciliation stream.
-    Reconcile {
-        peer: PeerId,
-        stream: Stream,
-        permit: StreamPermit,
-    },
-    OpenFailed {
-        session: SessionId,
-        error: Error,
-    },
-    ReconciliationFrame {
-        session: SessionId,
-        frame: Bytes,
-        go_on: ReadOn,
-    },
-    ReconciliationClosed {
-        session: SessionId,
-        error: Option<Error>,
-    },
-    TransferFrame {
-        peer: PeerId,
-        frame: Bytes,
-        go_on: ReadOn,
-    },
-    TransferClosed {
-        peer: PeerId,
-    },
-    TransferSent {
-        session: SessionId,
-        frames: usize,
-    },
-    TransferFailed {
-        session: SessionId,
-        error: Error,
-    },
-    /// A frame that cannot even be read.
-    BadFrame {
-        peer: PeerId,
-    },
-}
-
-impl Input {
-    fn begins_a_sync(&self) -> bool {
-        matches!(self, Input::Sync { .. } | Input::Reconcile { .. })
-    }
-}
-
-/// What the archive answered.
-enum Answer {
+/// What the archive, or a Store peer, answered.
+pub(super) enum Answer {
     Loaded(LoadId, Result<Vec<IndexEntry>>),
     Fetched(FetchId, Result<Vec<StoredMessage>>),
     Stored(StoreId, Result<Vec<PutOutcome>>),
+    Missing(MissingId, Result<Vec<MessageHash>>),
+    Page(QueryId, Result<Page>),
 }
 
 /// What is kept of a session.
-struct Session {
-    peer: PeerId,
+pub(super) struct Session {
+    pub(super) peer: PeerId,
     /// To its reconciliation stream; dropped, it closes.
-    frames: Option<mpsc::UnboundedSender<Bytes>>,
+    pub(super) frames: Option<mpsc::UnboundedSender<Bytes>>,
     /// To its outgoing transfer stream; dropped, it closes once all is written.
-    transfer: Option<mpsc::UnboundedSender<Vec<Bytes>>>,
+    pub(super) transfer: Option<mpsc::UnboundedSender<Vec<Bytes>>>,
     /// Ends that stream at once.
-    give_up: Option<oneshot::Sender<()>>,
+    pub(super) give_up: Option<oneshot::Sender<()>>,
     /// Who waits for it.
-    caller: Option<(u64, Report)>,
+    pub(super) caller: Option<(u64, Report)>,
+    /// Whether its beginning was told.
+    pub(super) told: bool,
 }
 
 /// A peer as the engine knows it.
-struct Known {
-    id: PeerId,
-    connected: bool,
-    penalties: u32,
+pub(super) struct Known {
+    pub(super) id: PeerId,
+    /// The engine was told of it.
+    pub(super) connected: bool,
+    /// Once there is nothing to wait for.
+    pub(super) facts: Option<Facts>,
+    /// Syncs that wait for the facts.
+    demands: Vec<Demand>,
     /// Readers that wait until the engine has room for more from this peer.
-    waiting: Vec<ReadOn>,
+    pub(super) waiting: Vec<ReadOn>,
+}
+
+/// What a host is made of.
+pub(super) struct Parts {
+    pub(super) config: EngineConfig,
+    /// Feeds the engine's choices.
+    pub(super) seed: u64,
+    /// Feeds what no peer may guess.
+    pub(super) fresh: [u8; 32],
+    pub(super) shared: Arc<Shared>,
+    /// Where the ends of syncs are told.
+    pub(super) ended: mpsc::UnboundedSender<Ended>,
+    /// Where the state is kept, if it is.
+    pub(super) states: Option<States>,
 }
 
 /// The task.
 pub(super) struct SyncHost {
-    engine: Engine,
-    shared: Arc<Shared>,
+    pub(super) engine: Engine,
+    pub(super) shared: Arc<Shared>,
     max_frame: usize,
     started: Instant,
     keys: HashMap<PeerId, PeerKey>,
-    peers: HashMap<PeerKey, Known>,
+    pub(super) peers: HashMap<PeerKey, Known>,
     next_key: u64,
-    sessions: HashMap<SessionId, Session>,
-    answers: FuturesUnordered<BoxFuture<'static, Answer>>,
+    pub(super) sessions: HashMap<SessionId, Session>,
+    /// The newest session that was seen.
+    pub(super) newest: SessionId,
+    pub(super) answers: FuturesUnordered<BoxFuture<'static, Answer>>,
+    pub(super) queries: Arc<Semaphore>,
+    pub(super) conduct: Conduct,
+    pub(super) ended: mpsc::UnboundedSender<Ended>,
+    pub(super) states: Option<States>,
 }
 
 impl SyncHost {
-    /// A host for an engine of this configuration. `seed` feeds the engine's choices.
-    pub(super) fn new(config: crate::engine::EngineConfig, seed: u64, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { config, seed, fresh, shared, ended, states } = parts;
         let now = Now { elapsed: Duration::ZERO, wall: shared.archive.now() };
+        let max_frame = config.max_frame;
+        let mut engine = Engine::new(config, seed, now);
+        engine.reseed(&fresh);
         SyncHost {
-            max_frame: config.max_frame,
-            engine: Engine::new(config, seed, now),
+            max_frame,
+            engine,
             shared,
             started: Instant::now(),
             keys: HashMap::new(),
             peers: HashMap::new(),
             next_key: 0,
             sessions: HashMap::new(),
+            newest: SessionId(0),
             answers: FuturesUnordered::new(),
+            queries: Arc::new(Semaphore::new(MAX_QUERIES)),
+            conduct: Conduct::default(),
+            ended,
+            states,
         }
     }
 
-    /// Runs until it is dropped. `feed` was subscribed before the engine was made.
+    /// Takes what was kept of an earlier run. Before anything else.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Malformed`] where it is no state of an engine; all goes on without.
+    pub(super) fn restore(&mut self, state: &[u8]) -> Result<()> {
+        let restored = self.engine.restore(self.now(), state);
+        self.publish_coverage();
+        restored
+    }
+
+    /// Runs until the node stops. `feed` was subscribed before the engine was made.
     pub(super) async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<Input>, mut feed: Feed) {
         let _ending = CancelOnDrop(self.shared.tasks.clone());
+        let cancelled = self.shared.tasks.cancelled();
+        tokio::pin!(cancelled);
         let mut feeding = true;
         loop {
             self.carry_out();
             let deadline = self.engine.next_deadline().map(|d| self.started + d);
             tokio::select! {
+                () = &mut cancelled => break,
                 input = inputs.recv() => match input {
                     Some(input) => {
                         // A put is told to the feed before it is acknowledged: so what was put
@@ -199,10 +177,24 @@ impl SyncHost {
                 () = sleep_until(deadline) => self.engine.tick(self.now()),
             }
         }
+        // Until now it was online.
+        self.engine.tick(self.now());
+        self.save_state();
     }
 
-    fn now(&self) -> Now {
+    pub(super) fn now(&self) -> Now {
         Now { elapsed: self.started.elapsed(), wall: self.shared.archive.now() }
+    }
+
+    pub(super) fn save_state(&self) {
+        if let Some(states) = &self.states {
+            states.send_replace(Some(self.engine.state()));
+        }
+    }
+
+    pub(super) fn publish_coverage(&self) {
+        let coverage = self.engine.coverage();
+        *self.shared.coverage.write().unwrap_or_else(PoisonError::into_inner) = coverage;
     }
 
     fn answered(&mut self, answer: Answer) {
@@ -211,64 +203,90 @@ impl SyncHost {
             Answer::Loaded(id, entries) => self.engine.loaded(now, id, entries),
             Answer::Fetched(id, messages) => self.engine.fetched(now, id, messages),
             Answer::Stored(id, outcomes) => self.engine.stored(now, id, outcomes),
+            Answer::Missing(id, hashes) => self.engine.missing(now, id, hashes),
+            Answer::Page(id, page) => self.engine.store_answered(now, id, page),
         }
     }
 
     fn present(&mut self, id: PeerId) {
         self.next_key += 1;
         let key = PeerKey(self.next_key);
-        let known = Known { id, connected: false, penalties: 0, waiting: Vec::new() };
+        let known =
+            Known { id, connected: false, facts: None, demands: Vec::new(), waiting: Vec::new() };
         self.keys.insert(id, key);
         self.peers.insert(key, known);
     }
 
-    fn connected(&mut self, key: PeerKey, reconciles: bool) {
-        if let Some(peer) = self.peers.get_mut(&key) {
-            peer.connected = true;
-            let info = PeerInfo { reconciles, ..PeerInfo::default() };
-            self.engine.peer_connected(self.now(), key, info);
+    /// All that is waited for is known of a peer, or more than before.
+    fn connected(&mut self, id: PeerId, facts: Facts) {
+        let Some(key) = self.keys.get(&id).copied() else { return };
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        (peer.connected, peer.facts) = (true, Some(facts));
+        let demands = std::mem::take(&mut peer.demands);
+        self.engine.peer_connected(self.now(), key, facts.info);
+        for demand in demands {
+            self.sync(demand);
         }
     }
 
-    /// The key of a peer that acts, or is to act. One of which nothing was told to the engine yet
-    /// is told of now; `None` for one that has gone.
+    /// The key of a peer that acts; `None` for one that has gone. The engine must know of one that
+    /// acts before all is known of it; what it speaks follows.
     fn acting(&mut self, id: PeerId) -> Option<PeerKey> {
+        let now = self.now();
         let key = *self.keys.get(&id)?;
-        if !self.peers.get(&key)?.connected {
-            self.connected(key, true);
+        let peer = self.peers.get_mut(&key)?;
+        if !peer.connected {
+            peer.connected = true;
+            self.engine.peer_connected(now, key, PeerInfo::default());
         }
         Some(key)
+    }
+
+    fn sync(&mut self, demand: Demand) {
+        // The caller may have gone while this waited.
+        if demand.report.is_closed() {
+            return;
+        }
+        let now = self.now();
+        let peer = self.keys.get(&demand.peer).and_then(|k| Some((*k, self.peers.get_mut(k)?)));
+        let Some((key, peer)) = peer else {
+            let gone = "the peer disconnected before the sync began";
+            let _ = demand.report.send(Err(Error::new(ErrorKind::StreamClosed, gone)));
+            return;
+        };
+        match peer.facts {
+            // They come soon: how to sync with it depends on them.
+            None => return peer.demands.push(demand),
+            // It does not say what it speaks. Whoever asks for a sync with it may know more.
+            Some(facts) if !facts.identified => {
+                let asked = |protocol| demand.options.protocol == Some(protocol);
+                let info = PeerInfo {
+                    reconciles: true,
+                    strong: asked(SyncProtocol::Strong),
+                    store: asked(SyncProtocol::Store),
+                    ..facts.info
+                };
+                self.engine.peer_connected(now, key, info);
+            }
+            Some(_) => {}
+        }
+        match self.engine.sync(now, key, demand.options) {
+            Ok(session) => {
+                self.session(session, demand.peer).caller = Some((demand.ticket, demand.report));
+            }
+            Err(e) => {
+                let _ = demand.report.send(Err(e));
+            }
+        }
     }
 
     fn take(&mut self, input: Input) {
         let now = self.now();
         match input {
             Input::Present { peer } => self.present(peer),
-            Input::Connected { peer, reconciles } => {
-                if let Some(key) = self.keys.get(&peer) {
-                    self.connected(*key, reconciles);
-                }
-            }
+            Input::Connected { peer, facts } => self.connected(peer, facts),
             Input::Disconnected { peer } => self.disconnected(peer),
-            Input::Sync { peer, options, ticket, report } => {
-                // The caller may have gone while this waited in the queue.
-                if report.is_closed() {
-                    return;
-                }
-                let Some(key) = self.acting(peer) else {
-                    let gone = "the peer disconnected before the sync began";
-                    let _ = report.send(Err(Error::new(ErrorKind::StreamClosed, gone)));
-                    return;
-                };
-                match self.engine.sync(now, key, options) {
-                    Ok(session) => {
-                        self.session(session, peer).caller = Some((ticket, report));
-                    }
-                    Err(e) => {
-                        let _ = report.send(Err(e));
-                    }
-                }
-            }
+            Input::Sync(demand) => self.sync(demand),
             Input::Cancel { ticket } => {
                 let wanted = |s: &Session| s.caller.as_ref().is_some_and(|(t, _)| *t == ticket);
                 let found = self.sessions.iter().find(|(_, s)| wanted(s)).map(|(id, _)| *id);
@@ -276,7 +294,10 @@ impl SyncHost {
                     self.engine.cancel(now, session);
                 }
             }
-            Input::Reconcile { peer, stream, permit } => self.accept(peer, stream, permit),
+            Input::CancelSession { session } => self.engine.cancel(now, session),
+            Input::Reconcile { peer, protocol, stream, permit } => {
+                self.accept(peer, protocol, stream, permit);
+            }
             Input::OpenFailed { session, error } => {
                 self.engine.reconciliation_failed(now, session, error);
             }
@@ -285,6 +306,9 @@ impl SyncHost {
                     self.engine.reconciliation_frame(now, session, frame);
                     let _ = go_on.send(());
                 }
+            }
+            Input::ReconciliationProgress { session, bytes } => {
+                self.engine.reconciliation_progress(now, session, bytes);
             }
             Input::ReconciliationClosed { session, error } => {
                 self.engine.reconciliation_closed(now, session, error);
@@ -321,12 +345,21 @@ impl SyncHost {
         self.engine.peer_disconnected(self.now(), key);
         // What the engine says of it for the last time is carried out while its name is known.
         self.carry_out();
-        self.peers.remove(&key);
+        let Some(peer) = self.peers.remove(&key) else { return };
+        for demand in peer.demands {
+            self.sync(demand);
+        }
     }
 
-    fn accept(&mut self, peer: PeerId, stream: Stream, permit: StreamPermit) {
+    fn accept(
+        &mut self,
+        peer: PeerId,
+        protocol: SyncProtocol,
+        stream: Stream,
+        permit: StreamPermit,
+    ) {
         let Some(key) = self.acting(peer) else { return };
-        match self.engine.reconciliation_accepted(self.now(), key, SyncProtocol::V1) {
+        match self.engine.reconciliation_accepted(self.now(), key, protocol) {
             Ok(session) => {
                 let (frames, to_send) = mpsc::unbounded_channel();
                 self.session(session, peer).frames = Some(frames);
@@ -335,7 +368,7 @@ impl SyncHost {
                     stream,
                     to_send,
                     self.shared.sync.clone(),
-                    self.max_frame,
+                    self.max_frame(protocol),
                     Some(permit),
                 ));
             }
@@ -344,138 +377,23 @@ impl SyncHost {
         }
     }
 
-    fn session(&mut self, id: SessionId, peer: PeerId) -> &mut Session {
+    /// The largest frame that is taken on a reconciliation stream.
+    pub(super) fn max_frame(&self, protocol: SyncProtocol) -> usize {
+        match protocol {
+            SyncProtocol::Strong => self.max_frame.max(strong::MIN_MAX_FRAME),
+            _ => self.max_frame,
+        }
+    }
+
+    pub(super) fn session(&mut self, id: SessionId, peer: PeerId) -> &mut Session {
         self.sessions.entry(id).or_insert_with(|| Session {
             peer,
             frames: None,
             transfer: None,
             give_up: None,
             caller: None,
+            told: false,
         })
-    }
-
-    fn carry_out(&mut self) {
-        while let Some(output) = self.engine.poll_output() {
-            self.carry_out_one(output);
-        }
-        for (key, peer) in &mut self.peers {
-            if !peer.waiting.is_empty() && self.engine.transfer_ready(*key) {
-                for reader in peer.waiting.drain(..) {
-                    let _ = reader.send(());
-                }
-            }
-        }
-    }
-
-    fn carry_out_one(&mut self, output: Output) {
-        match output {
-            Output::OpenReconciliation { session, peer, protocol: _ } => {
-                let Some(id) = self.peers.get(&peer).map(|p| p.id) else { return };
-                let (frames, to_send) = mpsc::unbounded_channel();
-                self.session(session, id).frames = Some(frames);
-                let shared = self.shared.clone();
-                self.shared.tasks.spawn(sync_streams::open_reconciliation(
-                    shared,
-                    session,
-                    id,
-                    to_send,
-                    self.max_frame,
-                ));
-            }
-            Output::SendReconciliation { session, frame } => {
-                let frames = self.sessions.get(&session).and_then(|s| s.frames.as_ref());
-                if let Some(frames) = frames {
-                    // Where the stream is gone, its task says so by itself.
-                    let _ = frames.send(frame);
-                }
-            }
-            Output::CloseReconciliation { session } => {
-                if let Some(session) = self.sessions.get_mut(&session) {
-                    session.frames = None;
-                }
-            }
-            Output::SendTransfer { session, peer, frames } => {
-                self.send_transfer(session, peer, frames);
-            }
-            Output::CloseTransfer { session } => {
-                if let Some(session) = self.sessions.get_mut(&session) {
-                    session.transfer = None;
-                }
-            }
-            Output::Fetch { fetch, hashes } => {
-                let answer = self.shared.archive.get(hashes);
-                self.answers.push(Box::pin(async move { Answer::Fetched(fetch, answer.await) }));
-            }
-            Output::Store { store, origin, messages } => {
-                let answer = self.shared.archive.put(messages, origin);
-                self.answers.push(Box::pin(async move { Answer::Stored(store, answer.await) }));
-            }
-            Output::Load { load, query } => {
-                let answer = self.shared.archive.index(query);
-                self.answers.push(Box::pin(async move { Answer::Loaded(load, answer.await) }));
-            }
-            Output::QueryStore { .. } | Output::Missing { .. } | Output::SaveState => {}
-            Output::Penalise { peer, what } => self.penalise(peer, what),
-            Output::Progress { session, progress } => {
-                tracing::trace!(session = session.0, ?progress, "a sync goes on");
-            }
-            Output::Finished { session, report } => self.finished(session, *report),
-        }
-    }
-
-    fn send_transfer(&mut self, session: SessionId, peer: PeerKey, frames: Vec<Bytes>) {
-        let Some(id) = self.peers.get(&peer).map(|p| p.id) else { return };
-        let shared = self.shared.clone();
-        let state = self.session(session, id);
-        let sender = state.transfer.get_or_insert_with(|| {
-            let (sender, to_send) = mpsc::unbounded_channel();
-            let (give_up, given_up) = oneshot::channel();
-            state.give_up = Some(give_up);
-            let sending = sync_streams::send(shared.clone(), session, id, to_send, given_up);
-            shared.tasks.spawn(sending);
-            sender
-        });
-        let _ = sender.send(frames);
-    }
-
-    fn penalise(&mut self, key: PeerKey, what: Misbehaviour) {
-        let Some(peer) = self.peers.get_mut(&key) else { return };
-        peer.penalties += 1;
-        tracing::debug!(peer = %peer.id, ?what, count = peer.penalties, "penalised");
-        if peer.penalties == MAX_PENALTIES {
-            let (shared, id) = (self.shared.clone(), peer.id);
-            tracing::info!(peer = %id, "sent away for its conduct");
-            self.shared.tasks.spawn(async move {
-                let _ = shared.disconnect(id).await;
-            });
-        }
-    }
-
-    fn finished(&mut self, id: SessionId, report: SyncReport) {
-        let session = self.sessions.remove(&id);
-        let known = || self.peers.get(&report.peer).map(|p| p.id);
-        let Some(peer) = session.as_ref().map(|s| s.peer).or_else(known) else { return };
-        tracing::info!(
-            %peer,
-            initiator = report.initiator,
-            received = report.figures.received,
-            sent = report.figures.sent,
-            error = report.error.as_ref().map(tracing::field::display),
-            "a sync has ended"
-        );
-        let report = NodeSyncReport { peer_id: peer.to_string(), report };
-        if let Some(mut session) = session {
-            if let (Some(give_up), true) = (session.give_up.take(), report.report.error.is_some()) {
-                let _ = give_up.send(());
-            }
-            if let Some((_, caller)) = session.caller {
-                let _ = caller.send(match &report.report.error {
-                    Some(e) => Err(e.clone()),
-                    None => Ok(report.clone()),
-                });
-            }
-        }
-        self.shared.hub.send(NodeEvent::SyncFinished(report));
     }
 }
 

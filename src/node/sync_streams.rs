@@ -15,10 +15,10 @@ use super::frame;
 use super::peers::StreamPermit;
 use super::shared::Shared;
 use super::stream::{CLOSE_TIMEOUT, Stream};
-use super::sync_host::Input;
+use super::sync_input::Input;
 use crate::engine::SessionId;
 use crate::error::{Error, ErrorKind, Result};
-use crate::wire::{reconciliation, transfer};
+use crate::wire::transfer;
 
 /// Frames of transfer that are written, and reported written, at once; in bytes.
 const WRITE_CHUNK: usize = 64 * 1024;
@@ -34,10 +34,11 @@ pub(super) async fn open_reconciliation(
     shared: Arc<Shared>,
     session: SessionId,
     peer: PeerId,
+    protocol: &'static str,
     frames: mpsc::UnboundedReceiver<Bytes>,
     max_frame: usize,
 ) {
-    match shared.open(peer, reconciliation::PROTOCOL).await {
+    match shared.open(peer, protocol).await {
         Ok(stream) => {
             reconcile(session, stream, frames, shared.sync.clone(), max_frame, None).await;
         }
@@ -67,7 +68,10 @@ pub(super) async fn reconcile(
     };
     let reading = async {
         // How long the peer may take is the session's to say: it closes the stream.
-        while let Some(frame) = frame::read(&mut reader, max_frame, None).await? {
+        let progress = |bytes| {
+            let _ = inputs.send(Input::ReconciliationProgress { session, bytes });
+        };
+        while let Some(frame) = frame::read_telling(&mut reader, max_frame, progress).await? {
             let (go_on, read_on) = oneshot::channel();
             let input = Input::ReconciliationFrame { session, frame, go_on };
             if inputs.send(input).is_err() || read_on.await.is_err() {

@@ -14,7 +14,7 @@ use wakustore::archive::{
     Archive, ArchiveConfig, MemoryBackend, PutOutcome, Rules, SqliteBackend, SqliteConfig,
 };
 use wakustore::engine::EngineConfig;
-use wakustore::node::{Events, Node, NodeConfig, NodeEvent};
+use wakustore::node::{Events, Node, NodeConfig, NodeEvent, NodeSyncReport};
 use wakustore::types::{
     ContentTopic, MessageHash, Origin, PubsubTopic, Query, StoredMessage, Timestamp, WakuMessage,
 };
@@ -98,6 +98,9 @@ pub fn config() -> NodeConfig {
         request_timeout: Duration::from_secs(20),
         engine: EngineConfig {
             heartbeat: None,
+            // Tests count the syncs that they begin.
+            sync_on_connect: false,
+            resume: false,
             grace: Duration::from_secs(2),
             ..EngineConfig::default()
         },
@@ -111,6 +114,21 @@ pub async fn node(archive: &Archive) -> Node {
 
 pub fn address(node: &Node) -> String {
     node.addresses().first().expect("it listens").clone()
+}
+
+/// Waits for the next end of a sync.
+pub async fn finished(events: &mut Events) -> NodeSyncReport {
+    event(events, |e| match e {
+        NodeEvent::SyncFinished(report) => Some(report),
+        _ => None,
+    })
+    .await
+}
+
+/// Compares what two archives hold; a difference is told by its size.
+pub async fn assert_same(a: &Archive, b: &Archive) {
+    let (a, b) = (hashes(a).await, hashes(b).await);
+    assert!(a == b, "{} messages here, {} there, and not the same", a.len(), b.len());
 }
 
 /// Waits for the event that `wanted` takes.

@@ -7,6 +7,7 @@ pub mod messages;
 pub mod node;
 pub mod scripted;
 pub mod solo;
+pub mod store;
 pub mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,11 +17,11 @@ use bytes::Bytes;
 use wakustore::archive::FeedEvent;
 pub use wakustore::engine::PeerKey;
 use wakustore::engine::{
-    Engine, EngineConfig, EngineUsage, Now, Output, PeerInfo, SessionId, SyncOptions, SyncProtocol,
-    SyncReport,
+    Engine, EngineConfig, EngineUsage, Now, Output, PeerInfo, QueryId, SessionId, SyncOptions,
+    SyncProtocol, SyncReport,
 };
-use wakustore::types::{MessageHash, Origin, StoredMessage};
-use wakustore::{Error, ErrorKind};
+use wakustore::types::{MessageHash, Origin, Page, Query, StoredMessage};
+use wakustore::{Error, ErrorKind, Result};
 
 pub use self::messages::*;
 pub use self::node::{Kept, Node, Question, now};
@@ -64,6 +65,17 @@ enum Event {
     Fed {
         node: usize,
         event: FeedEvent,
+    },
+    StoreAsked {
+        from: usize,
+        to: usize,
+        query: QueryId,
+        request: Query,
+    },
+    StoreAnswered {
+        node: usize,
+        query: QueryId,
+        page: Result<Page>,
     },
 }
 
@@ -443,6 +455,9 @@ impl World {
                     self.transmit(stream, to, Event::Message { stream, frame: None });
                 }
             }
+            Output::QueryStore { query, peer, request } => {
+                self.query_store(node, peer.0 as usize, query, *request);
+            }
             other => unreachable!("{other:?} is not for the network"),
         }
     }
@@ -463,6 +478,12 @@ impl World {
                     self.at(delay, Event::Fed { node, event });
                 }
                 self.carry_out(node);
+            }
+            Event::StoreAsked { from, to, query, request } => {
+                self.store_asked(from, to, query, &request);
+            }
+            Event::StoreAnswered { node, query, page } => {
+                self.call(node, |e, now| e.store_answered(now, query, page));
             }
             Event::Fed { node, event } => self.call(node, |e, now| e.fed(now, event)),
             Event::Accept { stream } if !dead(stream) => {
@@ -523,7 +544,12 @@ pub fn key(node: usize) -> PeerKey {
     PeerKey(node as u64)
 }
 
-/// The default configuration without a heartbeat.
+/// The default configuration without anything that begins a sync by itself.
 pub fn quiet() -> EngineConfig {
-    EngineConfig { heartbeat: None, ..EngineConfig::default() }
+    EngineConfig {
+        heartbeat: None,
+        sync_on_connect: false,
+        resume: false,
+        ..EngineConfig::default()
+    }
 }

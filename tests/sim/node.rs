@@ -8,19 +8,21 @@ use wakustore::archive::{
     Backend, Driver, FeedEvent, FeedItem, IndexEntry, IndexQuery, MemoryBackend, PutOutcome, Rules,
 };
 use wakustore::engine::{
-    Engine, EngineConfig, FetchId, LoadId, Misbehaviour, Now, Output, PeerKey, SessionId, StoreId,
-    SyncProgress, SyncReport,
+    Engine, EngineConfig, FetchId, LoadId, Misbehaviour, MissingId, Now, Output, PeerKey,
+    SessionId, StoreId, SyncProgress, SyncReport,
 };
-use wakustore::types::{MessageHash, Origin, StoredMessage, TimeRange, Timestamp};
+use wakustore::types::{MessageHash, Origin, Page, Query, StoredMessage, TimeRange, Timestamp};
 use wakustore::{Error, ErrorKind, Result};
 
 use super::messages::START;
+use super::store::StorePeer;
 
 /// What an archive was asked.
 pub enum Question {
     Load(LoadId, IndexQuery),
     Fetch(FetchId, Vec<MessageHash>),
     Store(StoreId, Vec<StoredMessage>),
+    Missing(MissingId, Vec<MessageHash>),
 }
 
 pub struct Node {
@@ -33,11 +35,17 @@ pub struct Node {
     pub load_faults: VecDeque<Option<ErrorKind>>,
     pub fetch_faults: VecDeque<Option<ErrorKind>>,
     pub store_faults: VecDeque<Option<ErrorKind>>,
+    pub missing_faults: VecDeque<Option<ErrorKind>>,
+    /// How it serves Store.
+    pub store: StorePeer,
     /// Messages that retention has deleted between the index and the question for them.
     pub deleted: BTreeSet<MessageHash>,
     /// Sizes of the questions, in messages or ids.
     pub fetches: Vec<usize>,
     pub stores: Vec<usize>,
+    pub lookups: Vec<usize>,
+    /// What the batches were stored as.
+    pub origins: Vec<Origin>,
     pub loads: usize,
     pub finished: Vec<(SessionId, SyncReport)>,
     pub progress: Vec<(SessionId, SyncProgress)>,
@@ -74,9 +82,13 @@ impl Node {
             load_faults: VecDeque::new(),
             fetch_faults: VecDeque::new(),
             store_faults: VecDeque::new(),
+            missing_faults: VecDeque::new(),
+            store: StorePeer::default(),
             deleted: BTreeSet::new(),
             fetches: Vec::new(),
             stores: Vec::new(),
+            lookups: Vec::new(),
+            origins: Vec::new(),
             loads: 0,
             finished: Vec::new(),
             progress: Vec::new(),
@@ -133,6 +145,20 @@ impl Node {
         self.walk(TimeRange::ALL).into_iter().map(|e| e.id.hash).collect()
     }
 
+    /// A page, as the archive gives it to Store.
+    pub fn page(&mut self, query: &Query) -> Result<Page> {
+        self.driver.query(query)
+    }
+
+    /// Lets go of a message, as retention does.
+    pub fn forget(&mut self, hash: MessageHash) {
+        let held = self.walk(TimeRange::ALL).into_iter().map(|e| e.id.hash);
+        let kept: Vec<_> = held.filter(|h| *h != hash).collect();
+        let kept = self.driver.get(&kept).unwrap();
+        self.driver = MemoryBackend::default().writer().unwrap();
+        self.fill(&kept);
+    }
+
     fn walk(&mut self, time: TimeRange) -> Vec<IndexEntry> {
         let query = IndexQuery {
             time,
@@ -159,6 +185,12 @@ impl Node {
                     hashes.into_iter().filter(|h| !self.deleted.contains(h)).collect();
                 let messages = fault(&mut self.fetch_faults, || self.driver.get(&held));
                 self.engine.fetched(now, fetch, messages);
+                None
+            }
+            Question::Missing(missing, hashes) => {
+                self.lookups.push(hashes.len());
+                let lacking = fault(&mut self.missing_faults, || self.driver.missing(&hashes));
+                self.engine.missing(now, missing, lacking);
                 None
             }
             Question::Store(store, messages) => {
@@ -222,7 +254,11 @@ impl Node {
         match output {
             Output::Load { load, query } => Kept::Ask(Question::Load(load, query)),
             Output::Fetch { fetch, hashes } => Kept::Ask(Question::Fetch(fetch, hashes)),
-            Output::Store { store, messages, .. } => Kept::Ask(Question::Store(store, messages)),
+            Output::Missing { missing, hashes } => Kept::Ask(Question::Missing(missing, hashes)),
+            Output::Store { store, origin, messages } => {
+                self.origins.push(origin);
+                Kept::Ask(Question::Store(store, messages))
+            }
             Output::Penalise { peer, what } => {
                 self.penalties.push((peer, what));
                 Kept::Noted

@@ -44,7 +44,12 @@ impl Source for Stream {
     type Item = Option<NodeEvent>;
 
     async fn next(&mut self) -> Result<Option<NodeEvent>> {
-        Ok(self.0.next().await)
+        loop {
+            match self.0.next().await {
+                Some(NodeEvent::SyncStarted(_) | NodeEvent::SyncProgress { .. }) => {}
+                told => return Ok(told),
+            }
+        }
     }
 }
 
@@ -136,6 +141,8 @@ impl wks_event_info {
                 out.kind = WKS_EVENT_SYNC_FINISHED;
                 out.peer_id = wks_bytes::lend(report.peer_id.as_bytes());
             }
+            // Not handed out: see `Stream`.
+            NodeEvent::SyncStarted(_) | NodeEvent::SyncProgress { .. } => {}
             NodeEvent::Lagged(missed) => {
                 out.kind = WKS_EVENT_LAGGED;
                 out.lagged = *missed;

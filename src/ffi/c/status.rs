@@ -88,6 +88,8 @@ pub enum wks_status {
     WKS_ERR_ARCHIVE_CLOSED = 308,
     /// The host's validator refused the message.
     WKS_ERR_VALIDATOR_REFUSED = 309,
+    /// The message was taken down: it is not taken in again.
+    WKS_ERR_TAKEN_DOWN = 310,
 
     /// The store peer, or we, found the request invalid (status 400).
     WKS_ERR_STORE_BAD_REQUEST = 400,
@@ -164,6 +166,7 @@ impl From<ErrorKind> for wks_status {
             ErrorKind::ArchiveReadOnly => S::WKS_ERR_ARCHIVE_READ_ONLY,
             ErrorKind::ArchiveClosed => S::WKS_ERR_ARCHIVE_CLOSED,
             ErrorKind::ValidatorRefused => S::WKS_ERR_VALIDATOR_REFUSED,
+            ErrorKind::TakenDown => S::WKS_ERR_TAKEN_DOWN,
             ErrorKind::StoreBadRequest => S::WKS_ERR_STORE_BAD_REQUEST,
             ErrorKind::StoreBadResponse => S::WKS_ERR_STORE_BAD_RESPONSE,
             ErrorKind::StoreTooManyRequests => S::WKS_ERR_STORE_TOO_MANY_REQUESTS,
@@ -224,6 +227,7 @@ pub(super) fn name(status: i32) -> &'static CStr {
         307 => c"WKS_ERR_ARCHIVE_READ_ONLY",
         308 => c"WKS_ERR_ARCHIVE_CLOSED",
         309 => c"WKS_ERR_VALIDATOR_REFUSED",
+        310 => c"WKS_ERR_TAKEN_DOWN",
         400 => c"WKS_ERR_STORE_BAD_REQUEST",
         401 => c"WKS_ERR_STORE_BAD_RESPONSE",
         402 => c"WKS_ERR_STORE_TOO_MANY_REQUESTS",

@@ -99,6 +99,8 @@ kinds! {
     ArchiveClosed = 308,
     /// The host's validator refused the message.
     ValidatorRefused = 309,
+    /// The message was taken down: it is not taken in again.
+    TakenDown = 310,
 
     /// The store peer, or we, found the request invalid (status 400).
     StoreBadRequest = 400,

@@ -273,9 +273,10 @@ impl From<node::NodeSyncReport> for SyncReport {
     }
 }
 
-impl From<node::NodeEvent> for NodeEvent {
-    fn from(event: node::NodeEvent) -> Self {
-        match event {
+impl NodeEvent {
+    /// The event as it is told here; nothing for one that is not.
+    pub(super) fn told(event: node::NodeEvent) -> Option<NodeEvent> {
+        Some(match event {
             node::NodeEvent::PeerConnected { peer_id } => NodeEvent::PeerConnected { peer_id },
             node::NodeEvent::PeerDisconnected { peer_id } => {
                 NodeEvent::PeerDisconnected { peer_id }
@@ -287,10 +288,11 @@ impl From<node::NodeEvent> for NodeEvent {
                 content_topic: item.content_topic.as_str().to_owned(),
                 origin: item.origin.into(),
             },
+            node::NodeEvent::SyncStarted(_) | node::NodeEvent::SyncProgress { .. } => return None,
             node::NodeEvent::SyncFinished(report) => {
                 NodeEvent::SyncFinished { report: report.into() }
             }
             node::NodeEvent::Lagged(missed) => NodeEvent::Lagged { missed },
-        }
+        })
     }
 }

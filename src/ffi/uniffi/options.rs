@@ -154,6 +154,7 @@ impl NodeOptions {
             serve_store: self.serve_store,
             sync: self.sync,
             engine,
+            state: None,
             request_timeout: self.request_timeout.unwrap_or(default.request_timeout),
             max_connections: self.max_connections.unwrap_or(default.max_connections),
             max_connections_per_peer: self

@@ -139,10 +139,15 @@ impl History {
 }
 
 impl Source for node::Events {
-    type Item = Option<node::NodeEvent>;
+    type Item = Option<NodeEvent>;
 
     async fn pull(&mut self) -> crate::Result<Self::Item> {
-        Ok(self.next().await)
+        while let Some(event) = self.next().await {
+            if let Some(told) = NodeEvent::told(event) {
+                return Ok(Some(told));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -161,6 +166,6 @@ impl NodeEvents {
     /// The next event; nothing once the node has stopped and all have been handed out. A reader
     /// that is too slow is told how many events it missed.
     pub async fn next(&self) -> Result<Option<NodeEvent>> {
-        guarded(async move { Ok(self.0.get()?.next().await?.map(NodeEvent::from)) }).await
+        guarded(async move { self.0.get()?.next().await }).await
     }
 }

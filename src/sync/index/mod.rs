@@ -2,7 +2,7 @@
 //!
 //! A B+tree in which each inner node knows count and XOR of each child. Count and XOR of a range
 //! are those below its upper bound without those below its lower one, so two walks down answer for
-//! any range, and splitting a range by count is a walk too. About 42 to 52 bytes an id, of which
+//! any range, and splitting a range by count is a walk too. About 43 to 62 bytes an id, of which
 //! 40 are the id.
 
 mod fingerprint;

@@ -18,6 +18,8 @@ use crate::types::SyncId;
 pub(super) const LEAF: usize = 64;
 /// The most children of an inner node.
 pub(super) const INNER: usize = 32;
+// While two are joined a node holds more; its places are bytes.
+const _: () = assert!(LEAF * 2 <= 256 && INNER * 2 <= 256);
 
 /// What a parent knows of a child.
 #[derive(Clone, Copy, Debug)]

@@ -186,6 +186,23 @@ mod tests {
     use super::*;
     use crate::types::{MessageHash, Timestamp};
 
+    /// A peer that tells of differences in ever more ranges which do not touch.
+    #[test]
+    fn what_is_remembered_as_settled_is_bounded() {
+        let view = View(Vec::new());
+        let mut found = Differences::new(usize::MAX);
+        for n in 0..MAX_SETTLED as i64 + 10 {
+            let (lower, upper) = (n * 10, n * 10 + 5);
+            let theirs = [SyncId::new(Timestamp(lower + 1), MessageHash([7; 32]))];
+            let at = |t| SyncId::floor(Timestamp(t));
+            found.compare(&view, at(lower), at(upper), &theirs);
+        }
+        assert_eq!(found.settled.len(), MAX_SETTLED);
+        assert_eq!((found.remote_only.len(), found.remote_beyond), (MAX_SETTLED, 10));
+        let at = |t| SyncId::floor(Timestamp(t));
+        assert!(!found.grant(at(i64::MAX - 9), at(i64::MAX)), "nothing more is settled");
+    }
+
     /// A range may be compared, put off, and then come again as one that could be granted.
     #[test]
     fn nothing_is_both_listed_and_granted() {
