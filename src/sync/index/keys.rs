@@ -99,9 +99,12 @@ impl Keys {
 
     /// Puts ids, all of which are above, behind.
     pub(super) fn extend(&mut self, ids: &[SyncId]) {
+        let before = self.hashes.len() as u8;
         self.times.reserve_exact(ids.len());
+        self.places.reserve_exact(ids.len());
         self.hashes.reserve_exact(ids.len());
         self.times.extend(ids.iter().map(|id| id.timestamp.nanos()));
+        self.places.extend((before..).take(ids.len()));
         self.hashes.extend(ids.iter().map(|id| id.hash));
     }
 
