@@ -113,8 +113,13 @@ type Bounds = (SyncId, SyncId);
 
 impl Deployed {
     pub fn new(ids: &Set, window: TimeRange) -> Self {
+        Deployed::of(ids.iter().copied().collect(), window)
+    }
+
+    /// From ids in order.
+    pub fn of(ids: Vec<SyncId>, window: TimeRange) -> Self {
         Deployed {
-            ids: ids.iter().copied().collect(),
+            ids,
             window,
             by_time: false,
             to_send: Vec::new(),

@@ -42,6 +42,8 @@ pub struct Differences {
     pub(super) announces: bool,
     /// Whether the peer is told what of its we lack, so that it sends it.
     pub(super) asks: bool,
+    /// The peer was seen to split by time, as deployed nodes do.
+    pub(super) peer_splits_by_time: bool,
     limit: usize,
     recorded: usize,
     rounds: usize,
@@ -67,6 +69,7 @@ impl Differences {
             remote_beyond: 0,
             announces: true,
             asks: true,
+            peer_splits_by_time: false,
             limit,
             recorded: 0,
             rounds: 0,
