@@ -244,7 +244,8 @@ impl Run {
 
     fn restart(&mut self, node: usize) {
         let config = config(&self.plan, node);
-        let reports = self.world.restart(node, config);
+        let with_state = self.below(3) > 0;
+        let reports = self.world.restart(node, config, with_state);
         self.reports.restarted(node, reports);
         // Some peers it finds at once, and the others when all is well again.
         let links: Vec<_> = self.plan.links.iter().copied().collect();
