@@ -3489,6 +3489,14 @@ public enum ErrorKind: Int32, Equatable, Hashable {
      */
     case archiveClosed = 308
     /**
+     * The host's validator refused the message.
+     */
+    case validatorRefused = 309
+    /**
+     * The message was taken down: it is not taken in again.
+     */
+    case takenDown = 310
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     case storeBadRequest = 400
@@ -3641,35 +3649,39 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
 
         case 36: return .archiveClosed
 
-        case 37: return .storeBadRequest
+        case 37: return .validatorRefused
 
-        case 38: return .storeBadResponse
+        case 38: return .takenDown
 
-        case 39: return .storeTooManyRequests
+        case 39: return .storeBadRequest
 
-        case 40: return .storeUnavailable
+        case 40: return .storeBadResponse
 
-        case 41: return .syncProtocol
+        case 41: return .storeTooManyRequests
 
-        case 42: return .syncScope
+        case 42: return .storeUnavailable
 
-        case 43: return .syncBusy
+        case 43: return .syncProtocol
 
-        case 44: return .address
+        case 44: return .syncScope
 
-        case 45: return .dial
+        case 45: return .syncBusy
 
-        case 46: return .listen
+        case 46: return .address
 
-        case 47: return .peerUnknown
+        case 47: return .dial
 
-        case 48: return .protocolUnsupported
+        case 48: return .listen
 
-        case 49: return .streamClosed
+        case 49: return .peerUnknown
 
-        case 50: return .keyFile
+        case 50: return .protocolUnsupported
 
-        case 51: return .otherCluster
+        case 51: return .streamClosed
+
+        case 52: return .keyFile
+
+        case 53: return .otherCluster
 
         default: throw UniffiInternalError.unexpectedEnumCase
         }
@@ -3823,64 +3835,72 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
             writeInt(&buf, Int32(36))
 
 
-        case .storeBadRequest:
+        case .validatorRefused:
             writeInt(&buf, Int32(37))
 
 
-        case .storeBadResponse:
+        case .takenDown:
             writeInt(&buf, Int32(38))
 
 
-        case .storeTooManyRequests:
+        case .storeBadRequest:
             writeInt(&buf, Int32(39))
 
 
-        case .storeUnavailable:
+        case .storeBadResponse:
             writeInt(&buf, Int32(40))
 
 
-        case .syncProtocol:
+        case .storeTooManyRequests:
             writeInt(&buf, Int32(41))
 
 
-        case .syncScope:
+        case .storeUnavailable:
             writeInt(&buf, Int32(42))
 
 
-        case .syncBusy:
+        case .syncProtocol:
             writeInt(&buf, Int32(43))
 
 
-        case .address:
+        case .syncScope:
             writeInt(&buf, Int32(44))
 
 
-        case .dial:
+        case .syncBusy:
             writeInt(&buf, Int32(45))
 
 
-        case .listen:
+        case .address:
             writeInt(&buf, Int32(46))
 
 
-        case .peerUnknown:
+        case .dial:
             writeInt(&buf, Int32(47))
 
 
-        case .protocolUnsupported:
+        case .listen:
             writeInt(&buf, Int32(48))
 
 
-        case .streamClosed:
+        case .peerUnknown:
             writeInt(&buf, Int32(49))
 
 
-        case .keyFile:
+        case .protocolUnsupported:
             writeInt(&buf, Int32(50))
 
 
-        case .otherCluster:
+        case .streamClosed:
             writeInt(&buf, Int32(51))
+
+
+        case .keyFile:
+            writeInt(&buf, Int32(52))
+
+
+        case .otherCluster:
+            writeInt(&buf, Int32(53))
 
         }
     }

@@ -1981,6 +1981,16 @@ class ErrorKind(enum.Enum):
     The archive was closed.
 """
 
+    VALIDATOR_REFUSED = 309
+    """
+    The host's validator refused the message.
+"""
+
+    TAKEN_DOWN = 310
+    """
+    The message was taken down: it is not taken in again.
+"""
+
     STORE_BAD_REQUEST = 400
     """
     The store peer, or we, found the request invalid (status 400).
@@ -2135,34 +2145,38 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
         if variant == 36:
             return ErrorKind.ARCHIVE_CLOSED
         if variant == 37:
-            return ErrorKind.STORE_BAD_REQUEST
+            return ErrorKind.VALIDATOR_REFUSED
         if variant == 38:
-            return ErrorKind.STORE_BAD_RESPONSE
+            return ErrorKind.TAKEN_DOWN
         if variant == 39:
-            return ErrorKind.STORE_TOO_MANY_REQUESTS
+            return ErrorKind.STORE_BAD_REQUEST
         if variant == 40:
-            return ErrorKind.STORE_UNAVAILABLE
+            return ErrorKind.STORE_BAD_RESPONSE
         if variant == 41:
-            return ErrorKind.SYNC_PROTOCOL
+            return ErrorKind.STORE_TOO_MANY_REQUESTS
         if variant == 42:
-            return ErrorKind.SYNC_SCOPE
+            return ErrorKind.STORE_UNAVAILABLE
         if variant == 43:
-            return ErrorKind.SYNC_BUSY
+            return ErrorKind.SYNC_PROTOCOL
         if variant == 44:
-            return ErrorKind.ADDRESS
+            return ErrorKind.SYNC_SCOPE
         if variant == 45:
-            return ErrorKind.DIAL
+            return ErrorKind.SYNC_BUSY
         if variant == 46:
-            return ErrorKind.LISTEN
+            return ErrorKind.ADDRESS
         if variant == 47:
-            return ErrorKind.PEER_UNKNOWN
+            return ErrorKind.DIAL
         if variant == 48:
-            return ErrorKind.PROTOCOL_UNSUPPORTED
+            return ErrorKind.LISTEN
         if variant == 49:
-            return ErrorKind.STREAM_CLOSED
+            return ErrorKind.PEER_UNKNOWN
         if variant == 50:
-            return ErrorKind.KEY_FILE
+            return ErrorKind.PROTOCOL_UNSUPPORTED
         if variant == 51:
+            return ErrorKind.STREAM_CLOSED
+        if variant == 52:
+            return ErrorKind.KEY_FILE
+        if variant == 53:
             return ErrorKind.OTHER_CLUSTER
         raise InternalError("Raw enum value doesn't match any cases")
 
@@ -2239,6 +2253,10 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
         if value == ErrorKind.ARCHIVE_READ_ONLY:
             return
         if value == ErrorKind.ARCHIVE_CLOSED:
+            return
+        if value == ErrorKind.VALIDATOR_REFUSED:
+            return
+        if value == ErrorKind.TAKEN_DOWN:
             return
         if value == ErrorKind.STORE_BAD_REQUEST:
             return
@@ -2346,36 +2364,40 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
             buf.write_i32(35)
         if value == ErrorKind.ARCHIVE_CLOSED:
             buf.write_i32(36)
-        if value == ErrorKind.STORE_BAD_REQUEST:
+        if value == ErrorKind.VALIDATOR_REFUSED:
             buf.write_i32(37)
-        if value == ErrorKind.STORE_BAD_RESPONSE:
+        if value == ErrorKind.TAKEN_DOWN:
             buf.write_i32(38)
-        if value == ErrorKind.STORE_TOO_MANY_REQUESTS:
+        if value == ErrorKind.STORE_BAD_REQUEST:
             buf.write_i32(39)
-        if value == ErrorKind.STORE_UNAVAILABLE:
+        if value == ErrorKind.STORE_BAD_RESPONSE:
             buf.write_i32(40)
-        if value == ErrorKind.SYNC_PROTOCOL:
+        if value == ErrorKind.STORE_TOO_MANY_REQUESTS:
             buf.write_i32(41)
-        if value == ErrorKind.SYNC_SCOPE:
+        if value == ErrorKind.STORE_UNAVAILABLE:
             buf.write_i32(42)
-        if value == ErrorKind.SYNC_BUSY:
+        if value == ErrorKind.SYNC_PROTOCOL:
             buf.write_i32(43)
-        if value == ErrorKind.ADDRESS:
+        if value == ErrorKind.SYNC_SCOPE:
             buf.write_i32(44)
-        if value == ErrorKind.DIAL:
+        if value == ErrorKind.SYNC_BUSY:
             buf.write_i32(45)
-        if value == ErrorKind.LISTEN:
+        if value == ErrorKind.ADDRESS:
             buf.write_i32(46)
-        if value == ErrorKind.PEER_UNKNOWN:
+        if value == ErrorKind.DIAL:
             buf.write_i32(47)
-        if value == ErrorKind.PROTOCOL_UNSUPPORTED:
+        if value == ErrorKind.LISTEN:
             buf.write_i32(48)
-        if value == ErrorKind.STREAM_CLOSED:
+        if value == ErrorKind.PEER_UNKNOWN:
             buf.write_i32(49)
-        if value == ErrorKind.KEY_FILE:
+        if value == ErrorKind.PROTOCOL_UNSUPPORTED:
             buf.write_i32(50)
-        if value == ErrorKind.OTHER_CLUSTER:
+        if value == ErrorKind.STREAM_CLOSED:
             buf.write_i32(51)
+        if value == ErrorKind.KEY_FILE:
+            buf.write_i32(52)
+        if value == ErrorKind.OTHER_CLUSTER:
+            buf.write_i32(53)
 
 
 

@@ -4503,6 +4503,14 @@ enum class ErrorKind(val value: kotlin.Int) {
      */
     ARCHIVE_CLOSED(308),
     /**
+     * The host's validator refused the message.
+     */
+    VALIDATOR_REFUSED(309),
+    /**
+     * The message was taken down: it is not taken in again.
+     */
+    TAKEN_DOWN(310),
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     STORE_BAD_REQUEST(400),
