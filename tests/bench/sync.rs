@@ -12,9 +12,11 @@ use crate::report::{figure, versus};
 use crate::rivals::{Measured, mixed, negentropy, scan, v1};
 use crate::sets::{Sides, bursts, empty, gap, halves};
 
-/// What the contenders took at a million ids: differences, then rounds and bytes of negentropy and
-/// of scan.
-const KNOWN: [(usize, (usize, usize), (usize, usize)); 4] = [
+/// Rounds and bytes.
+type Known = (usize, usize);
+
+/// What the contenders took at a million ids: differences, then negentropy and scan.
+const KNOWN: [(usize, Known, Known); 4] = [
     (0, (1, 384), (1, 51)),
     (10, (3, 20_637), (4, 186_252)),
     (1_000, (3, 1_409_261), (4, 15_754_676)),
@@ -22,7 +24,7 @@ const KNOWN: [(usize, (usize, usize), (usize, usize)); 4] = [
 ];
 
 /// A contender must take the known rounds exactly and the known bytes within three hundredths.
-fn check(name: &str, d: usize, took: Measured, (rounds, bytes): (usize, usize)) {
+fn check(name: &str, d: usize, took: Measured, (rounds, bytes): Known) {
     let off = took.bytes as f64 / bytes as f64 - 1.0;
     let as_known = took.rounds == rounds && off.abs() <= 0.03;
     let verdict = if as_known { "as known" } else { "NOT AS KNOWN" };
