@@ -8,7 +8,10 @@ use wakustore::types::{Origin, StoredMessage};
 use wakustore::{Error, ErrorKind};
 
 use super::node::Node;
-use super::{Event, World, key};
+use super::{Event, Random, World, key};
+
+/// How a frame changes on the way.
+pub type Mutation = fn(&mut Random, &[u8]) -> Vec<u8>;
 
 impl World {
     /// One of the youngest open streams is reset: both ends are told, what is under way is lost.
