@@ -126,7 +126,7 @@ impl Default for EngineConfig {
             margin: Duration::from_secs(20),
             horizon: Duration::from_secs(2 * 3600),
             heartbeat: Some(Duration::from_secs(300)),
-            tuning: Tuning { fan_out: 16, max_item_set: 64, max_answer: 1024 * 1024 },
+            tuning: Tuning { fan_out: 32, max_item_set: 64, max_answer: 1024 * 1024 },
             max_sessions: 16,
             idle_timeout: Duration::from_secs(30),
             max_duration: Duration::from_secs(1800),

@@ -45,6 +45,8 @@ pub(super) struct Horizon {
     target: Timestamp,
     /// The walk under way.
     pub(super) walk: Option<Walk>,
+    /// What its last step brought, until [`Horizon::digest`].
+    brought: Vec<IndexEntry>,
     /// Something was missed since the walk began.
     again: bool,
     prune_at: Duration,
@@ -69,6 +71,7 @@ impl Horizon {
             covered: None,
             target: low,
             walk: None,
+            brought: Vec::new(),
             again: false,
             prune_at: now.elapsed + PRUNE_EVERY,
         };
@@ -103,11 +106,14 @@ impl Horizon {
         self.walk = Some(Walk::new(time, &self.scope));
     }
 
-    /// The step under way brought these.
-    pub(super) fn loaded(&mut self, entries: &[IndexEntry]) -> crate::Result<()> {
+    /// The step under way brought these. They are put in by [`Horizon::digest`], while the archive
+    /// reads on; the last of a walk at once.
+    pub(super) fn loaded(&mut self, entries: Vec<IndexEntry>) -> crate::Result<()> {
+        self.digest();
         let Some(mut walk) = self.walk.take() else { return Ok(()) };
-        self.insert_all(entries);
-        let ended = match walk.advance(entries) {
+        let advanced = walk.advance(&entries);
+        self.brought = entries;
+        let ended = match advanced {
             Ok(ended) => ended,
             Err(error) => {
                 // Begun anew after a pause: the place it had reached is worth nothing.
@@ -119,7 +125,10 @@ impl Horizon {
         };
         if !ended {
             self.walk = Some(walk);
-        } else if std::mem::take(&mut self.again) {
+            return Ok(());
+        }
+        self.digest();
+        if std::mem::take(&mut self.again) {
             self.reload();
         } else {
             let start = walk.time().start().max(self.low);
@@ -128,13 +137,28 @@ impl Horizon {
         Ok(())
     }
 
-    /// As [`Horizon::insert`], of many that ascend: tree by tree.
-    fn insert_all(&mut self, entries: &[IndexEntry]) {
-        let mut by_topic: BTreeMap<&PubsubTopic, Vec<SyncId>> = BTreeMap::new();
-        for IndexEntry { id, pubsub_topic, content_topic } in entries {
-            if id.timestamp >= self.low && admits(&self.scope, pubsub_topic, content_topic) {
-                self.content.insert(pubsub_topic, content_topic, *id);
-                by_topic.entry(pubsub_topic).or_default().push(*id);
+    /// Puts in what the walk's last step brought: ids that ascend, tree by tree.
+    pub(super) fn digest(&mut self) {
+        let entries = std::mem::take(&mut self.brought);
+        let mut by_topic: Vec<(&PubsubTopic, Vec<SyncId>)> = Vec::new();
+        let mut places: BTreeMap<&PubsubTopic, usize> = BTreeMap::new();
+        for IndexEntry { id, pubsub_topic, content_topic } in &entries {
+            if id.timestamp < self.low || !admits(&self.scope, pubsub_topic, content_topic) {
+                continue;
+            }
+            self.content.insert(pubsub_topic, content_topic, *id);
+            // Mostly the topics are few, and one topic is one text in memory.
+            let is_one = |(topic, _): &(&PubsubTopic, _)| {
+                std::ptr::eq::<str>(topic.as_str(), pubsub_topic.as_str())
+            };
+            let place = by_topic.iter().take(16).position(is_one).unwrap_or_else(|| {
+                *places.entry(pubsub_topic).or_insert_with(|| {
+                    by_topic.push((pubsub_topic, Vec::new()));
+                    by_topic.len() - 1
+                })
+            });
+            if let Some((_, ids)) = by_topic.get_mut(place) {
+                ids.push(*id);
             }
         }
         for (topic, ids) in by_topic {
@@ -186,6 +210,7 @@ impl Horizon {
     /// An id that the archive turned out not to hold any more.
     /// True where it was there.
     pub(super) fn remove(&mut self, id: &SyncId) -> bool {
+        self.digest();
         self.content.remove(id);
         let trees = self.topics.iter_mut().map(|(t, index)| (Some(t), index));
         for (topic, index) in trees.chain([(None, &mut self.others)]) {
@@ -344,7 +369,7 @@ mod tests {
     fn loaded(config: &EngineConfig) -> Horizon {
         let mut horizon = Horizon::new(config, Now { elapsed: Duration::ZERO, wall: at(0) });
         assert!(!horizon.is_ready());
-        horizon.loaded(&[]).unwrap();
+        horizon.loaded(Vec::new()).unwrap();
         assert!(horizon.is_ready() && horizon.walk.is_none());
         horizon
     }

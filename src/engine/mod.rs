@@ -161,7 +161,7 @@ impl Engine {
         if self.horizon.walk.as_ref().is_some_and(|w| w.awaits(load)) {
             // Whatever is wrong with the archive, the walk is tried again later: without an index
             // there is no sync, and syncs that wait time out by themselves.
-            let done = entries.and_then(|entries| self.horizon.loaded(&entries));
+            let done = entries.and_then(|entries| self.horizon.loaded(entries));
             if let (Err(_), Some(walk)) = (done, self.horizon.walk.as_mut()) {
                 walk.failed(now.elapsed);
             }
@@ -403,7 +403,12 @@ impl Engine {
 
     /// What to do next.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let next = self.outputs.pop_front();
+        if next.is_none() {
+            // Now, as the archive has its next question already.
+            self.horizon.digest();
+        }
+        next
     }
 
     /// Whether the index stands. Until then syncs wait.

@@ -227,7 +227,7 @@ mod tests {
         };
         let mut entries: Vec<IndexEntry> = (0..6000).map(entry).collect();
         entries.sort_by_key(|e| e.id);
-        horizon.loaded(&entries).unwrap();
+        horizon.loaded(entries).unwrap();
         assert!(keep_up(&mut horizon, &config, now(1)) >= 2, "a step is bounded");
         assert_eq!(check(&horizon, &config, now(1)), 1);
         for n in 6000..6100 {
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(check(&horizon, &config, now(1)), 1);
         // A walk that finds more, as after a lag of the feed.
         horizon.reload();
-        horizon.loaded(&[entry(9000)]).unwrap();
+        horizon.loaded(vec![entry(9000)]).unwrap();
         check_without(&horizon, &config, now(1));
         keep_up(&mut horizon, &config, now(2));
         // Time goes on, and what is old goes.

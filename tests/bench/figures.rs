@@ -8,7 +8,10 @@
 
 mod archive;
 mod contenders;
+mod index;
 mod report;
+mod rivals;
+mod sets;
 mod sync;
 #[path = "../sync_common/mod.rs"]
 mod sync_common;
@@ -16,6 +19,13 @@ mod sync_common;
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let runs = |group: &str| wanted.is_empty() || wanted.iter().any(|w| group.contains(w.as_str()));
+    if wanted.iter().any(|w| w == "tuning") {
+        sync::tuning();
+        return;
+    }
+    if runs("index") {
+        index::run(1_000_000);
+    }
     if runs("sync") {
         sync::run();
     }

@@ -1,157 +1,123 @@
-//! Sync on the deployed wire (1.0.0): bytes, rounds and CPU of a session beside the deployed node's
-//! algorithm (`scan`), and the index beside the deployed node's sorted vector.
-
-use std::time::Instant;
+//! Sync: processor time of both sides, bytes both ways and rounds, beside the deployed node's
+//! algorithm (`scan`) and the `negentropy` crate.
+//!
+//! `sync.v1.*` is the deployed wire (1.0.0) with ours on both sides. What the contenders took is
+//! printed too, and checked against what they are known to take: a contender that is weaker than
+//! it was would make ours look better.
 
 use wakustore::engine::EngineConfig;
-use wakustore::sync::index::Index;
-use wakustore::types::{SyncId, Timestamp};
+use wakustore::sync::reconcile::Tuning;
 
-use crate::report::{figure, median_us, versus};
-use crate::sync_common::{Cost, Deployed, Noise, Ours, Set, Side, run as session, window};
+use crate::report::{figure, versus};
+use crate::rivals::{Measured, mixed, negentropy, scan, v1};
+use crate::sets::{Sides, bursts, empty, gap, halves};
 
-const NOW: i64 = 1_763_900_000_000_000_000;
-const HOUR: i64 = 3_600_000_000_000;
+/// Rounds and bytes.
+type Known = (usize, usize);
 
-/// `n` ids over an hour that both hold, and `d` that one holds, half on each side.
-fn sides(n: usize, d: usize) -> (Set, Set) {
-    let rng = &mut Noise::new(7);
-    let mut id = || {
-        let at = NOW - HOUR + (rng.below(HOUR as u64) as i64);
-        rng.id(at)
-    };
-    let both: Set = (0..n).map(|_| id()).collect();
-    let (mut a, mut b) = (both.clone(), both);
-    for i in 0..d {
-        let of = if i % 2 == 0 { &mut a } else { &mut b };
-        of.insert(id());
-    }
-    (a, b)
+/// What the contenders took at a million ids: differences, then negentropy and scan.
+const KNOWN: [(usize, Known, Known); 4] = [
+    (0, (1, 384), (1, 51)),
+    (10, (3, 20_637), (4, 186_252)),
+    (1_000, (3, 1_409_261), (4, 15_754_676)),
+    (10_000, (3, 10_706_516), (4, 66_011_911)),
+];
+
+/// A contender must take the known rounds exactly and the known bytes within three hundredths.
+fn check(name: &str, d: usize, took: Measured, (rounds, bytes): Known) {
+    let off = took.bytes as f64 / bytes as f64 - 1.0;
+    let as_known = took.rounds == rounds && off.abs() <= 0.03;
+    let verdict = if as_known { "as known" } else { "NOT AS KNOWN" };
+    println!(
+        "# {name} at n=1000000 d={d}: {} rounds (known {rounds}), {} bytes (known {bytes}, {:+.1} %): \
+         {verdict}",
+        took.rounds,
+        took.bytes,
+        off * 100.0
+    );
 }
 
-/// The least of three times, in milliseconds, and what the session took.
-fn time(mut sides: impl FnMut() -> (Box<dyn Side>, Box<dyn Side>)) -> (f64, Cost) {
-    let mut best = (f64::MAX, Cost::default());
-    for _ in 0..3 {
-        let (mut first, mut second) = sides();
-        let start = Instant::now();
-        let cost = session(&mut *first, &mut *second, 100);
-        best = (best.0.min(start.elapsed().as_secs_f64() * 1e3), cost);
-    }
-    best
+fn told(whose: &str, of: &str, took: Measured) {
+    figure(&format!("sync.{whose}.bytes.{of}"), took.bytes as f64, "bytes");
+    figure(&format!("sync.{whose}.cpu_ms.{of}"), took.cpu_ms, "ms");
+    figure(&format!("sync.{whose}.rounds.{of}"), took.rounds as f64, "rounds");
 }
 
-fn wire(n: usize) {
-    let hour = window(NOW - HOUR, NOW);
+fn beside(of: &str, ours: Measured, contender: &str, theirs: Measured) {
+    let name = |what: &str| format!("sync.v1.{what}.{of}");
+    versus(&name("bytes"), ours.bytes as f64, "bytes", contender, theirs.bytes as f64);
+    versus(&name("cpu_ms"), ours.cpu_ms, "ms", contender, theirs.cpu_ms);
+    versus(&name("rounds"), ours.rounds as f64, "rounds", contender, theirs.rounds as f64);
+}
+
+fn one(of: &str, sides: &Sides) -> (Measured, Measured) {
     let tuning = EngineConfig::default().tuning;
-    for d in [0, 10, 1_000, 10_000] {
-        let (a, b) = sides(n, d);
-        let ours = |ids: &Set| Box::new(Ours::new(ids, 1, hour, tuning.clone())) as Box<dyn Side>;
-        let scan = |ids: &Set| Box::new(Deployed::new(ids, hour)) as Box<dyn Side>;
-        let (our_ms, our_cost) = time(|| (ours(&a), ours(&b)));
-        let (their_ms, their_cost) = time(|| (scan(&a), scan(&b)));
-        let name = |what: &str| format!("sync.v1.{what}.n{n}.d{d}");
-        let (bytes, theirs) = (our_cost.bytes as f64, their_cost.bytes as f64);
-        versus(&name("bytes"), bytes, "bytes", "scan", theirs);
-        versus(&name("cpu_ms"), our_ms, "ms", "scan", their_ms);
-        let rounds = |cost: Cost| cost.frames.div_ceil(2) as f64;
-        versus(&name("rounds"), rounds(our_cost), "rounds", "scan", rounds(their_cost));
+    let (by_scan, by_negentropy) = (scan(sides), negentropy(sides));
+    told("scan", of, by_scan);
+    told("negentropy", of, by_negentropy);
+    let ours = v1(sides, &tuning);
+    beside(of, ours, "scan", by_scan);
+    beside(of, ours, "negentropy", by_negentropy);
+    figure(&format!("sync.v1.largest_frame.{of}"), ours.largest as f64, "bytes");
+    (by_scan, by_negentropy)
+}
+
+/// Differences spread over the hour, half a side.
+pub(crate) fn spread(n: usize) {
+    for (d, of_negentropy, of_scan) in KNOWN {
+        let sides = halves(n, d, 7);
+        let of = format!("n{n}.d{d}");
+        let (by_scan, by_negentropy) = one(&of, &sides);
+        if n == 1_000_000 {
+            check("negentropy", d, by_negentropy, of_negentropy);
+            check("scan", d, by_scan, of_scan);
+        }
         if d == 1_000 {
-            let (_, mixed) = time(|| (ours(&a), scan(&b)));
-            figure(&name("bytes_ours_begins_with_scan"), mixed.bytes as f64, "bytes");
-            let (_, mixed) = time(|| (scan(&a), ours(&b)));
-            figure(&name("bytes_scan_begins_with_ours"), mixed.bytes as f64, "bytes");
+            let (by_ours, by_theirs) = mixed(&sides, &EngineConfig::default().tuning);
+            figure(&format!("sync.v1.bytes_ours_begins_with_scan.{of}"), by_ours as f64, "bytes");
+            figure(&format!("sync.v1.bytes_scan_begins_with_ours.{of}"), by_theirs as f64, "bytes");
         }
     }
 }
 
-/// The deployed node's index: a sorted vector of ids, and two arrays of topics beside it.
-struct Vectors(Vec<SyncId>, Vec<u64>, Vec<u64>);
-
-impl Vectors {
-    fn insert(&mut self, id: SyncId) {
-        let at = self.0.partition_point(|other| *other < id);
-        self.0.insert(at, id);
-        self.1.insert(at, 1);
-        self.2.insert(at, 2);
+/// Differences of other shapes; they have no goals.
+pub(crate) fn shapes(n: usize) {
+    for (shape, sides) in [("gap", gap(n)), ("empty", empty(n)), ("bursts", bursts(n))] {
+        one(&format!("n{n}.{shape}"), &sides);
     }
-
-    fn fingerprint(&self, lower: SyncId, upper: SyncId) -> [u8; 32] {
-        let start = self.0.partition_point(|id| *id < lower);
-        let end = self.0.partition_point(|id| *id < upper);
-        let mut xor = [0; 32];
-        for id in &self.0[start..end] {
-            for (a, b) in xor.iter_mut().zip(id.hash.0) {
-                *a ^= b;
-            }
-        }
-        xor
-    }
-}
-
-fn index(n: usize) {
-    let rng = &mut Noise::new(3);
-    let ids: Vec<SyncId> = {
-        let set: Set = (0..n)
-            .map(|_| {
-                let at = NOW - HOUR + (rng.below(HOUR as u64) as i64);
-                rng.id(at)
-            })
-            .collect();
-        set.into_iter().collect()
-    };
-    let start = Instant::now();
-    let mut tree: Index = ids.iter().copied().collect();
-    figure(&format!("sync.index.build_ms.n{n}"), start.elapsed().as_secs_f64() * 1e3, "ms");
-    let mut vectors = Vectors(ids.clone(), vec![1; n], vec![2; n]);
-
-    // Anywhere in the hour, and in the last 20 s of it.
-    for (name, span, ours, theirs) in
-        [("insert_ns", HOUR, 100_000, 200), ("insert_end_ns", 20_000_000_000, 100_000, 20_000)]
-    {
-        let mut batch = |count: usize| -> Vec<SyncId> {
-            (0..count)
-                .map(|_| {
-                    let at = NOW - span + (rng.below(span as u64) as i64);
-                    rng.id(at)
-                })
-                .collect()
-        };
-        let each_ns =
-            |start: Instant, count: usize| start.elapsed().as_secs_f64() * 1e9 / count as f64;
-        let more = batch(ours);
-        let start = Instant::now();
-        more.iter().for_each(|id| {
-            tree.insert(*id);
-        });
-        let tree_ns = each_ns(start, ours);
-        let more = batch(theirs);
-        let start = Instant::now();
-        more.into_iter().for_each(|id| vectors.insert(id));
-        let vector_ns = each_ns(start, theirs);
-        versus(&format!("sync.index.{name}.n{n}"), tree_ns, "ns", "scan", vector_ns);
-    }
-
-    let bounds: Vec<(SyncId, SyncId)> = (0..1000)
-        .map(|_| {
-            let (a, b) = (rng.below(HOUR as u64) as i64, rng.below(HOUR as u64) as i64);
-            let floor = |t: i64| SyncId::floor(Timestamp(NOW - HOUR + t));
-            (floor(a.min(b)), floor(a.max(b)))
-        })
-        .collect();
-    // The first byte of each sum, so that none is left out.
-    let all = |of: &dyn Fn(&(SyncId, SyncId)) -> u8| {
-        let sums = || bounds.iter().fold(0u8, |sum, range| sum.wrapping_add(of(range)));
-        median_us(5, |_| sums()) * 1e3 / bounds.len() as f64
-    };
-    let ours = all(&|(a, b)| tree.fingerprint(a, b).xor.0[0]);
-    let theirs = all(&|(a, b)| vectors.fingerprint(*a, *b)[0]);
-    versus(&format!("sync.index.fingerprint_ns.n{n}"), ours, "ns", "scan", theirs);
-    let bytes = tree.heap_bytes() as f64 / tree.len() as f64;
-    figure("sync.index.bytes_per_id", bytes, "bytes");
 }
 
 pub(crate) fn run() {
-    index(1_000_000);
-    wire(1_000_000);
+    for n in [10_000, 100_000, 1_000_000] {
+        spread(n);
+    }
+    shapes(100_000);
+}
+
+/// Not of `make bench`: bytes, rounds and time over sizes and differences, for some fixed tunings
+/// and the one in use (`cargo bench -- tuning`).
+pub(crate) fn tuning() {
+    let usual = EngineConfig::default().tuning;
+    let fixed = |fan_out, max_item_set| Tuning { fan_out, max_item_set, ..usual.clone() };
+    let tunings = [
+        ("usual", usual.clone()),
+        ("8/64", fixed(8, 64)),
+        ("32/64", fixed(32, 64)),
+        ("64/64", fixed(64, 64)),
+    ];
+    for n in [1_000, 10_000, 100_000, 1_000_000] {
+        for d in [1, 10, 100, 1_000, 10_000].into_iter().filter(|d| d <= &n) {
+            let sides = halves(n, d, 7);
+            let mut line = format!("n={n:<8} d={d:<6}");
+            for (name, tuning) in &tunings {
+                let took = v1(&sides, tuning);
+                let (ours, theirs) = mixed(&sides, tuning);
+                line += &format!(
+                    " | {name}: {} B {} r {:.2} ms, mixed {ours} {theirs}",
+                    took.bytes, took.rounds, took.cpu_ms
+                );
+            }
+            println!("{line}");
+        }
+    }
 }

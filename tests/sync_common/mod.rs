@@ -51,6 +51,7 @@ impl Ours {
 
 impl Side for Ours {
     fn begin(&mut self) -> Payload {
+        self.found = std::mem::take(&mut self.found).searching();
         initiate(&self.view(), self.window, &Scope::default(), &self.tuning)
     }
 
@@ -113,8 +114,13 @@ type Bounds = (SyncId, SyncId);
 
 impl Deployed {
     pub fn new(ids: &Set, window: TimeRange) -> Self {
+        Deployed::of(ids.iter().copied().collect(), window)
+    }
+
+    /// From ids in order.
+    pub fn of(ids: Vec<SyncId>, window: TimeRange) -> Self {
         Deployed {
-            ids: ids.iter().copied().collect(),
+            ids,
             window,
             by_time: false,
             to_send: Vec::new(),

@@ -11,9 +11,9 @@ use rusqlite::{Connection, params};
 
 use super::error::sql;
 use super::open::{BUSY_TIMEOUT, Place, Role, WAL_LIMIT};
-use super::scan::{self, Span};
+use super::scan::{self, Source, Sources, Span};
 use super::topics::Topics;
-use super::{page, removal, scan::Key};
+use super::{index_walk, page, removal, scan::Key};
 use crate::archive::{Driver, FeedItem, Figures, IndexEntry, IndexQuery, Removal, Stats};
 use crate::error::Result;
 use crate::types::{Direction, MessageHash, Origin, Page, Query, StoredMessage, Timestamp};
@@ -150,8 +150,11 @@ impl Driver for Sqlite {
 
     fn index(&mut self, query: &IndexQuery) -> Result<Vec<IndexEntry>> {
         self.read(|conn, topics| {
-            let span = Span::new(&query.time, query.after, Direction::Forward);
             let sources = page::index_sources(conn, query)?;
+            if matches!(&sources, Sources::Of(one) if one.as_slice() == [Source::Time]) {
+                return index_walk::all(conn, topics, query);
+            }
+            let span = Span::new(&query.time, query.after, Direction::Forward);
             let keys = scan::keys(conn, &sources, span, query.limit)?;
             let entry = |key: Key| {
                 let (pubsub_topic, content_topic) = topics.names(conn, key.channel)?;

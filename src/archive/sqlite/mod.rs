@@ -7,6 +7,7 @@
 
 mod driver;
 mod error;
+mod index_walk;
 mod open;
 mod page;
 mod removal;

@@ -10,6 +10,7 @@
 
 mod answer;
 mod differences;
+mod plan;
 mod respond;
 mod scope;
 mod settling;
@@ -25,10 +26,12 @@ pub use view::View;
 /// How to split and when to list. Ours to choose: the bounds are in the payload.
 #[derive(Clone, Debug)]
 pub struct Tuning {
-    /// Parts that a range that differs is split into; at least 2. A timestamp that holds more
-    /// than its part becomes a part of its own, so there may be up to twice as many.
+    /// The most parts that a range that differs is split into; at least 2. Where the last payload
+    /// tells that a range holds few differences there are fewer. A timestamp that holds more than
+    /// its part becomes a part of its own, so there may be up to twice as many.
     pub fan_out: usize,
-    /// Ranges of at most so many local ids are listed rather than split.
+    /// Ranges of at most so many local ids are listed rather than split; of fewer, where a list
+    /// would be longer than splitting on.
     pub max_item_set: usize,
     /// An answer beyond so many bytes answers its further ranges by their fingerprint, to be
     /// taken up in the next round.

@@ -3,7 +3,8 @@
 //! # Why a session ends
 //!
 //! Take the leftmost range that is open, that is neither skip nor left out. Whoever receives it
-//! does one of three things, whatever the budget: settles it; lists it, upon which the other side
+//! does one of three things, whatever the budget: settles it (where the two fingerprints differ by
+//! the hash of one id of ours, by telling that id alone); lists it, upon which the other side
 //! settles it, or settles its left part where the whole does not fit; or splits it into parts that
 //! each hold fewer of its own ids. So with each payload either the left border of what is open
 //! moves right past an id, or the leftmost range loses ids of one side. Ids are finite. Ranges
@@ -20,6 +21,7 @@ use crate::wire::reconciliation::{MAX_RANGES, Payload, Range, RangeData, Scope};
 
 use super::answer::{Answer, FINGERPRINT_BYTES, Part, varint_len};
 use super::differences::Side;
+use super::plan::Plan;
 use super::{Differences, Tuning, View, meet, split};
 
 /// About the bytes of a listed id: a small difference of time, and the hash.
@@ -66,8 +68,10 @@ pub fn respond(
     let mut answer = Answer::default();
     if meet(scope, &received.scope).is_some() {
         let tasks = examine(view, received, clip(window), found)?;
+        let differ = tasks.iter().filter(|task| task.apart.is_some()).count();
+        let plan = Plan::new(received, differ, tuning, found);
         let mut expected = Expected::new(view, clip(window), tuning);
-        carry_out(view, &tasks, tuning, found, &mut expected, &mut answer);
+        carry_out(view, &tasks, (tuning, &plan), found, &mut expected, &mut answer);
     }
     Ok(Some(answer.into_payload(scope)))
 }
@@ -83,6 +87,8 @@ struct Task<'a> {
     upper: Timestamp,
     /// How many of our ids it holds, where that is known already.
     count: Option<usize>,
+    /// Where the peer told its fingerprint: the XOR of all hashes that one side alone holds.
+    apart: Option<MessageHash>,
     /// The peer's ids of it, where it listed them and waits for ours.
     listed: Option<Cow<'a, [SyncId]>>,
 }
@@ -134,6 +140,7 @@ fn examine<'a>(
         let from = lower;
         let mut open = false;
         let mut count = None;
+        let mut apart = None;
         let mut listed = None;
         for Range { upper, data } in group {
             let (a, b) = (lower.max(window.0), upper.min(&window.1));
@@ -144,6 +151,7 @@ fn examine<'a>(
                     let sum = sums.next().unwrap_or_default();
                     open |= inside && sum.xor != *theirs;
                     count = Some(sum.count);
+                    apart = Some(xor(&sum.xor, theirs));
                 }
                 RangeData::ItemSet { ids, reconciled } if inside => {
                     let ids = within(ids, a, *b);
@@ -170,11 +178,16 @@ fn examine<'a>(
                 lower: a,
                 upper: b,
                 count: count.filter(|_| single && whole),
+                apart: apart.filter(|_| single && whole),
                 listed: listed.filter(|_| single),
             });
         }
     }
     Ok(tasks)
+}
+
+fn xor(a: &MessageHash, b: &MessageHash) -> MessageHash {
+    MessageHash(std::array::from_fn(|i| a.0[i] ^ b.0[i]))
 }
 
 /// The ids between two bounds, ascending. Honest peers send them so; others are put in order.
@@ -199,7 +212,7 @@ fn within(ids: &[SyncId], lower: SyncId, upper: SyncId) -> Cow<'_, [SyncId]> {
 fn carry_out(
     view: &View<'_>,
     tasks: &[Task<'_>],
-    tuning: &Tuning,
+    (tuning, plan): (&Tuning, &Plan),
     found: &mut Differences,
     expected: &mut Expected<'_>,
     answer: &mut Answer,
@@ -220,7 +233,7 @@ fn carry_out(
         let mut parts = match &task.listed {
             Some(theirs) => reply(view, task, theirs, found, answer, budget),
             None if !first && budget == 0 => put_off(),
-            None => differ(view, task, tuning, found, expected),
+            None => differ(view, task, plan, found, expected),
         };
         if !first && (answer.cost(&parts) > budget || 2 * parts.len() > room) {
             parts = put_off();
@@ -235,21 +248,44 @@ fn carry_out(
 fn differ(
     view: &View<'_>,
     task: &Task<'_>,
-    tuning: &Tuning,
+    plan: &Plan,
     found: &mut Differences,
     expected: &mut Expected<'_>,
 ) -> Vec<Part> {
     let (lower, upper) = (SyncId::floor(task.lower), SyncId::floor(task.upper));
     let count = task.count.unwrap_or_else(|| view.fingerprint(&lower, &upper).count);
+    if found.searches
+        && found.asks
+        && found.announces
+        && let Some(apart) = &task.apart
+        && count <= plan.searched
+        && let Some(id) = view.find(&lower, &upper, apart)
+        && let Some(part) = single(view, id, found)
+    {
+        return vec![part];
+    }
     match (count, found.asks) {
         (0, false) if found.announces => return Vec::new(),
-        (_, false) => return split::unlisted(view, task.lower, task.upper, count, tuning),
+        (_, false) => return split::unlisted(view, task.lower, task.upper, count, plan),
         (0, true) => {}
-        (_, true) => return split::answer(view, task.lower, task.upper, count, tuning),
+        (_, true) => return split::answer(view, task.lower, task.upper, count, plan),
     }
     let reconciled = expected.is_too_much(task.lower, task.upper) && found.grant(lower, upper);
     let data = RangeData::ItemSet { ids: Vec::new(), reconciled };
     vec![Part { lower: task.lower, upper: task.upper, data }]
+}
+
+/// Settles a range whose fingerprints are apart by the hash of an id of ours: that is the one
+/// difference in it. (Or many that XOR to just that; then they stay hidden from this session, as
+/// hashes chosen to XOR to zero do.) The peer is told the id as one that it lacks: all ids of its
+/// timestamp, marked reconciled, for those beside it are on both sides.
+fn single(view: &View<'_>, id: SyncId, found: &mut Differences) -> Option<Part> {
+    let (lower, upper) = (id.timestamp, Timestamp(id.timestamp.nanos().checked_add(1)?));
+    let (from, to) = (SyncId::floor(lower), SyncId::floor(upper));
+    let ids: Vec<SyncId> = view.range(&from, &to).collect();
+    let theirs: Vec<SyncId> = ids.iter().filter(|other| **other != id).copied().collect();
+    found.compare(view, from, to, &theirs);
+    Some(Part { lower, upper, data: RangeData::ItemSet { ids, reconciled: true } })
 }
 
 /// Answers a list of the peer with ours, marked reconciled; but of all that is common to both

@@ -8,8 +8,9 @@ use crate::sync::index::Fingerprint;
 use crate::types::{SyncId, Timestamp};
 use crate::wire::reconciliation::RangeData;
 
+use super::View;
 use super::answer::Part;
-use super::{Tuning, View};
+use super::plan::Plan;
 
 /// Parts that a deployed node splits into, by time. A range of fewer nanoseconds, with more ids
 /// than it lists, it cannot split: it leaves it out of its answer, and the range after it then
@@ -37,16 +38,16 @@ pub(super) fn answer(
     lower: Timestamp,
     upper: Timestamp,
     count: usize,
-    tuning: &Tuning,
+    plan: &Plan,
 ) -> Vec<Part> {
-    if count <= tuning.max_item_set || is_short(lower, upper) {
+    if count <= plan.max_item_set || is_short(lower, upper) {
         return vec![list(view, lower, upper)];
     }
-    let fan_out = tuning.fan_out.max(2);
+    let fan_out = plan.fan_out(count);
     // More parts than the root of the count would cost more than they save: a fingerprint is about
     // as long as an id.
     let parts = fan_out.min(count.isqrt().max(2));
-    let listed = (tuning.max_item_set / fan_out).max(1);
+    let listed = (plan.max_item_set / fan_out).max(1);
     let (from, to) = (SyncId::floor(lower), SyncId::floor(upper));
     if count <= SMALL {
         let ids: Vec<SyncId> = view.range(&from, &to).collect();
@@ -84,13 +85,13 @@ pub(super) fn unlisted(
     lower: Timestamp,
     upper: Timestamp,
     count: usize,
-    tuning: &Tuning,
+    plan: &Plan,
 ) -> Vec<Part> {
     if count == 0 {
         let part = if is_short(lower, upper) { list } else { fingerprint };
         return vec![part(view, lower, upper)];
     }
-    let mut parts = answer(view, lower, upper, count, tuning);
+    let mut parts = answer(view, lower, upper, count, plan);
     for part in &mut parts {
         if let RangeData::ItemSet { ids, .. } = &part.data
             && !is_short(part.lower, part.upper)

@@ -3,7 +3,7 @@
 use std::iter::Peekable;
 
 use crate::sync::index::{Fingerprint, Ids, Index};
-use crate::types::{SyncId, Timestamp};
+use crate::types::{MessageHash, SyncId, Timestamp};
 
 use super::differences::Side;
 
@@ -36,6 +36,16 @@ impl<'a> View<'a> {
     pub fn range(&self, lower: &SyncId, upper: &SyncId) -> Merged<'a> {
         let heads = self.0.iter().map(|index| index.range(lower, upper).peekable());
         Merged(heads.filter_map(|mut ids| ids.peek().is_some().then_some(ids)).collect())
+    }
+
+    /// Our id of this hash in `[lower, upper)`. It looks at each id: for short ranges.
+    pub(super) fn find(
+        &self,
+        lower: &SyncId,
+        upper: &SyncId,
+        hash: &MessageHash,
+    ) -> Option<SyncId> {
+        self.0.iter().find_map(|index| index.range(lower, upper).find(|id| id.hash == *hash))
     }
 
     /// The lowest and the highest timestamp in `[lower, upper)`.
