@@ -43,7 +43,8 @@ async def watch(events: NodeEvents, syncs: int) -> None:
         event = await events.next()
         if event is None:
             raise RuntimeError(f"the node stopped, and {syncs} syncs are still to come")
-        if isinstance(event, SyncFinished):
+        # A dry run brings nothing.
+        if isinstance(event, SyncFinished) and event.report.difference is None:
             syncs -= 1
             note(f"{event.report}")
 
