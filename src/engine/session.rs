@@ -134,6 +134,7 @@ impl Session {
         config: &EngineConfig,
         now: Now,
     ) -> Self {
+        let found = Differences::new(config.max_messages.saturating_mul(2));
         Session {
             peer,
             initiator,
@@ -154,7 +155,7 @@ impl Session {
             source: Source::Horizon,
             state: State::WaitsForIndex(None),
             // Those of one side alone may be as many as the quota.
-            found: Differences::new(config.max_messages.saturating_mul(2)),
+            found: if initiator { found.searching() } else { found },
             grants: None,
             spans_granted: false,
             got_messages: false,

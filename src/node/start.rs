@@ -99,8 +99,13 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         let feed = archive.subscribe(ENGINE_FEED);
         let states = config.state.clone().map(|path| {
             let (states, told) = watch::channel(None);
-            // It ends when the sync task has told the last.
-            tasks.spawn_unguarded(state::keep(path, told));
+            // It ends when the sync task has told the last. Where nobody waits for the node's end,
+            // its tasks would be dropped with their set: so this one holds it until it has written.
+            let set = tasks.clone();
+            tasks.spawn_unguarded(async move {
+                state::keep(path, told).await;
+                drop(set);
+            });
             states
         });
         let engine = EngineConfig { cluster_id: config.cluster_id, ..config.engine };

@@ -116,7 +116,7 @@ pub struct World {
     /// Nodes whose frames are changed on the way, one in so many.
     pub garbled: BTreeMap<usize, u64>,
     /// How they change, where not at random.
-    pub mutation: Option<fn(&mut Random, &[u8]) -> Vec<u8>>,
+    pub mutation: Option<trouble::Mutation>,
     /// What others are told of a node, where that is not `info`.
     pub infos: BTreeMap<usize, PeerInfo>,
     /// When each engine wants to be called.

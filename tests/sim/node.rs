@@ -52,6 +52,8 @@ pub struct Node {
     pub penalties: Vec<(PeerKey, Misbehaviour)>,
     /// How often the engine asked for its state to be saved.
     pub saves: usize,
+    /// What it was when that last happened.
+    pub saved: Vec<u8>,
     /// Transfer frames that the socket holds while the engine is not ready for more.
     pub inbox: BTreeMap<usize, VecDeque<Option<Bytes>>>,
     pub connected: BTreeSet<PeerKey>,
@@ -92,6 +94,7 @@ impl Node {
             progress: Vec::new(),
             penalties: Vec::new(),
             saves: 0,
+            saved: Vec::new(),
             inbox: BTreeMap::new(),
             connected: BTreeSet::new(),
             skew: 0,
@@ -105,6 +108,7 @@ impl Node {
         (self.driver, self.rules, self.skew) = (old.driver, old.rules, old.skew);
         (self.archive_delay, self.feed_delay) = (old.archive_delay, old.feed_delay);
         (self.penalties, self.deleted) = (old.penalties, old.deleted);
+        self.saved = old.saved;
         old.finished.into_iter().map(|(_, report)| report).collect()
     }
 
@@ -261,6 +265,7 @@ impl Node {
             }
             Output::SaveState => {
                 self.saves += 1;
+                self.saved = self.engine.state();
                 Kept::Noted
             }
             Output::Progress { session, progress } => {

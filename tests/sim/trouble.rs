@@ -8,7 +8,10 @@ use wakustore::types::{Origin, StoredMessage};
 use wakustore::{Error, ErrorKind};
 
 use super::node::Node;
-use super::{Event, World, key};
+use super::{Event, Random, World, key};
+
+/// How a frame changes on the way.
+pub type Mutation = fn(&mut Random, &[u8]) -> Vec<u8>;
 
 impl World {
     /// One of the youngest open streams is reset: both ends are told, what is under way is lost.
@@ -47,9 +50,14 @@ impl World {
     }
 
     /// The process of a node ends without a word and starts anew over the same archive: all that
-    /// its engine knew is gone, with its connections and what its archive was being asked. Gives
-    /// what its sessions had reported.
-    pub fn restart(&mut self, node: usize, config: EngineConfig) -> Vec<SyncReport> {
+    /// its engine knew is gone, with its connections and what its archive was being asked, but for
+    /// the state that was last saved, where that survived. Gives what its sessions had reported.
+    pub fn restart(
+        &mut self,
+        node: usize,
+        config: EngineConfig,
+        with_state: bool,
+    ) -> Vec<SyncReport> {
         for peer in self.nodes[node].connected.clone() {
             self.cut(node, peer.0 as usize);
         }
@@ -63,7 +71,12 @@ impl World {
         let seed = self.random.next();
         let new = Node::new(config, seed, self.elapsed);
         let reports = self.nodes[node].restarted(new);
-        self.carry_out(node);
+        let saved = self.nodes[node].saved.clone();
+        if !saved.is_empty() && with_state {
+            self.call(node, |e, now| e.restore(now, &saved)).unwrap();
+        } else {
+            self.carry_out(node);
+        }
         reports
     }
 

@@ -3,6 +3,7 @@
 //! 1. In time: within 4·log2(nodes) + 4 heartbeats of the network's healing each honest node holds
 //!    every message of the window and of its scope that an honest node of its part of the network
 //!    holds (the part of those nodes that compare the message's topics).
+//!    A node of the deployed kind is one of them for messages of its last hour.
 //! 2. Nothing but what honest nodes published, or liars announced as it is, is held anywhere.
 //! 3. No honest node was ever penalised by another, and no session between two of them ended with
 //!    an error that blames the peer.
@@ -15,9 +16,10 @@ use std::time::Duration;
 
 use wakustore::archive::IndexEntry;
 use wakustore::engine::{EngineUsage, SessionId, SyncOptions, SyncReport};
-use wakustore::types::{MessageHash, Timestamp};
+use wakustore::types::{MessageHash, SyncId, Timestamp};
 use wakustore::{ErrorKind, Result};
 
+use crate::deployed::INDEXED;
 use crate::plan::{admits, parts};
 use crate::run::Run;
 use crate::sim::{START, key};
@@ -63,15 +65,32 @@ fn lacking(run: &mut Run) -> Vec<usize> {
         held.push(ids.iter().map(|e| e.id.hash).collect());
         all.extend(ids.into_iter().filter(|e| e.id.timestamp >= oldest).map(|e| (e.id, e)));
     }
+    // The deployed one is the next.
+    let mut links = run.plan.links.clone();
+    let mut indexed = Timestamp::MAX;
+    if let Some((holdings, link)) = &run.deployed {
+        links.insert(*link);
+        indexed = START.saturating_add(run.world.elapsed + Duration::from_secs(60));
+        indexed = indexed.saturating_sub(INDEXED);
+        let holdings = holdings.borrow();
+        held.push(holdings.messages.values().map(|m| m.hash).collect());
+        for (id, m) in holdings.messages.range(SyncId::floor(indexed)..) {
+            let (pubsub_topic, content_topic) =
+                (m.pubsub_topic.clone(), m.message.content_topic.clone());
+            all.insert(*id, IndexEntry { id: *id, pubsub_topic, content_topic });
+        }
+    }
     let mut networks: BTreeMap<_, Vec<BTreeSet<usize>>> = BTreeMap::new();
-    let mut lacks = vec![0; nodes];
+    let mut lacks = vec![0; held.len()];
     for entry in all.values() {
-        let topics = (entry.pubsub_topic.clone(), entry.content_topic.clone());
+        let of_deployed = entry.id.timestamp >= indexed;
+        let topics = (entry.pubsub_topic.clone(), entry.content_topic.clone(), of_deployed);
         let parts = networks.entry(topics).or_insert_with(|| {
-            let compares = |node: &usize| {
-                admits(&run.plan.scopes[*node], &entry.pubsub_topic, &entry.content_topic)
+            let compares = |node: &usize| match run.plan.scopes.get(*node) {
+                Some(scope) => admits(scope, &entry.pubsub_topic, &entry.content_topic),
+                None => of_deployed,
             };
-            parts((0..nodes).filter(compares), &run.plan.links)
+            parts((0..held.len()).filter(compares), &links)
         });
         for part in parts {
             if part.iter().any(|node| held[*node].contains(&entry.id.hash)) {
@@ -89,6 +108,7 @@ pub fn all_is_well_in_time(run: &mut Run) -> u32 {
     let allowed = run.plan.beats();
     for beat in 1..=allowed {
         let beat_length = run.plan.heartbeat();
+        run.deployed_acts(beat.is_multiple_of(3));
         if !run.false_links.is_empty() {
             run.world.run_for(beat_length / 2);
             run.liars_act();
@@ -96,6 +116,7 @@ pub fn all_is_well_in_time(run: &mut Run) -> u32 {
         } else {
             run.world.run_for(beat_length);
         }
+        run.deployed_acts(false);
         let lacks = lacking(run);
         if lacks.iter().all(|n| *n == 0) {
             return beat;
@@ -130,7 +151,8 @@ fn nothing_false_is_held(run: &mut Run) {
 
 fn the_honest_are_not_blamed(run: &mut Run) {
     let nodes = run.plan.nodes;
-    let is_honest = |peer: u64| peer < nodes as u64;
+    let deployed = run.deployed.as_ref().map(|(_, (_, node))| *node as u64);
+    let is_honest = |peer: u64| peer < nodes as u64 || deployed == Some(peer);
     let former = std::mem::take(&mut run.reports.of_former_lives);
     for (node, n) in run.world.nodes.iter().enumerate().take(nodes) {
         for (peer, what) in &n.penalties {

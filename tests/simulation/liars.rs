@@ -258,7 +258,7 @@ fn whole(r: &mut Random) -> Payload {
 /// Neither future nor ephemeral messages may be stored, whoever announces them.
 fn forbidden(n: usize, m: StoredMessage) -> StoredMessage {
     let mut message = m.message;
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         message.ephemeral = Some(true);
     } else {
         message.timestamp = Some(ago(-7200 - n as i64));

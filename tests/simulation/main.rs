@@ -9,7 +9,11 @@
 #[path = "../sim/mod.rs"]
 mod sim;
 
+#[path = "../sync_common/mod.rs"]
+mod sync_common;
+
 mod demands;
+mod deployed;
 mod liars;
 mod plan;
 mod run;

@@ -10,6 +10,7 @@ use wakustore::engine::{EngineConfig, PeerInfo, SyncOptions};
 use wakustore::types::{StoredMessage, TimeRange, Timestamp};
 
 use crate::demands::{self, Reports};
+use crate::deployed::{DeployedNode, Holdings};
 use crate::liars::{LIES, Liar, Lies};
 use crate::plan::{Fault, Plan, peer_info};
 use crate::sim::{START, World, key, quiet};
@@ -26,6 +27,9 @@ pub struct Stats {
     pub penalties: usize,
 }
 
+/// What a node of the deployed kind holds, and the nodes it is between.
+pub type Neighbour = (Rc<RefCell<Holdings>>, (usize, usize));
+
 /// A run under way.
 pub struct Run {
     pub plan: Plan,
@@ -34,6 +38,8 @@ pub struct Run {
     /// Links of liars.
     pub false_links: BTreeSet<(usize, usize)>,
     pub reports: Reports,
+    /// A node of the deployed kind behind the honest ones, and its one link, in some seeds.
+    pub deployed: Option<Neighbour>,
     /// Numbers of messages that come while it runs.
     next: u64,
 }
@@ -75,9 +81,13 @@ impl Run {
             lies,
             false_links: BTreeSet::new(),
             reports: Reports::default(),
+            deployed: None,
             next: 1 << 32,
             plan,
         };
+        if run.below(3) == 0 {
+            run.add_deployed();
+        }
         if run.plan.has(Fault::Liars) {
             run.add_liars();
         }
@@ -85,6 +95,38 @@ impl Run {
             run.world.connect(a, b);
         }
         run
+    }
+
+    /// It holds some of what others hold, and a little that nobody else has.
+    fn add_deployed(&mut self) {
+        let node = self.world.add(quiet(), &[]);
+        let mut holdings = Holdings::default();
+        for n in 0..30 {
+            let ago = 100.0 + self.below(1_400_000) as f64 / 1000.0;
+            let own = self.plan.another((1 << 36) + n, ago);
+            self.plan.messages.push((own, vec![node]));
+        }
+        for (message, holders) in &self.plan.messages {
+            if holders.contains(&node) || self.plan.random.below(10) < 7 {
+                holdings.messages.insert(message.sync_id(), message.clone());
+            }
+        }
+        let holdings = Rc::new(RefCell::new(holdings));
+        self.world.scripted.insert(node, Box::new(DeployedNode(holdings.clone())));
+        let info = PeerInfo { deployed: true, ..PeerInfo::reconciling() };
+        self.world.infos.insert(node, info);
+        let peer = self.any_node();
+        self.world.connect(peer, node);
+        self.deployed = Some((holdings, (peer, node)));
+    }
+
+    /// The deployed node's clock goes on, and now and then it begins a session.
+    pub fn deployed_acts(&mut self, begins: bool) {
+        let Some((holdings, (peer, node))) = self.deployed.clone() else { return };
+        holdings.borrow_mut().elapsed = self.world.elapsed;
+        if begins && self.world.nodes[node].connected.contains(&key(peer)) {
+            self.world.script_begins(node, peer);
+        }
     }
 
     /// One or two, each with a few honest peers; now and then one that does all as it should, but
@@ -139,6 +181,8 @@ impl Run {
             if self.below(3) == 0 {
                 self.new_message();
             }
+            let begins = self.below(8) == 0;
+            self.deployed_acts(begins);
             if self.below(4) == 0 {
                 self.sync_on_demand();
             }
@@ -217,10 +261,14 @@ impl Run {
         }
     }
 
-    /// Cuts a link, or all between two halves, or mends one.
+    /// Cuts a link (the deployed node's too), or all between two halves, or mends one.
     fn partition(&mut self, a: usize, b: usize) {
         match self.below(4) {
-            0 | 1 => self.world.cut(a, b),
+            0 => self.world.cut(a, b),
+            1 => {
+                let (a, b) = self.deployed.as_ref().map_or((a, b), |(_, link)| *link);
+                self.world.cut(a, b);
+            }
             2 => {
                 let half = self.below(1 << self.plan.nodes);
                 for (a, b) in self.plan.links.clone() {
@@ -244,10 +292,12 @@ impl Run {
 
     fn restart(&mut self, node: usize) {
         let config = config(&self.plan, node);
-        let reports = self.world.restart(node, config);
+        let with_state = self.below(3) > 0;
+        let reports = self.world.restart(node, config, with_state);
         self.reports.restarted(node, reports);
         // Some peers it finds at once, and the others when all is well again.
-        let links: Vec<_> = self.plan.links.iter().copied().collect();
+        let mut links: Vec<_> = self.plan.links.iter().copied().collect();
+        links.extend(self.deployed.as_ref().map(|(_, link)| *link));
         for (a, b) in links.into_iter().chain(self.false_links.clone()) {
             if (a == node || b == node) && self.below(3) > 0 {
                 self.connect(a, b);
@@ -305,13 +355,18 @@ impl Run {
         for (a, b) in self.plan.links.clone() {
             self.connect(a, b);
         }
+        if let Some((_, (peer, node))) = self.deployed {
+            self.connect(peer, node);
+        }
         // What was announced before may come until now.
         self.world.run_for(Duration::from_secs(5));
     }
 
     /// No node begins anything any more, and what runs comes to its end.
     fn rest(&mut self) {
-        for (a, b) in self.plan.links.union(&self.false_links).copied().collect::<Vec<_>>() {
+        let mut links: Vec<_> = self.plan.links.union(&self.false_links).copied().collect();
+        links.extend(self.deployed.as_ref().map(|(_, link)| *link));
+        for (a, b) in links {
             for (node, peer) in [(a, b), (b, a)] {
                 if self.world.nodes[node].connected.contains(&key(peer)) {
                     let nothing = PeerInfo::default();

@@ -51,6 +51,7 @@ impl Ours {
 
 impl Side for Ours {
     fn begin(&mut self) -> Payload {
+        self.found = std::mem::take(&mut self.found).searching();
         initiate(&self.view(), self.window, &Scope::default(), &self.tuning)
     }
 

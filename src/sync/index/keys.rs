@@ -99,12 +99,13 @@ impl Keys {
 
     /// Puts ids, all of which are above, behind.
     pub(super) fn extend(&mut self, ids: &[SyncId]) {
-        let before = self.hashes.len();
         self.times.reserve_exact(ids.len());
         self.places.reserve_exact(ids.len());
         self.hashes.reserve_exact(ids.len());
         self.times.extend(ids.iter().map(|id| id.timestamp.nanos()));
-        self.places.extend((before..before + ids.len()).map(|place| place as u8));
+        let first = self.hashes.len();
+        // No node holds more than a byte can tell.
+        self.places.extend((first..first + ids.len()).map(|place| place as u8));
         self.hashes.extend(ids.iter().map(|id| id.hash));
     }
 

@@ -42,6 +42,8 @@ pub struct Differences {
     pub(super) announces: bool,
     /// Whether the peer is told what of its we lack, so that it sends it.
     pub(super) asks: bool,
+    /// Whether single differences are searched for in the fingerprints.
+    pub(super) searches: bool,
     /// The peer was seen to split by time, as deployed nodes do.
     pub(super) peer_splits_by_time: bool,
     limit: usize,
@@ -69,6 +71,7 @@ impl Differences {
             remote_beyond: 0,
             announces: true,
             asks: true,
+            searches: false,
             peer_splits_by_time: false,
             limit,
             recorded: 0,
@@ -89,6 +92,15 @@ impl Differences {
     #[must_use]
     pub fn telling(mut self, announces: bool, asks: bool) -> Self {
         (self.announces, self.asks) = (announces, asks);
+        self
+    }
+
+    /// For the side that begins: it looks for single differences in the fingerprints themselves,
+    /// which need no list then. The other side does not, for it cannot know whether the one that
+    /// began wants to be told of what it lacks.
+    #[must_use]
+    pub fn searching(mut self) -> Self {
+        self.searches = true;
         self
     }
 

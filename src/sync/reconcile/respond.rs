@@ -254,7 +254,8 @@ fn differ(
 ) -> Vec<Part> {
     let (lower, upper) = (SyncId::floor(task.lower), SyncId::floor(task.upper));
     let count = task.count.unwrap_or_else(|| view.fingerprint(&lower, &upper).count);
-    if found.asks
+    if found.searches
+        && found.asks
         && found.announces
         && let Some(apart) = &task.apart
         && count <= plan.searched
