@@ -166,6 +166,8 @@ impl Engine {
         let payload = reconcile::initiate(&view, s.window, &scope, &self.config.tuning);
         s.window_ids = view.count(s.window) as u64;
         s.settling.step(&payload);
+        // To a deployed peer it would say nothing.
+        let payload = if s.deployed { payload } else { reconcile::mark(payload, &s.found) };
         s.stream_open = true;
         let protocol = s.protocol;
         self.outputs.push_back(Output::OpenReconciliation { session: id, peer: s.peer, protocol });
@@ -472,12 +474,13 @@ fn list(reply: &Payload, grants: &mut Grants) {
     }
 }
 
-/// The time that a payload's ranges span.
+/// The time that a payload's ranges span, without what is skipped before them.
 fn span(payload: &Payload) -> TimeRange {
+    let skipped = payload.ranges.iter().take_while(|range| range.data == RangeData::Skip).last();
+    let lower = skipped.map_or(payload.lower, |range| range.upper.timestamp);
     let end = payload.ranges.last().map_or(payload.lower, |range| match range.upper.hash {
         MessageHash::ZERO => range.upper.timestamp,
         _ => Timestamp(range.upper.timestamp.nanos().saturating_add(1)),
     });
-    TimeRange::new(payload.lower, end)
-        .unwrap_or(TimeRange::new(payload.lower, payload.lower).unwrap_or(TimeRange::ALL))
+    TimeRange::new(lower, end).unwrap_or(TimeRange::new(lower, lower).unwrap_or(TimeRange::ALL))
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use negentropy::{Id, Negentropy, NegentropyStorageVector};
 use wakustore::sync::index::Index;
-use wakustore::sync::reconcile::{Differences, Tuning, View, initiate, respond};
+use wakustore::sync::reconcile::{Differences, Tuning, View, initiate, mark, respond};
 use wakustore::types::{SyncId, TimeRange};
 use wakustore::wire::reconciliation::{Payload, Scope};
 
@@ -111,7 +111,10 @@ impl V1 {
 
 impl Side for V1 {
     fn begin(&mut self) -> Payload {
-        initiate(&View(vec![&self.index]), hour(), &Scope::default(), &self.tuning)
+        // As the engine has it.
+        self.found = std::mem::take(&mut self.found).searching();
+        let first = initiate(&View(vec![&self.index]), hour(), &Scope::default(), &self.tuning);
+        mark(first, &self.found)
     }
 
     fn answer(&mut self, payload: &Payload) -> Option<Payload> {

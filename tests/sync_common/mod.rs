@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use wakustore::sync::index::Index;
-use wakustore::sync::reconcile::{Differences, Tuning, View, initiate, respond};
+use wakustore::sync::reconcile::{Differences, Tuning, View, initiate, mark, respond};
 use wakustore::types::{MessageHash, SyncId, TimeRange, Timestamp};
 use wakustore::wire::reconciliation::{Payload, Range, RangeData, Scope};
 
@@ -52,7 +52,8 @@ impl Ours {
 impl Side for Ours {
     fn begin(&mut self) -> Payload {
         self.found = std::mem::take(&mut self.found).searching();
-        initiate(&self.view(), self.window, &Scope::default(), &self.tuning)
+        let first = initiate(&self.view(), self.window, &Scope::default(), &self.tuning);
+        mark(first, &self.found)
     }
 
     fn answer(&mut self, payload: &Payload) -> Option<Payload> {

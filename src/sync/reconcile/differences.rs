@@ -96,8 +96,8 @@ impl Differences {
     }
 
     /// For the side that begins: it looks for single differences in the fingerprints themselves,
-    /// which need no list then. The other side does not, for it cannot know whether the one that
-    /// began wants to be told of what it lacks.
+    /// which need no list then. The other side does where the first payload says by
+    /// [`super::mark`] that the one that began wants to be told of what it lacks.
     #[must_use]
     pub fn searching(mut self) -> Self {
         self.searches = true;

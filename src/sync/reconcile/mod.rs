@@ -10,6 +10,7 @@
 
 mod answer;
 mod differences;
+mod mark;
 mod plan;
 mod respond;
 mod scope;
@@ -18,6 +19,7 @@ mod split;
 mod view;
 
 pub use differences::{Differences, MAX_ROUNDS};
+pub use mark::mark;
 pub use respond::{initiate, respond};
 pub use scope::meet;
 pub use settling::Settling;

@@ -21,6 +21,7 @@ use crate::wire::reconciliation::{MAX_RANGES, Payload, Range, RangeData, Scope};
 
 use super::answer::{Answer, FINGERPRINT_BYTES, Part, varint_len};
 use super::differences::Side;
+use super::mark::is_marked;
 use super::plan::Plan;
 use super::{Differences, Tuning, View, meet, split};
 
@@ -64,6 +65,7 @@ pub fn respond(
     if received.ranges.iter().all(|range| matches!(range.data, RangeData::Skip)) {
         return Ok(None);
     }
+    found.searches |= found.rounds() == 0 && is_marked(received);
     found.begin_round()?;
     let mut answer = Answer::default();
     if meet(scope, &received.scope).is_some() {
