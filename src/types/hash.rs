@@ -21,6 +21,7 @@ impl MessageHash {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidHash`] unless there are exactly 32.
+    #[inline]
     pub fn from_slice(bytes: &[u8]) -> Result<Self> {
         <[u8; 32]>::try_from(bytes).map(MessageHash).map_err(|_| {
             Error::new(

@@ -160,7 +160,7 @@ fn at_start(n: usize) {
     fill(&archive, n);
     archive.close();
     let (mut ours, mut bare) = (f64::MAX, f64::MAX);
-    for _ in 0..3 {
+    for _ in 0..7 {
         bare = bare.min(bare_read(&path, n));
         let archive = open(&path);
         ours = ours.min(stands(&archive, n));

@@ -147,6 +147,7 @@ impl Key {
 }
 
 /// From the columns `timestamp, hash`, wherever they are the first two.
+#[inline]
 pub(super) fn sync_id(row: &Row<'_>) -> Result<SyncId> {
     let fail = sql(READING);
     let time = row.get(0).map_err(&fail)?;
