@@ -208,6 +208,14 @@ enum wks_status
      */
     WKS_ERR_ARCHIVE_CLOSED = 308,
     /**
+     * The host's validator refused the message.
+     */
+    WKS_ERR_VALIDATOR_REFUSED = 309,
+    /**
+     * The message was taken down: it is not taken in again.
+     */
+    WKS_ERR_TAKEN_DOWN = 310,
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     WKS_ERR_STORE_BAD_REQUEST = 400,
@@ -721,6 +729,11 @@ typedef struct wks_node_options {
 typedef int32_t wks_sync_direction;
 
 /**
+ * How a sync compares: a `WKS_PROTOCOL_…`.
+ */
+typedef int32_t wks_sync_protocol;
+
+/**
  * What one sync is told. Zero it, set `struct_size` and what is to be other than usual.
  */
 typedef struct wks_sync_options {
@@ -744,6 +757,15 @@ typedef struct wks_sync_options {
      * Which way messages go.
      */
     wks_sync_direction direction;
+    /**
+     * How to compare: a `WKS_PROTOCOL_…`.
+     */
+    wks_sync_protocol protocol;
+    /**
+     * 1 to compare only: no message travels, and the report names the ids that differ (see
+     * `wks_report_difference`). 0 for a sync.
+     */
+    uint8_t dry_run;
 } wks_sync_options;
 
 /**
@@ -756,6 +778,16 @@ typedef struct wks_events {
      */
     uint64_t id;
 } wks_events;
+
+/**
+ * Why a sync was begun: a `WKS_BEGUN_…`.
+ */
+typedef int32_t wks_sync_begun;
+
+/**
+ * Whether both sides hold the same of what was compared: a `WKS_AGREEMENT_…`.
+ */
+typedef int32_t wks_sync_agreement;
 
 /**
  * The figures of a sync. The caller allocates it and sets `struct_size`; what it points to is the
@@ -842,6 +874,40 @@ typedef struct wks_sync_figures {
      * Bytes of messages that came.
      */
     uint64_t transfer_bytes_in;
+    /**
+     * The sync's number, as events tell it.
+     */
+    uint64_t session;
+    /**
+     * Ranges that were found equal or were compared id by id. (Over Store: slices of time that
+     * were listed to their end.)
+     */
+    uint64_t ranges_settled;
+    /**
+     * Our ids in those ranges. (Over Store: the ids that the peer listed.)
+     */
+    uint64_t ids_compared;
+    /**
+     * Messages of the peer's that the archive, or the host's validator, refused for good, now or
+     * earlier.
+     */
+    uint64_t refused;
+    /**
+     * How it compared: a `WKS_PROTOCOL_…`.
+     */
+    wks_sync_protocol protocol;
+    /**
+     * Why it was begun: a `WKS_BEGUN_…`.
+     */
+    wks_sync_begun begun;
+    /**
+     * Whether both sides hold the same now: a `WKS_AGREEMENT_…`.
+     */
+    wks_sync_agreement agreement;
+    /**
+     * 1 for a dry run: `wks_report_difference` tells what differs.
+     */
+    uint8_t has_difference;
 } wks_sync_figures;
 
 /**
@@ -890,7 +956,169 @@ typedef struct wks_event_info {
      * How many events were left out.
      */
     uint64_t lagged;
+    /**
+     * The sync's number, which no other of this node has while it runs: for
+     * `wks_node_cancel_sync`.
+     */
+    uint64_t session;
+    /**
+     * The beginning of the span that is compared, in Unix nanoseconds.
+     */
+    int64_t window_start;
+    /**
+     * The first moment after it.
+     */
+    int64_t window_end;
+    /**
+     * How the sync begins to compare; its report tells how it did in the end.
+     */
+    wks_sync_protocol protocol;
+    /**
+     * Why the sync was begun.
+     */
+    wks_sync_begun begun;
+    /**
+     * Whether we began the sync.
+     */
+    uint8_t initiator;
 } wks_event_info;
+
+/**
+ * A node's coverage at one moment: spans that do not overlap, in ascending order.
+ */
+typedef struct wks_coverage {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_coverage;
+
+/**
+ * A span of time, and who agreed with the node on what lies in it. The caller allocates it and
+ * sets `struct_size`.
+ */
+typedef struct wks_coverage_span {
+    /**
+     * `sizeof(wks_coverage_span)`.
+     */
+    size_t struct_size;
+    /**
+     * The beginning of the span, in Unix nanoseconds.
+     */
+    int64_t start;
+    /**
+     * The first moment after it.
+     */
+    int64_t end;
+    /**
+     * When the last comparison that counts here ended, in Unix nanoseconds.
+     */
+    int64_t compared_at;
+    /**
+     * Peers that agreed; those of one network count as one.
+     */
+    uint32_t peers;
+    /**
+     * Of them, those whose agreement was `WKS_AGREEMENT_STRONG`.
+     */
+    uint32_t strong;
+} wks_coverage_span;
+
+/**
+ * Which form of the header of reconciliation 1.0.0 is written and read: a `WKS_DIALECT_…`.
+ */
+typedef int32_t wks_sync_dialect;
+
+/**
+ * Which of the ids that differ: a `WKS_DIFFERENCE_…`.
+ */
+typedef int32_t wks_difference_side;
+
+/**
+ * What names a message in a sync. The caller allocates it and sets `struct_size`; what it points to
+ * is the report's, and lives until `wks_report_free`.
+ */
+typedef struct wks_sync_id {
+    /**
+     * `sizeof(wks_sync_id)`.
+     */
+    size_t struct_size;
+    /**
+     * The message's hash, 32 bytes.
+     */
+    const uint8_t *hash;
+    /**
+     * When it was sent, in Unix nanoseconds.
+     */
+    int64_t timestamp;
+} wks_sync_id;
+
+/**
+ * How far a sync is. The caller allocates it and sets `struct_size`.
+ */
+typedef struct wks_sync_progress {
+    /**
+     * `sizeof(wks_sync_progress)`.
+     */
+    size_t struct_size;
+    /**
+     * Messages that the peer has and we lacked.
+     */
+    uint64_t missing;
+    /**
+     * Messages that we have and the peer lacked.
+     */
+    uint64_t surplus;
+    /**
+     * Messages that came and were stored; new ones only.
+     */
+    uint64_t received;
+    /**
+     * Messages that were written to the peer's socket.
+     */
+    uint64_t sent;
+    /**
+     * Messages that came and were not stored: not asked for, refused, or duplicates.
+     */
+    uint64_t dropped;
+    /**
+     * Messages that could not be sent: gone meanwhile, or too large for the peer's frames.
+     */
+    uint64_t unsendable;
+    /**
+     * Frames of reconciliation, both ways; two make a round trip.
+     */
+    uint64_t frames;
+    /**
+     * Bytes of reconciliation that we sent.
+     */
+    uint64_t reconciliation_bytes_out;
+    /**
+     * Bytes of reconciliation that came.
+     */
+    uint64_t reconciliation_bytes_in;
+    /**
+     * Bytes of messages that we sent.
+     */
+    uint64_t transfer_bytes_out;
+    /**
+     * Bytes of messages that came.
+     */
+    uint64_t transfer_bytes_in;
+    /**
+     * Ranges that were found equal or were compared id by id.
+     */
+    uint64_t ranges_settled;
+    /**
+     * Our ids in those ranges.
+     */
+    uint64_t ids_compared;
+    /**
+     * Messages of the peer's that the archive, or the host's validator, refused for good, now or
+     * earlier.
+     */
+    uint64_t refused;
+} wks_sync_progress;
 
 /**
  * From relay, or from the host, as it happened. Such a message must be recent.
@@ -978,7 +1206,7 @@ typedef struct wks_event_info {
 #define WKS_EVENT_MESSAGE_STORED 3
 
 /**
- * A sync has ended, begun by either side: `peer_id`, and `wks_event_report`.
+ * A sync has ended, begun by either side: `peer_id`, `session`, and `wks_event_report`.
  */
 #define WKS_EVENT_SYNC_FINISHED 4
 
@@ -986,6 +1214,98 @@ typedef struct wks_event_info {
  * The reader was too slow: `lagged` events were left out here.
  */
 #define WKS_EVENT_LAGGED 5
+
+/**
+ * A sync has begun, by either side, and what it compares is known: `peer_id`, `session`,
+ * `initiator`, `begun`, `protocol`, `window_start`, `window_end`.
+ */
+#define WKS_EVENT_SYNC_STARTED 6
+
+/**
+ * A sync goes on; at most a few times a second for each: `peer_id`, `session`, and
+ * `wks_event_progress`.
+ */
+#define WKS_EVENT_SYNC_PROGRESS 7
+
+/**
+ * Pubsub and content topics, as deployed nodes have it since nwaku v0.37. The default.
+ */
+#define WKS_DIALECT_TOPICS 0
+
+/**
+ * Cluster and shards, as in the published document and in nwaku v0.35 and v0.36.
+ */
+#define WKS_DIALECT_SHARDS 1
+
+/**
+ * The peer has them and we lack them.
+ */
+#define WKS_DIFFERENCE_MISSING 0
+
+/**
+ * We have them and the peer lacks them.
+ */
+#define WKS_DIFFERENCE_SURPLUS 1
+
+/**
+ * The best that the peer speaks. Only to ask for: reports and events name one of the others.
+ */
+#define WKS_PROTOCOL_AUTO 0
+
+/**
+ * Reconciliation 1.0.0.
+ */
+#define WKS_PROTOCOL_V1 1
+
+/**
+ * wakustore's own.
+ */
+#define WKS_PROTOCOL_STRONG 2
+
+/**
+ * Store queries alone.
+ */
+#define WKS_PROTOCOL_STORE 3
+
+/**
+ * The app asked for it.
+ */
+#define WKS_BEGUN_ON_DEMAND 0
+
+/**
+ * The time between two syncs was over.
+ */
+#define WKS_BEGUN_BY_INTERVAL 1
+
+/**
+ * A peer came, at start or again.
+ */
+#define WKS_BEGUN_ON_CONNECT 2
+
+/**
+ * To fill the gap since the node was last online.
+ */
+#define WKS_BEGUN_TO_RESUME 3
+
+/**
+ * The peer began it.
+ */
+#define WKS_BEGUN_BY_PEER 4
+
+/**
+ * The sync ended early, or something was left over.
+ */
+#define WKS_AGREEMENT_NONE 0
+
+/**
+ * Nothing is left over by what 1.0.0 or Store can tell.
+ */
+#define WKS_AGREEMENT_WEAK 1
+
+/**
+ * Both sides' fingerprints are equal, in a construction that chosen hashes cannot blind.
+ */
+#define WKS_AGREEMENT_STRONG 2
 
 #ifdef __cplusplus
 extern "C" {
@@ -2505,6 +2825,188 @@ void wks_event_free(struct wks_event event);
  * something did not end in time: it is left behind, all else is done.
  */
 wks_status wks_shutdown(uint64_t timeout_ms, struct wks_error *error);
+
+/**
+ * With how many peers the node agrees over which spans of time, as of now; also of the last run,
+ * where the node keeps its state in a file.
+ *
+ * Threads: any. Blocks: no. Owns: the coverage is the caller's, to free with `wks_coverage_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_coverage(struct wks_node node,
+                             struct wks_coverage *coverage,
+                             struct wks_error *error);
+
+/**
+ * How many spans there are.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_coverage_count(struct wks_coverage coverage, size_t *count, struct wks_error *error);
+
+/**
+ * Span `index`, counted from 0. Set `span->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: `span` is the caller's.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for an index beyond
+ * the end or a wrong `struct_size`.
+ */
+wks_status wks_coverage_get(struct wks_coverage coverage,
+                            size_t index,
+                            struct wks_coverage_span *span,
+                            struct wks_error *error);
+
+/**
+ * Frees a coverage. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_coverage_free(struct wks_coverage coverage);
+
+/**
+ * Keeps the node's own state (when it was last online, with whom it agrees over what) in this file,
+ * of mode 0600; without it that is forgotten at the end, and a restart fills no gap. The path is
+ * UTF-8.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the path is copied.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` where the path is
+ * empty, not UTF-8 or has a NUL in it.
+ */
+wks_status wks_node_options_set_state_file(struct wks_node_options options,
+                                           struct wks_bytes path,
+                                           struct wks_error *error);
+
+/**
+ * With how many peers the node syncs each time that the interval between two syncs is over. 1 by
+ * default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_sync_heartbeat_peers(struct wks_node_options options,
+                                                     size_t peers,
+                                                     struct wks_error *error);
+
+/**
+ * Whether the node begins a sync with the first peers that come at start, and with one that comes
+ * again: 1, the default, or 0.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for any other number.
+ */
+wks_status wks_node_options_set_sync_on_connect(struct wks_node_options options,
+                                                uint8_t on,
+                                                struct wks_error *error);
+
+/**
+ * Whether the gap since the node was last online is filled at start: 1, the default, or 0. Needs a
+ * state file.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for any other number.
+ */
+wks_status wks_node_options_set_resume(struct wks_node_options options,
+                                       uint8_t on,
+                                       struct wks_error *error);
+
+/**
+ * The longest gap that is filled at start, in milliseconds; what is older is left to syncs on
+ * demand. Six hours by default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_resume_limit(struct wks_node_options options,
+                                             uint64_t ms,
+                                             struct wks_error *error);
+
+/**
+ * Whether wakustore's own sync protocol is spoken with peers that have it: 1, the default, or 0 for
+ * 1.0.0 with all.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for any other number.
+ */
+wks_status wks_node_options_set_sync_strong(struct wks_node_options options,
+                                            uint8_t on,
+                                            struct wks_error *error);
+
+/**
+ * Which form of the header of reconciliation 1.0.0 the node writes and reads.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for what is no `WKS_DIALECT_…`.
+ */
+wks_status wks_node_options_set_sync_dialect(struct wks_node_options options,
+                                             wks_sync_dialect dialect,
+                                             struct wks_error *error);
+
+/**
+ * How many ids of a side a dry run found to differ.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_NO_RESULT` for the report of another sync, `WKS_ERR_INVALID_ARGUMENT` for what is
+ * no side, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_report_difference_count(struct wks_report report,
+                                       wks_difference_side side,
+                                       size_t *count,
+                                       struct wks_error *error);
+
+/**
+ * Id `index` of a side of what differs, counted from 0, by timestamp and then hash. Set
+ * `id->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: `id` is the caller's; what it points to is the report's, and
+ * lives until `wks_report_free`.
+ * Errors: `WKS_ERR_NO_RESULT` for the report of another sync, `WKS_ERR_HANDLE`,
+ * `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for what is no side, an index beyond the end or
+ * a wrong `struct_size`.
+ */
+wks_status wks_report_difference(struct wks_report report,
+                                 wks_difference_side side,
+                                 size_t index,
+                                 struct wks_sync_id *id,
+                                 struct wks_error *error);
+
+/**
+ * The first ids of a side of what differs, up to `capacity` of them, in one call; how many goes to
+ * `count`. Set `struct_size` of the first of `ids`.
+ *
+ * Threads: any. Blocks: no. Owns: `ids` is the caller's; what they point to is the report's, and
+ * lives until `wks_report_free`.
+ * Errors: `WKS_ERR_NO_RESULT` for the report of another sync, `WKS_ERR_HANDLE`,
+ * `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for what is no side or a wrong `struct_size`.
+ */
+wks_status wks_report_differences(struct wks_report report,
+                                  wks_difference_side side,
+                                  struct wks_sync_id *ids,
+                                  size_t capacity,
+                                  size_t *count,
+                                  struct wks_error *error);
+
+/**
+ * How far the sync is that an event of kind `WKS_EVENT_SYNC_PROGRESS` tells of. Set
+ * `progress->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: `progress` is the caller's.
+ * Errors: `WKS_ERR_NO_RESULT` for an event of another kind, `WKS_ERR_HANDLE`,
+ * `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for a wrong `struct_size`.
+ */
+wks_status wks_event_progress(struct wks_event event,
+                              struct wks_sync_progress *progress,
+                              struct wks_error *error);
+
+/**
+ * Gives a sync up, whoever began it, by its number. Its end, `WKS_ERR_CANCELLED`, is told as an
+ * event. Nothing happens where it has ended, or never was.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_cancel_sync(struct wks_node node, uint64_t session, struct wks_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,7 +1,7 @@
 //! Five bugs that were made on purpose, for the simulation to find.
 //!
 //! Each is a mistake that code such as this invites. Where it would be made, the code asks
-//! [`is`]; without the feature `sabotage` that is `false` at compile time and costs nothing. With
+//! `is`; without the feature `sabotage` that is `false` at compile time and costs nothing. With
 //! it, a test puts one bug back at a time for the whole process, by `put_back`.
 //!
 //! What must always hold: no build but that of the simulation's tests has the feature.

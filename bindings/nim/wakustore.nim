@@ -75,6 +75,32 @@ type
     messages*, bytesOnDisk*: uint64
     oldest*, newest*: int64
 
+  SyncProtocol* {.pure.} = enum
+    ## `Auto`, the best that the peer speaks, is only to ask for.
+    Auto, V1, Strong, Store
+
+  SyncReason* {.pure.} = enum
+    Demand, Heartbeat, Connected, Resume, Remote
+
+  Agreement* {.pure.} = enum
+    None, Weak, Strong
+
+  SyncId* = object
+    timestamp*: int64
+    hash*: MessageHash
+
+  Coverage* = object
+    ## `[start, until)`, and how many peers agreed on what lies in it.
+    start*, until*, comparedAt*: int64
+    peers*, strong*: uint32
+
+  SyncFigures* = object
+    ## How far a sync is; the fields are those of `SyncReport`.
+    missing*, surplus*, received*, sent*, dropped*, unsendable*, frames*: uint64
+    reconciliationBytesOut*, reconciliationBytesIn*: uint64
+    transferBytesOut*, transferBytesIn*: uint64
+    rangesSettled*, idsCompared*, refused*: uint64
+
   SyncReport* = object
     peerId*: string
     initiator*: bool
@@ -85,9 +111,17 @@ type
     transferBytesOut*, transferBytesIn*: uint64
     code*: int32     ## Why it broke down; 0 where it did not.
     reason*: string
+    session*: uint64 ## Its number in events.
+    rangesSettled*, idsCompared*, refused*: uint64
+    protocol*: SyncProtocol
+    begun*: SyncReason
+    agreement*: Agreement
+    dryRun*: bool    ## Then `missingIds` and `surplusIds` name what differs.
+    missingIds*, surplusIds*: seq[SyncId]
 
   EventKind* {.pure.} = enum
-    Other, PeerConnected, PeerDisconnected, MessageStored, SyncFinished, Lagged
+    Other, PeerConnected, PeerDisconnected, MessageStored, SyncFinished, Lagged, SyncStarted,
+    SyncProgress
 
   Event* = object
     case kind*: EventKind
@@ -101,6 +135,14 @@ type
       origin*: Origin
     of EventKind.SyncFinished:
       report*: SyncReport
+    of EventKind.SyncStarted, EventKind.SyncProgress:
+      session*: uint64
+      partner*: string       ## With whom.
+      initiator*: bool       ## These five where it has started.
+      begun*: SyncReason
+      protocol*: SyncProtocol
+      windowStart*, windowEnd*: int64
+      figures*: SyncFigures  ## Where it goes on.
     of EventKind.Lagged:
       missed*: uint64
 
@@ -248,12 +290,33 @@ proc resultsOf(outcomes: WksOutcomes): seq[PutResult] =
     result.add PutResult(
       hash: hashAt(o.hash), outcome: PutOutcome(o.outcome), code: o.status, reason: text(o.reason))
 
+proc idsOf(report: WksReport, side: int32): seq[SyncId] =
+  var count: csize_t
+  ok wks_report_difference_count(report, side, addr count, addr err)
+  for i in 0 ..< int(count):
+    var id: WksSyncId
+    sized id
+    ok wks_report_difference(report, side, csize_t(i), addr id, addr err)
+    result.add SyncId(timestamp: id.timestamp, hash: hashAt(id.hash))
+
+proc figuresOf(event: WksEvent): SyncFigures =
+  var p: WksSyncProgress
+  sized p
+  ok wks_event_progress(event, addr p, addr err)
+  SyncFigures(
+    missing: p.missing, surplus: p.surplus, received: p.received, sent: p.sent,
+    dropped: p.dropped, unsendable: p.unsendable, frames: p.frames,
+    reconciliationBytesOut: p.reconciliationBytesOut,
+    reconciliationBytesIn: p.reconciliationBytesIn,
+    transferBytesOut: p.transferBytesOut, transferBytesIn: p.transferBytesIn,
+    rangesSettled: p.rangesSettled, idsCompared: p.idsCompared, refused: p.refused)
+
 proc reportOf(report: WksReport): SyncReport =
   defer: wks_report_free(report)
   var f: WksSyncFigures
   sized f
   ok wks_report_figures(report, addr f, addr err)
-  SyncReport(
+  result = SyncReport(
     peerId: text(f.peerId), initiator: f.initiator != 0,
     windowStart: f.windowStart, windowEnd: f.windowEnd, durationNs: f.durationNs,
     missing: f.missing, surplus: f.surplus, received: f.received, sent: f.sent,
@@ -261,7 +324,13 @@ proc reportOf(report: WksReport): SyncReport =
     reconciliationBytesOut: f.reconciliationBytesOut,
     reconciliationBytesIn: f.reconciliationBytesIn,
     transferBytesOut: f.transferBytesOut, transferBytesIn: f.transferBytesIn,
-    code: f.status, reason: text(f.reason))
+    code: f.status, reason: text(f.reason), session: f.session,
+    rangesSettled: f.rangesSettled, idsCompared: f.idsCompared, refused: f.refused,
+    protocol: SyncProtocol(f.protocol), begun: SyncReason(f.begun),
+    agreement: Agreement(f.agreement), dryRun: f.hasDifference != 0)
+  if result.dryRun:
+    result.missingIds = idsOf(report, 0)
+    result.surplusIds = idsOf(report, 1)
 
 proc eventOf(event: WksEvent): Event =
   defer: wks_event_free(event)
@@ -279,6 +348,12 @@ proc eventOf(event: WksEvent): Event =
     ok wks_event_report(event, addr report, addr err)
     Event(kind: EventKind.SyncFinished, report: reportOf(report))
   of 5: Event(kind: EventKind.Lagged, missed: i.lagged)
+  of 6: Event(kind: EventKind.SyncStarted, session: i.session, partner: text(i.peerId),
+              initiator: i.initiator != 0, begun: SyncReason(i.begun),
+              protocol: SyncProtocol(i.protocol), windowStart: i.windowStart,
+              windowEnd: i.windowEnd)
+  of 7: Event(kind: EventKind.SyncProgress, session: i.session, partner: text(i.peerId),
+              figures: figuresOf(event))
   else: Event(kind: EventKind.Other)
 
 proc take*[T](op: Op[T]): T =
@@ -504,8 +579,10 @@ proc close*(archive: Archive): Op[void] =
 
 proc startNode*(
     archive: Archive, listen: openArray[string] = [], clusterId = 0'u32,
-    shards: openArray[uint32] = [], keyFile = ""): Op[Node] =
-  ## Starts a node over an archive and listens.
+    shards: openArray[uint32] = [], keyFile = "", stateFile = "",
+    syncOnConnect = true): Op[Node] =
+  ## Starts a node over an archive and listens. In `stateFile` it keeps when it was last online and
+  ## with whom it agrees over what.
   var options: WksNodeOptions
   ok wks_node_options_new(addr options, addr err)
   defer: wks_node_options_free(options)
@@ -513,6 +590,8 @@ proc startNode*(
   ok wks_node_options_set_cluster_id(options, clusterId, addr err)
   for shard in shards: ok wks_node_options_add_shard(options, shard, addr err)
   if keyFile.len > 0: ok wks_node_options_set_identity_file(options, lend(keyFile), addr err)
+  if stateFile.len > 0: ok wks_node_options_set_state_file(options, lend(stateFile), addr err)
+  ok wks_node_options_set_sync_on_connect(options, uint8(syncOnConnect), addr err)
   starting(Node, wks_node_start_async(options, archive.handle, op, addr err))
 
 proc peerId*(node: Node): string =
@@ -558,15 +637,36 @@ proc sync*(node: Node, peer: string): Op[SyncReport] =
   ## Syncs the node's window with a peer. Cancelling ends the session.
   starting(SyncReport, wks_node_sync_async(node.handle, lend(peer), nil, op, addr err))
 
-proc sync*(node: Node, peer: string, start, until: int64): Op[SyncReport] =
-  ## Syncs `[start, until)`, in Unix nanoseconds.
+proc sync*(node: Node, peer: string, start, until: int64, dryRun = false,
+           protocol = SyncProtocol.Auto): Op[SyncReport] =
+  ## Syncs `[start, until)`, in Unix nanoseconds; a dry run only compares.
   var options: WksSyncOptions
   sized options
   options.hasWindow = 1
   options.windowStart = start
   options.windowEnd = until
+  options.dryRun = uint8(dryRun)
+  options.protocol = int32(protocol)
   starting(SyncReport, wks_node_sync_async(
     node.handle, lend(peer), addr options, op, addr err))
+
+proc cancelSync*(node: Node, session: uint64) =
+  ## Gives a sync up, by the number that events tell. Nothing happens where it has ended.
+  ok wks_node_cancel_sync(node.handle, session, addr err)
+
+proc coverage*(node: Node): seq[Coverage] =
+  ## With how many peers the node agrees over which spans of time, in ascending order.
+  var coverage: WksCoverage
+  ok wks_node_coverage(node.handle, addr coverage, addr err)
+  defer: wks_coverage_free(coverage)
+  var count: csize_t
+  ok wks_coverage_count(coverage, addr count, addr err)
+  for i in 0 ..< int(count):
+    var s: WksCoverageSpan
+    sized s
+    ok wks_coverage_get(coverage, csize_t(i), addr s, addr err)
+    result.add Coverage(
+      start: s.start, until: s.until, comparedAt: s.comparedAt, peers: s.peers, strong: s.strong)
 
 proc events*(node: Node): Events =
   ## From now on, what happens.

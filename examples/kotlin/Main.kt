@@ -135,6 +135,8 @@ fun main(args: Array<String>) {
                 listen = listOf("/ip4/127.0.0.1/tcp/0"),
                 clusterId = CLUSTER,
                 shards = listOf(SHARD),
+                // It syncs when it is told to, and not by itself.
+                syncOnConnect = false,
             )
             Node.start(archive, options).use { node ->
                 println("a node at ${node.addresses().single()}")

@@ -102,6 +102,8 @@ proc readHistory(loop: Completions, node: Node, peer: string, count: int) {.asyn
 
 proc sync(loop: Completions, node: Node, peer: string, count: int) {.async.} =
   let until = now()
+  let dry = await loop.wait node.sync(peer, until - hour, until, dryRun = true)
+  check dry.missingIds.len == count and dry.surplusIds.len == own and dry.received == 0, $dry
   let report = await loop.wait node.sync(peer, until - hour, until)
   check report.received == uint64(count) and report.sent == uint64(own), $report
   check report.code == 0 and report.outstanding == 0, $report
@@ -115,7 +117,8 @@ proc run(dir, address: string, count: int) {.async.} =
   await loop.catchAnError(archive)
 
   let node = await loop.wait archive.startNode(
-    listen = ["/ip4/127.0.0.1/tcp/0"], clusterId = cluster, shards = [shard])
+    listen = ["/ip4/127.0.0.1/tcp/0"], clusterId = cluster, shards = [shard],
+    syncOnConnect = false)
   say "a node at " & node.addresses[0]
   let peer = await loop.connect(node, address)
   await loop.readHistory(node, peer, count)

@@ -200,6 +200,7 @@ async def child(path: Path) -> None:
         shards=range(SHARDS),
         sync_window=WINDOW_SECONDS,
         sync_interval=0,
+        sync_on_connect=False,
     ) as node:
         tell(done=node.addresses[0])
         itself = Child(archive, node)

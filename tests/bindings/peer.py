@@ -43,7 +43,8 @@ async def watch(events: NodeEvents, syncs: int) -> None:
         event = await events.next()
         if event is None:
             raise RuntimeError(f"the node stopped, and {syncs} syncs are still to come")
-        if isinstance(event, SyncFinished):
+        # A dry run brings nothing.
+        if isinstance(event, SyncFinished) and event.report.difference is None:
             syncs -= 1
             note(f"{event.report}")
 
@@ -63,7 +64,12 @@ async def run(args: argparse.Namespace) -> None:
         listen = "/ip4/127.0.0.1/tcp/0" + ("/ws" if args.ws else "")
         # It begins no sync by itself.
         async with wakustore.start_node(
-            archive, listen=[listen], cluster_id=CLUSTER, shards=SHARDS, sync_interval=0
+            archive,
+            listen=[listen],
+            cluster_id=CLUSTER,
+            shards=SHARDS,
+            sync_interval=0,
+            sync_on_connect=False,
         ) as node:
             watching = asyncio.create_task(watch(node.events(), args.syncs))
             print(node.addresses[0], flush=True)

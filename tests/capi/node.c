@@ -10,6 +10,7 @@ static wks_node a_node(wks_archive archive, const char *listen)
     OK(wks_node_options_set_cluster_id(options, 16, &err));
     OK(wks_node_options_add_shard(options, 0, &err));
     OK(wks_node_options_set_sync_interval(options, 0, &err));
+    OK(wks_node_options_set_sync_on_connect(options, 0, &err));
     OK(wks_node_options_set_sync_margin(options, 0, &err));
     if (listen)
         OK(wks_node_options_add_listen(options, wks_str(listen), &err));
@@ -58,6 +59,7 @@ int main(void)
     wks_page page;
     wks_history history;
     wks_report report;
+    wks_sync_options options = {.struct_size = sizeof options};
     wks_sync_figures figures = {.struct_size = sizeof figures};
     wks_message extra;
     size_t count, seen = 0;
@@ -109,7 +111,10 @@ int main(void)
     EXPECT(WKS_ERR_NO_RESULT, wks_event_report(event, &report, &err));
     wks_event_free(event);
 
-    OK(wks_node_sync(a, text, NULL, &report, &err));
+    options.has_window = 1;
+    options.window_end = now_ns();
+    options.window_start = options.window_end - 60 * INT64_C(1000000000);
+    OK(wks_node_sync(a, text, &options, &report, &err));
     OK(wks_report_figures(report, &figures, &err));
     CHECK(figures.status == WKS_OK && figures.initiator == 1 && figures.missing == 250);
     CHECK(figures.received == 250 && figures.outstanding == 0 && figures.frames >= 2);

@@ -83,6 +83,12 @@ for name in async node; do
     check "$name under the sanitizers" timeout 240 "$work/$name-asan"
 done
 
+mkdir "$work/states" "$work/states-asan"
+build sync "$here/sync.c" "${linked[@]}"
+check "sync" timeout 120 "$work/sync" "$work/states"
+build sync-asan "$here/sync.c" "${linked[@]}" "${asan[@]}"
+check "sync under the sanitizers" timeout 240 "$work/sync-asan" "$work/states-asan"
+
 mkdir "$work/files"
 build misuse "$here/misuse.c" "${linked[@]}" "${asan[@]}"
 check "misuse under the sanitizers" timeout 240 "$work/misuse" "$work/files"

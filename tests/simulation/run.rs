@@ -27,6 +27,9 @@ pub struct Stats {
     pub penalties: usize,
 }
 
+/// What a node of the deployed kind holds, and the nodes it is between.
+pub type Neighbour = (Rc<RefCell<Holdings>>, (usize, usize));
+
 /// A run under way.
 pub struct Run {
     pub plan: Plan,
@@ -36,7 +39,7 @@ pub struct Run {
     pub false_links: BTreeSet<(usize, usize)>,
     pub reports: Reports,
     /// A node of the deployed kind behind the honest ones, and its one link, in some seeds.
-    pub deployed: Option<(Rc<RefCell<Holdings>>, (usize, usize))>,
+    pub deployed: Option<Neighbour>,
     /// Numbers of messages that come while it runs.
     next: u64,
 }

@@ -51,6 +51,8 @@ type
     id*: uint64
   WksEvent* {.importc: "wks_event", header: "wakustore.h", bycopy.} = object
     id*: uint64
+  WksCoverage* {.importc: "wks_coverage", header: "wakustore.h", bycopy.} = object
+    id*: uint64
 
   WksBytes* {.importc: "wks_bytes", header: "wakustore.h", bycopy.} = object
     data* {.importc: "ptr".}: ptr UncheckedArray[byte]
@@ -117,6 +119,38 @@ type
     windowEnd* {.importc: "window_end".}: int64
     hasWindow* {.importc: "has_window".}: uint8
     direction*: int32
+    protocol*: int32
+    dryRun* {.importc: "dry_run".}: uint8
+
+  WksSyncId* {.importc: "wks_sync_id", header: "wakustore.h", bycopy.} = object
+    structSize* {.importc: "struct_size".}: csize_t
+    hash*: ptr UncheckedArray[byte]
+    timestamp*: int64
+
+  WksCoverageSpan* {.importc: "wks_coverage_span", header: "wakustore.h", bycopy.} = object
+    structSize* {.importc: "struct_size".}: csize_t
+    start*: int64
+    until* {.importc: "end".}: int64
+    comparedAt* {.importc: "compared_at".}: int64
+    peers*: uint32
+    strong*: uint32
+
+  WksSyncProgress* {.importc: "wks_sync_progress", header: "wakustore.h", bycopy.} = object
+    structSize* {.importc: "struct_size".}: csize_t
+    missing*: uint64
+    surplus*: uint64
+    received*: uint64
+    sent*: uint64
+    dropped*: uint64
+    unsendable*: uint64
+    frames*: uint64
+    reconciliationBytesOut* {.importc: "reconciliation_bytes_out".}: uint64
+    reconciliationBytesIn* {.importc: "reconciliation_bytes_in".}: uint64
+    transferBytesOut* {.importc: "transfer_bytes_out".}: uint64
+    transferBytesIn* {.importc: "transfer_bytes_in".}: uint64
+    rangesSettled* {.importc: "ranges_settled".}: uint64
+    idsCompared* {.importc: "ids_compared".}: uint64
+    refused*: uint64
 
   WksSyncFigures* {.importc: "wks_sync_figures", header: "wakustore.h", bycopy.} = object
     structSize* {.importc: "struct_size".}: csize_t
@@ -139,6 +173,14 @@ type
     reconciliationBytesIn* {.importc: "reconciliation_bytes_in".}: uint64
     transferBytesOut* {.importc: "transfer_bytes_out".}: uint64
     transferBytesIn* {.importc: "transfer_bytes_in".}: uint64
+    session*: uint64
+    rangesSettled* {.importc: "ranges_settled".}: uint64
+    idsCompared* {.importc: "ids_compared".}: uint64
+    refused*: uint64
+    protocol*: int32
+    begun*: int32
+    agreement*: int32
+    hasDifference* {.importc: "has_difference".}: uint8
 
   WksEventInfo* {.importc: "wks_event_info", header: "wakustore.h", bycopy.} = object
     structSize* {.importc: "struct_size".}: csize_t
@@ -150,6 +192,12 @@ type
     contentTopic* {.importc: "content_topic".}: WksBytes
     timestamp*: int64
     lagged*: uint64
+    session*: uint64
+    windowStart* {.importc: "window_start".}: int64
+    windowEnd* {.importc: "window_end".}: int64
+    protocol*: int32
+    begun*: int32
+    initiator*: uint8
 
 {.push cdecl, importc, header: "wakustore.h".}
 
@@ -241,6 +289,10 @@ proc wks_node_options_add_listen*(options: WksNodeOptions, address: WksBytes,
 proc wks_node_options_set_cluster_id*(options: WksNodeOptions, id: uint32,
                                       error: ptr WksError): cint
 proc wks_node_options_add_shard*(options: WksNodeOptions, shard: uint32, error: ptr WksError): cint
+proc wks_node_options_set_state_file*(options: WksNodeOptions, path: WksBytes,
+                                      error: ptr WksError): cint
+proc wks_node_options_set_sync_on_connect*(options: WksNodeOptions, on: uint8,
+                                           error: ptr WksError): cint
 proc wks_node_options_set_identity_file*(options: WksNodeOptions, path: WksBytes,
                                          error: ptr WksError): cint
 proc wks_node_options_free*(options: WksNodeOptions)
@@ -258,16 +310,28 @@ proc wks_node_history*(node: WksNode, peer: WksBytes, query: WksQuery, history: 
 proc wks_node_sync_async*(node: WksNode, peer: WksBytes, options: ptr WksSyncOptions,
                           op: ptr WksOp, error: ptr WksError): cint
 proc wks_node_events*(node: WksNode, events: ptr WksEvents, error: ptr WksError): cint
+proc wks_node_cancel_sync*(node: WksNode, session: uint64, error: ptr WksError): cint
+proc wks_node_coverage*(node: WksNode, coverage: ptr WksCoverage, error: ptr WksError): cint
+proc wks_coverage_count*(coverage: WksCoverage, count: ptr csize_t, error: ptr WksError): cint
+proc wks_coverage_get*(coverage: WksCoverage, index: csize_t, span: ptr WksCoverageSpan,
+                       error: ptr WksError): cint
+proc wks_coverage_free*(coverage: WksCoverage)
 proc wks_node_stop_async*(node: WksNode, op: ptr WksOp, error: ptr WksError): cint
 proc wks_node_free*(node: WksNode)
 
 proc wks_report_figures*(report: WksReport, figures: ptr WksSyncFigures, error: ptr WksError): cint
+proc wks_report_difference_count*(report: WksReport, side: int32, count: ptr csize_t,
+                                  error: ptr WksError): cint
+proc wks_report_difference*(report: WksReport, side: int32, index: csize_t, id: ptr WksSyncId,
+                            error: ptr WksError): cint
 proc wks_report_free*(report: WksReport)
 
 proc wks_events_next_async*(events: WksEvents, op: ptr WksOp, error: ptr WksError): cint
 proc wks_events_free*(events: WksEvents)
 proc wks_event_read*(event: WksEvent, info: ptr WksEventInfo, error: ptr WksError): cint
 proc wks_event_report*(event: WksEvent, report: ptr WksReport, error: ptr WksError): cint
+proc wks_event_progress*(event: WksEvent, progress: ptr WksSyncProgress,
+                         error: ptr WksError): cint
 proc wks_event_free*(event: WksEvent)
 
 {.pop.}

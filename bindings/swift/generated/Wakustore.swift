@@ -1184,6 +1184,18 @@ public protocol NodeProtocol: AnyObject, Sendable {
     func archive() throws  -> Archive
 
     /**
+     * Gives a sync up, whoever began it, by its number; its end, `Cancelled`, is told as an event.
+     * Nothing happens where it has ended, or never was.
+     */
+    func cancelSync(session: UInt64) throws
+
+    /**
+     * With how many peers this node agrees over which spans of time: spans that do not overlap, in
+     * ascending order. Those of the last run too, where the node keeps its state in a file.
+     */
+    func coverage() throws  -> [Coverage]
+
+    /**
      * Connects to an address and gives the peer id. Fine where it is connected already.
      *
      * Fails with `Address`, `Dial`, `OtherCluster`, `TimedOut`.
@@ -1342,6 +1354,32 @@ open func archive()throws  -> Archive  {
     return try  FfiConverterTypeArchive_lift(try rustCallWithError(FfiConverterTypeWakuError_lift) {
         uniffiCallStatus in
     uniffi_wakustore_fn_method_node_archive(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+})
+}
+
+    /**
+     * Gives a sync up, whoever began it, by its number; its end, `Cancelled`, is told as an event.
+     * Nothing happens where it has ended, or never was.
+     */
+open func cancelSync(session: UInt64)throws   {try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_node_cancel_sync(
+            self.uniffiCloneHandle(),
+        FfiConverterUInt64.lower(session),uniffiCallStatus
+    )
+}
+}
+
+    /**
+     * With how many peers this node agrees over which spans of time: spans that do not overlap, in
+     * ascending order. Those of the last run too, where the node keeps its state in a file.
+     */
+open func coverage()throws  -> [Coverage]  {
+    return try  FfiConverterSequenceTypeCoverage.lift(try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_node_coverage(
             self.uniffiCloneHandle(),uniffiCallStatus
     )
 })
@@ -1801,6 +1839,105 @@ public func FfiConverterTypeArchiveOptions_lower(_ value: ArchiveOptions) -> Rus
 
 
 /**
+ * A span of time, and who agreed with this node on what lies in it.
+ */
+public struct Coverage: Equatable, Hashable {
+    /**
+     * Where the span starts, in Unix nanoseconds.
+     */
+    public let start: Int64
+    /**
+     * Where it ends; this moment is not in it.
+     */
+    public let end: Int64
+    /**
+     * Peers that agreed; those of one network count as one.
+     */
+    public let peers: UInt32
+    /**
+     * Of them, those that agreed strongly.
+     */
+    public let strong: UInt32
+    /**
+     * When the last comparison that counts here ended, in Unix nanoseconds.
+     */
+    public let comparedAt: Int64
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Where the span starts, in Unix nanoseconds.
+         */start: Int64,
+        /**
+         * Where it ends; this moment is not in it.
+         */end: Int64,
+        /**
+         * Peers that agreed; those of one network count as one.
+         */peers: UInt32,
+        /**
+         * Of them, those that agreed strongly.
+         */strong: UInt32,
+        /**
+         * When the last comparison that counts here ended, in Unix nanoseconds.
+         */comparedAt: Int64) {
+        self.start = start
+        self.end = end
+        self.peers = peers
+        self.strong = strong
+        self.comparedAt = comparedAt
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension Coverage: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeCoverage: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Coverage {
+        return
+            try Coverage(
+                start: FfiConverterInt64.read(from: &buf),
+                end: FfiConverterInt64.read(from: &buf),
+                peers: FfiConverterUInt32.read(from: &buf),
+                strong: FfiConverterUInt32.read(from: &buf),
+                comparedAt: FfiConverterInt64.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: Coverage, into buf: inout [UInt8]) {
+        FfiConverterInt64.write(value.start, into: &buf)
+        FfiConverterInt64.write(value.end, into: &buf)
+        FfiConverterUInt32.write(value.peers, into: &buf)
+        FfiConverterUInt32.write(value.strong, into: &buf)
+        FfiConverterInt64.write(value.comparedAt, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeCoverage_lift(_ buf: RustBuffer) throws -> Coverage {
+    return try FfiConverterTypeCoverage.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeCoverage_lower(_ value: Coverage) -> RustBuffer {
+    return FfiConverterTypeCoverage.lower(value)
+}
+
+
+/**
  * One entry of a page.
  */
 public struct Entry: Equatable, Hashable {
@@ -2165,6 +2302,37 @@ public struct NodeOptions: Equatable, Hashable {
      * Store requests being answered at once, in all; beyond it the answer is 429.
      */
     public let maxStoreRequests: UInt32?
+    /**
+     * The file in which it keeps its own state (when it was last online, with whom it agrees over
+     * what), of mode 0600. Without it that is forgotten at the end, and a restart fills no gap.
+     */
+    public let stateFile: String?
+    /**
+     * With how many peers it syncs each time that the interval is over; 1 where absent.
+     */
+    public let syncHeartbeatPeers: UInt32?
+    /**
+     * Whether it begins a sync with the first peers that come at start, and with one that comes
+     * again.
+     */
+    public let syncOnConnect: Bool
+    /**
+     * Whether the gap since it was last online is filled at start. Needs a state file.
+     */
+    public let resume: Bool
+    /**
+     * The longest gap that is filled at start; what is older is left to syncs on demand. 6 hours
+     * where absent.
+     */
+    public let resumeLimit: TimeInterval?
+    /**
+     * Whether wakustore's own sync protocol is spoken with peers that have it.
+     */
+    public let syncStrong: Bool
+    /**
+     * Which form of the header of reconciliation 1.0.0 is written and read; topics where absent.
+     */
+    public let syncDialect: SyncDialect?
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
@@ -2238,7 +2406,31 @@ public struct NodeOptions: Equatable, Hashable {
          */maxConnectionsPerPeer: UInt32? = nil,
         /**
          * Store requests being answered at once, in all; beyond it the answer is 429.
-         */maxStoreRequests: UInt32? = nil) {
+         */maxStoreRequests: UInt32? = nil,
+        /**
+         * The file in which it keeps its own state (when it was last online, with whom it agrees over
+         * what), of mode 0600. Without it that is forgotten at the end, and a restart fills no gap.
+         */stateFile: String? = nil,
+        /**
+         * With how many peers it syncs each time that the interval is over; 1 where absent.
+         */syncHeartbeatPeers: UInt32? = nil,
+        /**
+         * Whether it begins a sync with the first peers that come at start, and with one that comes
+         * again.
+         */syncOnConnect: Bool = true,
+        /**
+         * Whether the gap since it was last online is filled at start. Needs a state file.
+         */resume: Bool = true,
+        /**
+         * The longest gap that is filled at start; what is older is left to syncs on demand. 6 hours
+         * where absent.
+         */resumeLimit: TimeInterval? = nil,
+        /**
+         * Whether wakustore's own sync protocol is spoken with peers that have it.
+         */syncStrong: Bool = true,
+        /**
+         * Which form of the header of reconciliation 1.0.0 is written and read; topics where absent.
+         */syncDialect: SyncDialect? = nil) {
         self.listen = listen
         self.clusterId = clusterId
         self.shards = shards
@@ -2261,6 +2453,13 @@ public struct NodeOptions: Equatable, Hashable {
         self.maxConnections = maxConnections
         self.maxConnectionsPerPeer = maxConnectionsPerPeer
         self.maxStoreRequests = maxStoreRequests
+        self.stateFile = stateFile
+        self.syncHeartbeatPeers = syncHeartbeatPeers
+        self.syncOnConnect = syncOnConnect
+        self.resume = resume
+        self.resumeLimit = resumeLimit
+        self.syncStrong = syncStrong
+        self.syncDialect = syncDialect
     }
 
 
@@ -2300,7 +2499,14 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
                 requestTimeout: FfiConverterOptionDuration.read(from: &buf),
                 maxConnections: FfiConverterOptionUInt32.read(from: &buf),
                 maxConnectionsPerPeer: FfiConverterOptionUInt32.read(from: &buf),
-                maxStoreRequests: FfiConverterOptionUInt32.read(from: &buf)
+                maxStoreRequests: FfiConverterOptionUInt32.read(from: &buf),
+                stateFile: FfiConverterOptionString.read(from: &buf),
+                syncHeartbeatPeers: FfiConverterOptionUInt32.read(from: &buf),
+                syncOnConnect: FfiConverterBool.read(from: &buf),
+                resume: FfiConverterBool.read(from: &buf),
+                resumeLimit: FfiConverterOptionDuration.read(from: &buf),
+                syncStrong: FfiConverterBool.read(from: &buf),
+                syncDialect: FfiConverterOptionTypeSyncDialect.read(from: &buf)
         )
     }
 
@@ -2327,6 +2533,13 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
         FfiConverterOptionUInt32.write(value.maxConnections, into: &buf)
         FfiConverterOptionUInt32.write(value.maxConnectionsPerPeer, into: &buf)
         FfiConverterOptionUInt32.write(value.maxStoreRequests, into: &buf)
+        FfiConverterOptionString.write(value.stateFile, into: &buf)
+        FfiConverterOptionUInt32.write(value.syncHeartbeatPeers, into: &buf)
+        FfiConverterBool.write(value.syncOnConnect, into: &buf)
+        FfiConverterBool.write(value.resume, into: &buf)
+        FfiConverterOptionDuration.write(value.resumeLimit, into: &buf)
+        FfiConverterBool.write(value.syncStrong, into: &buf)
+        FfiConverterOptionTypeSyncDialect.write(value.syncDialect, into: &buf)
     }
 }
 
@@ -2414,6 +2627,199 @@ public func FfiConverterTypePage_lift(_ buf: RustBuffer) throws -> Page {
 #endif
 public func FfiConverterTypePage_lower(_ value: Page) -> RustBuffer {
     return FfiConverterTypePage.lower(value)
+}
+
+
+/**
+ * How far a sync is.
+ */
+public struct Progress: Equatable, Hashable {
+    /**
+     * Messages that the peer has and we lacked.
+     */
+    public let missing: UInt64
+    /**
+     * Messages that we have and the peer lacked.
+     */
+    public let surplus: UInt64
+    /**
+     * Messages that came and were stored (new ones only).
+     */
+    public let received: UInt64
+    /**
+     * Messages that were written to the peer's socket.
+     */
+    public let sent: UInt64
+    /**
+     * Messages that came and were not stored: not asked for, refused, or duplicates.
+     */
+    public let dropped: UInt64
+    /**
+     * Messages that were gone when they were to be sent, or that are too large for the deployed
+     * transfer frame.
+     */
+    public let unsendable: UInt64
+    /**
+     * Frames of reconciliation, both ways; two make a round trip.
+     */
+    public let frames: UInt64
+    /**
+     * Bytes of reconciliation frames that we sent.
+     */
+    public let reconciliationBytesOut: UInt64
+    /**
+     * Bytes of reconciliation frames that came.
+     */
+    public let reconciliationBytesIn: UInt64
+    /**
+     * Bytes of transfer frames that we sent.
+     */
+    public let transferBytesOut: UInt64
+    /**
+     * Bytes of transfer frames that came.
+     */
+    public let transferBytesIn: UInt64
+    /**
+     * Ranges that were found equal or were compared id by id.
+     */
+    public let rangesSettled: UInt64
+    /**
+     * Our ids in those ranges.
+     */
+    public let idsCompared: UInt64
+    /**
+     * Messages of the peer's that our archive, or the host's validator, refused for good, now or
+     * earlier.
+     */
+    public let refused: UInt64
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Messages that the peer has and we lacked.
+         */missing: UInt64,
+        /**
+         * Messages that we have and the peer lacked.
+         */surplus: UInt64,
+        /**
+         * Messages that came and were stored (new ones only).
+         */received: UInt64,
+        /**
+         * Messages that were written to the peer's socket.
+         */sent: UInt64,
+        /**
+         * Messages that came and were not stored: not asked for, refused, or duplicates.
+         */dropped: UInt64,
+        /**
+         * Messages that were gone when they were to be sent, or that are too large for the deployed
+         * transfer frame.
+         */unsendable: UInt64,
+        /**
+         * Frames of reconciliation, both ways; two make a round trip.
+         */frames: UInt64,
+        /**
+         * Bytes of reconciliation frames that we sent.
+         */reconciliationBytesOut: UInt64,
+        /**
+         * Bytes of reconciliation frames that came.
+         */reconciliationBytesIn: UInt64,
+        /**
+         * Bytes of transfer frames that we sent.
+         */transferBytesOut: UInt64,
+        /**
+         * Bytes of transfer frames that came.
+         */transferBytesIn: UInt64,
+        /**
+         * Ranges that were found equal or were compared id by id.
+         */rangesSettled: UInt64,
+        /**
+         * Our ids in those ranges.
+         */idsCompared: UInt64,
+        /**
+         * Messages of the peer's that our archive, or the host's validator, refused for good, now or
+         * earlier.
+         */refused: UInt64) {
+        self.missing = missing
+        self.surplus = surplus
+        self.received = received
+        self.sent = sent
+        self.dropped = dropped
+        self.unsendable = unsendable
+        self.frames = frames
+        self.reconciliationBytesOut = reconciliationBytesOut
+        self.reconciliationBytesIn = reconciliationBytesIn
+        self.transferBytesOut = transferBytesOut
+        self.transferBytesIn = transferBytesIn
+        self.rangesSettled = rangesSettled
+        self.idsCompared = idsCompared
+        self.refused = refused
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension Progress: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeProgress: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Progress {
+        return
+            try Progress(
+                missing: FfiConverterUInt64.read(from: &buf),
+                surplus: FfiConverterUInt64.read(from: &buf),
+                received: FfiConverterUInt64.read(from: &buf),
+                sent: FfiConverterUInt64.read(from: &buf),
+                dropped: FfiConverterUInt64.read(from: &buf),
+                unsendable: FfiConverterUInt64.read(from: &buf),
+                frames: FfiConverterUInt64.read(from: &buf),
+                reconciliationBytesOut: FfiConverterUInt64.read(from: &buf),
+                reconciliationBytesIn: FfiConverterUInt64.read(from: &buf),
+                transferBytesOut: FfiConverterUInt64.read(from: &buf),
+                transferBytesIn: FfiConverterUInt64.read(from: &buf),
+                rangesSettled: FfiConverterUInt64.read(from: &buf),
+                idsCompared: FfiConverterUInt64.read(from: &buf),
+                refused: FfiConverterUInt64.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: Progress, into buf: inout [UInt8]) {
+        FfiConverterUInt64.write(value.missing, into: &buf)
+        FfiConverterUInt64.write(value.surplus, into: &buf)
+        FfiConverterUInt64.write(value.received, into: &buf)
+        FfiConverterUInt64.write(value.sent, into: &buf)
+        FfiConverterUInt64.write(value.dropped, into: &buf)
+        FfiConverterUInt64.write(value.unsendable, into: &buf)
+        FfiConverterUInt64.write(value.frames, into: &buf)
+        FfiConverterUInt64.write(value.reconciliationBytesOut, into: &buf)
+        FfiConverterUInt64.write(value.reconciliationBytesIn, into: &buf)
+        FfiConverterUInt64.write(value.transferBytesOut, into: &buf)
+        FfiConverterUInt64.write(value.transferBytesIn, into: &buf)
+        FfiConverterUInt64.write(value.rangesSettled, into: &buf)
+        FfiConverterUInt64.write(value.idsCompared, into: &buf)
+        FfiConverterUInt64.write(value.refused, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeProgress_lift(_ buf: RustBuffer) throws -> Progress {
+    return try FfiConverterTypeProgress.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeProgress_lower(_ value: Progress) -> RustBuffer {
+    return FfiConverterTypeProgress.lower(value)
 }
 
 
@@ -2807,6 +3213,144 @@ public func FfiConverterTypeStoredMessage_lower(_ value: StoredMessage) -> RustB
 
 
 /**
+ * The ids that differ, as a dry run found them, in ascending order.
+ */
+public struct SyncDifference: Equatable, Hashable {
+    /**
+     * The peer has them and we lack them.
+     */
+    public let missing: [SyncId]
+    /**
+     * We have them and the peer lacks them.
+     */
+    public let surplus: [SyncId]
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * The peer has them and we lack them.
+         */missing: [SyncId],
+        /**
+         * We have them and the peer lacks them.
+         */surplus: [SyncId]) {
+        self.missing = missing
+        self.surplus = surplus
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension SyncDifference: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeSyncDifference: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SyncDifference {
+        return
+            try SyncDifference(
+                missing: FfiConverterSequenceTypeSyncId.read(from: &buf),
+                surplus: FfiConverterSequenceTypeSyncId.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: SyncDifference, into buf: inout [UInt8]) {
+        FfiConverterSequenceTypeSyncId.write(value.missing, into: &buf)
+        FfiConverterSequenceTypeSyncId.write(value.surplus, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncDifference_lift(_ buf: RustBuffer) throws -> SyncDifference {
+    return try FfiConverterTypeSyncDifference.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncDifference_lower(_ value: SyncDifference) -> RustBuffer {
+    return FfiConverterTypeSyncDifference.lower(value)
+}
+
+
+/**
+ * What names a message in a sync.
+ */
+public struct SyncId: Equatable, Hashable {
+    /**
+     * When it was sent, in Unix nanoseconds.
+     */
+    public let timestamp: Int64
+    /**
+     * The message hash, 32 bytes.
+     */
+    public let hash: Data
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * When it was sent, in Unix nanoseconds.
+         */timestamp: Int64,
+        /**
+         * The message hash, 32 bytes.
+         */hash: Data) {
+        self.timestamp = timestamp
+        self.hash = hash
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension SyncId: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeSyncId: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SyncId {
+        return
+            try SyncId(
+                timestamp: FfiConverterInt64.read(from: &buf),
+                hash: FfiConverterData.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: SyncId, into buf: inout [UInt8]) {
+        FfiConverterInt64.write(value.timestamp, into: &buf)
+        FfiConverterData.write(value.hash, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncId_lift(_ buf: RustBuffer) throws -> SyncId {
+    return try FfiConverterTypeSyncId.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncId_lower(_ value: SyncId) -> RustBuffer {
+    return FfiConverterTypeSyncId.lower(value)
+}
+
+
+/**
  * One sync on demand.
  */
 public struct SyncOptions: Equatable, Hashable {
@@ -2823,6 +3367,14 @@ public struct SyncOptions: Equatable, Hashable {
      * Which way messages go; both where absent.
      */
     public let direction: SyncDirection?
+    /**
+     * Only compare: no message travels, and the report names the ids that differ.
+     */
+    public let dryRun: Bool
+    /**
+     * How to compare; the best that the peer speaks where absent.
+     */
+    public let `protocol`: SyncProtocol?
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
@@ -2836,10 +3388,18 @@ public struct SyncOptions: Equatable, Hashable {
          */end: Int64? = nil,
         /**
          * Which way messages go; both where absent.
-         */direction: SyncDirection? = nil) {
+         */direction: SyncDirection? = nil,
+        /**
+         * Only compare: no message travels, and the report names the ids that differ.
+         */dryRun: Bool = false,
+        /**
+         * How to compare; the best that the peer speaks where absent.
+         */`protocol`: SyncProtocol? = nil) {
         self.start = start
         self.end = end
         self.direction = direction
+        self.dryRun = dryRun
+        self.`protocol` = `protocol`
     }
 
 
@@ -2860,7 +3420,9 @@ public struct FfiConverterTypeSyncOptions: FfiConverterRustBuffer {
             try SyncOptions(
                 start: FfiConverterOptionInt64.read(from: &buf),
                 end: FfiConverterOptionInt64.read(from: &buf),
-                direction: FfiConverterOptionTypeSyncDirection.read(from: &buf)
+                direction: FfiConverterOptionTypeSyncDirection.read(from: &buf),
+                dryRun: FfiConverterBool.read(from: &buf),
+                protocol: FfiConverterOptionTypeSyncProtocol.read(from: &buf)
         )
     }
 
@@ -2868,6 +3430,8 @@ public struct FfiConverterTypeSyncOptions: FfiConverterRustBuffer {
         FfiConverterOptionInt64.write(value.start, into: &buf)
         FfiConverterOptionInt64.write(value.end, into: &buf)
         FfiConverterOptionTypeSyncDirection.write(value.direction, into: &buf)
+        FfiConverterBool.write(value.dryRun, into: &buf)
+        FfiConverterOptionTypeSyncProtocol.write(value.`protocol`, into: &buf)
     }
 }
 
@@ -2964,6 +3528,40 @@ public struct SyncReport: Equatable, Hashable {
      * Why it did not come to its end, where it did not. What was received by then is stored.
      */
     public let failure: Failure?
+    /**
+     * The sync's number, as events tell it.
+     */
+    public let session: UInt64
+    /**
+     * How it compared.
+     */
+    public let `protocol`: SyncProtocol
+    /**
+     * Why it was begun.
+     */
+    public let reason: SyncReason
+    /**
+     * Whether both sides hold the same now.
+     */
+    public let agreement: Agreement
+    /**
+     * Ranges that were found equal or were compared id by id. (Over Store: slices of time that
+     * were listed to their end.)
+     */
+    public let rangesSettled: UInt64
+    /**
+     * Our ids in those ranges. (Over Store: the ids that the peer listed.)
+     */
+    public let idsCompared: UInt64
+    /**
+     * Messages of the peer's that our archive, or the host's validator, refused for good, now or
+     * earlier.
+     */
+    public let refused: UInt64
+    /**
+     * Of a dry run, what differs.
+     */
+    public let difference: SyncDifference?
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
@@ -3022,7 +3620,33 @@ public struct SyncReport: Equatable, Hashable {
          */transferBytesIn: UInt64,
         /**
          * Why it did not come to its end, where it did not. What was received by then is stored.
-         */failure: Failure?) {
+         */failure: Failure?,
+        /**
+         * The sync's number, as events tell it.
+         */session: UInt64,
+        /**
+         * How it compared.
+         */`protocol`: SyncProtocol,
+        /**
+         * Why it was begun.
+         */reason: SyncReason,
+        /**
+         * Whether both sides hold the same now.
+         */agreement: Agreement,
+        /**
+         * Ranges that were found equal or were compared id by id. (Over Store: slices of time that
+         * were listed to their end.)
+         */rangesSettled: UInt64,
+        /**
+         * Our ids in those ranges. (Over Store: the ids that the peer listed.)
+         */idsCompared: UInt64,
+        /**
+         * Messages of the peer's that our archive, or the host's validator, refused for good, now or
+         * earlier.
+         */refused: UInt64,
+        /**
+         * Of a dry run, what differs.
+         */difference: SyncDifference?) {
         self.peerId = peerId
         self.initiator = initiator
         self.windowStart = windowStart
@@ -3041,6 +3665,14 @@ public struct SyncReport: Equatable, Hashable {
         self.transferBytesOut = transferBytesOut
         self.transferBytesIn = transferBytesIn
         self.failure = failure
+        self.session = session
+        self.`protocol` = `protocol`
+        self.reason = reason
+        self.agreement = agreement
+        self.rangesSettled = rangesSettled
+        self.idsCompared = idsCompared
+        self.refused = refused
+        self.difference = difference
     }
 
 
@@ -3076,7 +3708,15 @@ public struct FfiConverterTypeSyncReport: FfiConverterRustBuffer {
                 reconciliationBytesIn: FfiConverterUInt64.read(from: &buf),
                 transferBytesOut: FfiConverterUInt64.read(from: &buf),
                 transferBytesIn: FfiConverterUInt64.read(from: &buf),
-                failure: FfiConverterOptionTypeFailure.read(from: &buf)
+                failure: FfiConverterOptionTypeFailure.read(from: &buf),
+                session: FfiConverterUInt64.read(from: &buf),
+                protocol: FfiConverterTypeSyncProtocol.read(from: &buf),
+                reason: FfiConverterTypeSyncReason.read(from: &buf),
+                agreement: FfiConverterTypeAgreement.read(from: &buf),
+                rangesSettled: FfiConverterUInt64.read(from: &buf),
+                idsCompared: FfiConverterUInt64.read(from: &buf),
+                refused: FfiConverterUInt64.read(from: &buf),
+                difference: FfiConverterOptionTypeSyncDifference.read(from: &buf)
         )
     }
 
@@ -3099,6 +3739,14 @@ public struct FfiConverterTypeSyncReport: FfiConverterRustBuffer {
         FfiConverterUInt64.write(value.transferBytesOut, into: &buf)
         FfiConverterUInt64.write(value.transferBytesIn, into: &buf)
         FfiConverterOptionTypeFailure.write(value.failure, into: &buf)
+        FfiConverterUInt64.write(value.session, into: &buf)
+        FfiConverterTypeSyncProtocol.write(value.`protocol`, into: &buf)
+        FfiConverterTypeSyncReason.write(value.reason, into: &buf)
+        FfiConverterTypeAgreement.write(value.agreement, into: &buf)
+        FfiConverterUInt64.write(value.rangesSettled, into: &buf)
+        FfiConverterUInt64.write(value.idsCompared, into: &buf)
+        FfiConverterUInt64.write(value.refused, into: &buf)
+        FfiConverterOptionTypeSyncDifference.write(value.difference, into: &buf)
     }
 }
 
@@ -3185,6 +3833,91 @@ public func FfiConverterTypeTopicMessage_lift(_ buf: RustBuffer) throws -> Topic
 public func FfiConverterTypeTopicMessage_lower(_ value: TopicMessage) -> RustBuffer {
     return FfiConverterTypeTopicMessage.lower(value)
 }
+
+
+/**
+ * Whether both sides hold the same of what was compared, now that the sync has ended.
+ */
+
+public enum Agreement: UInt8, Equatable, Hashable {
+
+    /**
+     * It ended early, or something was left over.
+     */
+    case none = 0
+    /**
+     * Nothing is left over by what 1.0.0 or Store can tell.
+     */
+    case weak = 1
+    /**
+     * Both sides' fingerprints are equal, in a construction that chosen hashes cannot blind.
+     */
+    case strong = 2
+
+
+
+
+
+}
+
+#if compiler(>=6)
+extension Agreement: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeAgreement: FfiConverterRustBuffer {
+    typealias SwiftType = Agreement
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Agreement {
+        let variant: Int32 = try readInt(&buf)
+        switch variant {
+
+        case 1: return .none
+
+        case 2: return .weak
+
+        case 3: return .strong
+
+        default: throw UniffiInternalError.unexpectedEnumCase
+        }
+    }
+
+    public static func write(_ value: Agreement, into buf: inout [UInt8]) {
+        switch value {
+
+
+        case .none:
+            writeInt(&buf, Int32(1))
+
+
+        case .weak:
+            writeInt(&buf, Int32(2))
+
+
+        case .strong:
+            writeInt(&buf, Int32(3))
+
+        }
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeAgreement_lift(_ buf: RustBuffer) throws -> Agreement {
+    return try FfiConverterTypeAgreement.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeAgreement_lower(_ value: Agreement) -> RustBuffer {
+    return FfiConverterTypeAgreement.lower(value)
+}
+
 
 
 /**
@@ -3489,6 +4222,14 @@ public enum ErrorKind: Int32, Equatable, Hashable {
      */
     case archiveClosed = 308
     /**
+     * The host's validator refused the message.
+     */
+    case validatorRefused = 309
+    /**
+     * The message was taken down: it is not taken in again.
+     */
+    case takenDown = 310
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     case storeBadRequest = 400
@@ -3641,35 +4382,39 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
 
         case 36: return .archiveClosed
 
-        case 37: return .storeBadRequest
+        case 37: return .validatorRefused
 
-        case 38: return .storeBadResponse
+        case 38: return .takenDown
 
-        case 39: return .storeTooManyRequests
+        case 39: return .storeBadRequest
 
-        case 40: return .storeUnavailable
+        case 40: return .storeBadResponse
 
-        case 41: return .syncProtocol
+        case 41: return .storeTooManyRequests
 
-        case 42: return .syncScope
+        case 42: return .storeUnavailable
 
-        case 43: return .syncBusy
+        case 43: return .syncProtocol
 
-        case 44: return .address
+        case 44: return .syncScope
 
-        case 45: return .dial
+        case 45: return .syncBusy
 
-        case 46: return .listen
+        case 46: return .address
 
-        case 47: return .peerUnknown
+        case 47: return .dial
 
-        case 48: return .protocolUnsupported
+        case 48: return .listen
 
-        case 49: return .streamClosed
+        case 49: return .peerUnknown
 
-        case 50: return .keyFile
+        case 50: return .protocolUnsupported
 
-        case 51: return .otherCluster
+        case 51: return .streamClosed
+
+        case 52: return .keyFile
+
+        case 53: return .otherCluster
 
         default: throw UniffiInternalError.unexpectedEnumCase
         }
@@ -3823,64 +4568,72 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
             writeInt(&buf, Int32(36))
 
 
-        case .storeBadRequest:
+        case .validatorRefused:
             writeInt(&buf, Int32(37))
 
 
-        case .storeBadResponse:
+        case .takenDown:
             writeInt(&buf, Int32(38))
 
 
-        case .storeTooManyRequests:
+        case .storeBadRequest:
             writeInt(&buf, Int32(39))
 
 
-        case .storeUnavailable:
+        case .storeBadResponse:
             writeInt(&buf, Int32(40))
 
 
-        case .syncProtocol:
+        case .storeTooManyRequests:
             writeInt(&buf, Int32(41))
 
 
-        case .syncScope:
+        case .storeUnavailable:
             writeInt(&buf, Int32(42))
 
 
-        case .syncBusy:
+        case .syncProtocol:
             writeInt(&buf, Int32(43))
 
 
-        case .address:
+        case .syncScope:
             writeInt(&buf, Int32(44))
 
 
-        case .dial:
+        case .syncBusy:
             writeInt(&buf, Int32(45))
 
 
-        case .listen:
+        case .address:
             writeInt(&buf, Int32(46))
 
 
-        case .peerUnknown:
+        case .dial:
             writeInt(&buf, Int32(47))
 
 
-        case .protocolUnsupported:
+        case .listen:
             writeInt(&buf, Int32(48))
 
 
-        case .streamClosed:
+        case .peerUnknown:
             writeInt(&buf, Int32(49))
 
 
-        case .keyFile:
+        case .protocolUnsupported:
             writeInt(&buf, Int32(50))
 
 
-        case .otherCluster:
+        case .streamClosed:
             writeInt(&buf, Int32(51))
+
+
+        case .keyFile:
+            writeInt(&buf, Int32(52))
+
+
+        case .otherCluster:
+            writeInt(&buf, Int32(53))
 
         }
     }
@@ -3946,6 +4699,46 @@ public enum NodeEvent: Equatable, Hashable {
          */origin: Origin
     )
     /**
+     * A sync has begun, by either side, and what it compares is known.
+     */
+    case syncStarted(
+        /**
+         * Its number, which no other sync of this node has while it runs: for `cancel_sync`.
+         */session: UInt64,
+        /**
+         * With whom.
+         */peerId: String,
+        /**
+         * Whether we began it.
+         */initiator: Bool,
+        /**
+         * Why.
+         */reason: SyncReason,
+        /**
+         * Where the span that is compared starts, in Unix nanoseconds.
+         */windowStart: Int64,
+        /**
+         * Where it ends; this moment is not in it.
+         */windowEnd: Int64,
+        /**
+         * How it begins to compare; its report tells how it did in the end.
+         */`protocol`: SyncProtocol
+    )
+    /**
+     * A sync goes on; at most a few times a second for each.
+     */
+    case syncProgress(
+        /**
+         * Which one.
+         */session: UInt64,
+        /**
+         * With whom.
+         */peerId: String,
+        /**
+         * How far it is.
+         */progress: Progress
+    )
+    /**
      * A sync has ended, begun by either side.
      */
     case syncFinished(
@@ -3991,10 +4784,16 @@ public struct FfiConverterTypeNodeEvent: FfiConverterRustBuffer {
         case 3: return .messageStored(hash: try FfiConverterData.read(from: &buf), timestamp: try FfiConverterInt64.read(from: &buf), pubsubTopic: try FfiConverterString.read(from: &buf), contentTopic: try FfiConverterString.read(from: &buf), origin: try FfiConverterTypeOrigin.read(from: &buf)
         )
 
-        case 4: return .syncFinished(report: try FfiConverterTypeSyncReport.read(from: &buf)
+        case 4: return .syncStarted(session: try FfiConverterUInt64.read(from: &buf), peerId: try FfiConverterString.read(from: &buf), initiator: try FfiConverterBool.read(from: &buf), reason: try FfiConverterTypeSyncReason.read(from: &buf), windowStart: try FfiConverterInt64.read(from: &buf), windowEnd: try FfiConverterInt64.read(from: &buf), protocol: try FfiConverterTypeSyncProtocol.read(from: &buf)
         )
 
-        case 5: return .lagged(missed: try FfiConverterUInt64.read(from: &buf)
+        case 5: return .syncProgress(session: try FfiConverterUInt64.read(from: &buf), peerId: try FfiConverterString.read(from: &buf), progress: try FfiConverterTypeProgress.read(from: &buf)
+        )
+
+        case 6: return .syncFinished(report: try FfiConverterTypeSyncReport.read(from: &buf)
+        )
+
+        case 7: return .lagged(missed: try FfiConverterUInt64.read(from: &buf)
         )
 
         default: throw UniffiInternalError.unexpectedEnumCase
@@ -4024,13 +4823,31 @@ public struct FfiConverterTypeNodeEvent: FfiConverterRustBuffer {
             FfiConverterTypeOrigin.write(origin, into: &buf)
 
 
-        case let .syncFinished(report):
+        case let .syncStarted(session,peerId,initiator,reason,windowStart,windowEnd,`protocol`):
             writeInt(&buf, Int32(4))
+            FfiConverterUInt64.write(session, into: &buf)
+            FfiConverterString.write(peerId, into: &buf)
+            FfiConverterBool.write(initiator, into: &buf)
+            FfiConverterTypeSyncReason.write(reason, into: &buf)
+            FfiConverterInt64.write(windowStart, into: &buf)
+            FfiConverterInt64.write(windowEnd, into: &buf)
+            FfiConverterTypeSyncProtocol.write(`protocol`, into: &buf)
+
+
+        case let .syncProgress(session,peerId,progress):
+            writeInt(&buf, Int32(5))
+            FfiConverterUInt64.write(session, into: &buf)
+            FfiConverterString.write(peerId, into: &buf)
+            FfiConverterTypeProgress.write(progress, into: &buf)
+
+
+        case let .syncFinished(report):
+            writeInt(&buf, Int32(6))
             FfiConverterTypeSyncReport.write(report, into: &buf)
 
 
         case let .lagged(missed):
-            writeInt(&buf, Int32(5))
+            writeInt(&buf, Int32(7))
             FfiConverterUInt64.write(missed, into: &buf)
 
         }
@@ -4235,6 +5052,81 @@ public func FfiConverterTypePutOutcome_lower(_ value: PutOutcome) -> RustBuffer 
 
 
 /**
+ * Which form of the header of reconciliation 1.0.0 is written and read.
+ */
+
+public enum SyncDialect: UInt8, Equatable, Hashable {
+
+    /**
+     * Pubsub and content topics, as deployed nodes have it since nwaku v0.37.
+     */
+    case topics = 0
+    /**
+     * Cluster and shards, as in the published document and in nwaku v0.35 and v0.36.
+     */
+    case shards = 1
+
+
+
+
+
+}
+
+#if compiler(>=6)
+extension SyncDialect: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeSyncDialect: FfiConverterRustBuffer {
+    typealias SwiftType = SyncDialect
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SyncDialect {
+        let variant: Int32 = try readInt(&buf)
+        switch variant {
+
+        case 1: return .topics
+
+        case 2: return .shards
+
+        default: throw UniffiInternalError.unexpectedEnumCase
+        }
+    }
+
+    public static func write(_ value: SyncDialect, into buf: inout [UInt8]) {
+        switch value {
+
+
+        case .topics:
+            writeInt(&buf, Int32(1))
+
+
+        case .shards:
+            writeInt(&buf, Int32(2))
+
+        }
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncDialect_lift(_ buf: RustBuffer) throws -> SyncDialect {
+    return try FfiConverterTypeSyncDialect.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncDialect_lower(_ value: SyncDialect) -> RustBuffer {
+    return FfiConverterTypeSyncDialect.lower(value)
+}
+
+
+
+/**
  * Which way messages go in a sync.
  */
 
@@ -4315,6 +5207,196 @@ public func FfiConverterTypeSyncDirection_lift(_ buf: RustBuffer) throws -> Sync
 #endif
 public func FfiConverterTypeSyncDirection_lower(_ value: SyncDirection) -> RustBuffer {
     return FfiConverterTypeSyncDirection.lower(value)
+}
+
+
+
+/**
+ * How a sync compares.
+ */
+
+public enum SyncProtocol: UInt8, Equatable, Hashable {
+
+    /**
+     * Reconciliation 1.0.0.
+     */
+    case v1 = 1
+    /**
+     * wakustore's own.
+     */
+    case strong = 2
+    /**
+     * Store queries alone.
+     */
+    case store = 3
+
+
+
+
+
+}
+
+#if compiler(>=6)
+extension SyncProtocol: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeSyncProtocol: FfiConverterRustBuffer {
+    typealias SwiftType = SyncProtocol
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SyncProtocol {
+        let variant: Int32 = try readInt(&buf)
+        switch variant {
+
+        case 1: return .v1
+
+        case 2: return .strong
+
+        case 3: return .store
+
+        default: throw UniffiInternalError.unexpectedEnumCase
+        }
+    }
+
+    public static func write(_ value: SyncProtocol, into buf: inout [UInt8]) {
+        switch value {
+
+
+        case .v1:
+            writeInt(&buf, Int32(1))
+
+
+        case .strong:
+            writeInt(&buf, Int32(2))
+
+
+        case .store:
+            writeInt(&buf, Int32(3))
+
+        }
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncProtocol_lift(_ buf: RustBuffer) throws -> SyncProtocol {
+    return try FfiConverterTypeSyncProtocol.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncProtocol_lower(_ value: SyncProtocol) -> RustBuffer {
+    return FfiConverterTypeSyncProtocol.lower(value)
+}
+
+
+
+/**
+ * Why a sync was begun.
+ */
+
+public enum SyncReason: UInt8, Equatable, Hashable {
+
+    /**
+     * The app asked for it.
+     */
+    case demand = 0
+    /**
+     * The interval between two syncs was over.
+     */
+    case heartbeat = 1
+    /**
+     * A peer came, at start or again.
+     */
+    case connected = 2
+    /**
+     * To fill the gap since the node was last online.
+     */
+    case resume = 3
+    /**
+     * The peer began it.
+     */
+    case remote = 4
+
+
+
+
+
+}
+
+#if compiler(>=6)
+extension SyncReason: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeSyncReason: FfiConverterRustBuffer {
+    typealias SwiftType = SyncReason
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SyncReason {
+        let variant: Int32 = try readInt(&buf)
+        switch variant {
+
+        case 1: return .demand
+
+        case 2: return .heartbeat
+
+        case 3: return .connected
+
+        case 4: return .resume
+
+        case 5: return .remote
+
+        default: throw UniffiInternalError.unexpectedEnumCase
+        }
+    }
+
+    public static func write(_ value: SyncReason, into buf: inout [UInt8]) {
+        switch value {
+
+
+        case .demand:
+            writeInt(&buf, Int32(1))
+
+
+        case .heartbeat:
+            writeInt(&buf, Int32(2))
+
+
+        case .connected:
+            writeInt(&buf, Int32(3))
+
+
+        case .resume:
+            writeInt(&buf, Int32(4))
+
+
+        case .remote:
+            writeInt(&buf, Int32(5))
+
+        }
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncReason_lift(_ buf: RustBuffer) throws -> SyncReason {
+    return try FfiConverterTypeSyncReason.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncReason_lower(_ value: SyncReason) -> RustBuffer {
+    return FfiConverterTypeSyncReason.lower(value)
 }
 
 
@@ -4700,6 +5782,30 @@ fileprivate struct FfiConverterOptionTypePage: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterOptionTypeSyncDifference: FfiConverterRustBuffer {
+    typealias SwiftType = SyncDifference?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeSyncDifference.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeSyncDifference.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterOptionTypeSyncOptions: FfiConverterRustBuffer {
     typealias SwiftType = SyncOptions?
 
@@ -4820,6 +5926,30 @@ fileprivate struct FfiConverterOptionTypeOrigin: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterOptionTypeSyncDialect: FfiConverterRustBuffer {
+    typealias SwiftType = SyncDialect?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeSyncDialect.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeSyncDialect.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterOptionTypeSyncDirection: FfiConverterRustBuffer {
     typealias SwiftType = SyncDirection?
 
@@ -4836,6 +5966,30 @@ fileprivate struct FfiConverterOptionTypeSyncDirection: FfiConverterRustBuffer {
         switch try readInt(&buf) as Int8 {
         case 0: return nil
         case 1: return try FfiConverterTypeSyncDirection.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterOptionTypeSyncProtocol: FfiConverterRustBuffer {
+    typealias SwiftType = SyncProtocol?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeSyncProtocol.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeSyncProtocol.read(from: &buf)
         default: throw UniffiInternalError.unexpectedOptionalTag
         }
     }
@@ -4919,6 +6073,31 @@ fileprivate struct FfiConverterSequenceData: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterSequenceTypeCoverage: FfiConverterRustBuffer {
+    typealias SwiftType = [Coverage]
+
+    public static func write(_ value: [Coverage], into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        for item in value {
+            FfiConverterTypeCoverage.write(item, into: &buf)
+        }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> [Coverage] {
+        let len: Int32 = try readInt(&buf)
+        var seq = [Coverage]()
+        seq.reserveCapacity(Int(len))
+        for _ in 0 ..< len {
+            seq.append(try FfiConverterTypeCoverage.read(from: &buf))
+        }
+        return seq
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterSequenceTypeEntry: FfiConverterRustBuffer {
     typealias SwiftType = [Entry]
 
@@ -4986,6 +6165,31 @@ fileprivate struct FfiConverterSequenceTypeStoredMessage: FfiConverterRustBuffer
         seq.reserveCapacity(Int(len))
         for _ in 0 ..< len {
             seq.append(try FfiConverterTypeStoredMessage.read(from: &buf))
+        }
+        return seq
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterSequenceTypeSyncId: FfiConverterRustBuffer {
+    typealias SwiftType = [SyncId]
+
+    public static func write(_ value: [SyncId], into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        for item in value {
+            FfiConverterTypeSyncId.write(item, into: &buf)
+        }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> [SyncId] {
+        let len: Int32 = try readInt(&buf)
+        var seq = [SyncId]()
+        seq.reserveCapacity(Int(len))
+        for _ in 0 ..< len {
+            seq.append(try FfiConverterTypeSyncId.read(from: &buf))
         }
         return seq
     }
@@ -5209,6 +6413,12 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_node_archive() != 60571) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_cancel_sync() != 40866) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_coverage() != 63041) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_node_dial() != 49087) {

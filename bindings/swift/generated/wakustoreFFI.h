@@ -323,6 +323,16 @@ RustBuffer uniffi_wakustore_fn_method_node_addresses(uint64_t ptr, RustCallStatu
 uint64_t uniffi_wakustore_fn_method_node_archive(uint64_t ptr, RustCallStatus *_Nonnull out_status
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_CANCEL_SYNC
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_CANCEL_SYNC
+void uniffi_wakustore_fn_method_node_cancel_sync(uint64_t ptr, uint64_t session, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_COVERAGE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_COVERAGE
+RustBuffer uniffi_wakustore_fn_method_node_coverage(uint64_t ptr, RustCallStatus *_Nonnull out_status
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_DIAL
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_DIAL
 uint64_t uniffi_wakustore_fn_method_node_dial(uint64_t ptr, RustBuffer address
@@ -788,6 +798,18 @@ uint16_t uniffi_wakustore_checksum_method_node_addresses(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_ARCHIVE
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_ARCHIVE
 uint16_t uniffi_wakustore_checksum_method_node_archive(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_CANCEL_SYNC
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_CANCEL_SYNC
+uint16_t uniffi_wakustore_checksum_method_node_cancel_sync(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_COVERAGE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_COVERAGE
+uint16_t uniffi_wakustore_checksum_method_node_coverage(void
 
 );
 #endif

@@ -1,5 +1,6 @@
 //! `wks_events`: what a node tells while it runs, pulled one by one.
 
+use std::mem::offset_of;
 use std::sync::Arc;
 
 use super::bytes::wks_bytes;
@@ -11,6 +12,7 @@ use super::message::{number_of, wks_origin};
 use super::op::{block, publish, take, wks_op};
 use super::status::wks_status;
 use super::sync::wks_report;
+use super::sync_terms::{begun_number, protocol_number, wks_sync_begun, wks_sync_protocol};
 use crate::error::{Result, bail};
 use crate::node::{Events, NodeEvent};
 use crate::runtime::{Op, Pull, Runtime, Source};
@@ -44,12 +46,7 @@ impl Source for Stream {
     type Item = Option<NodeEvent>;
 
     async fn next(&mut self) -> Result<Option<NodeEvent>> {
-        loop {
-            match self.0.next().await {
-                Some(NodeEvent::SyncStarted(_) | NodeEvent::SyncProgress { .. }) => {}
-                told => return Ok(told),
-            }
-        }
+        Ok(self.0.next().await)
     }
 }
 
@@ -71,10 +68,16 @@ pub const WKS_EVENT_PEER_CONNECTED: wks_event_kind = 1;
 pub const WKS_EVENT_PEER_DISCONNECTED: wks_event_kind = 2;
 /// The archive has stored a message: `hash`, `timestamp`, `pubsub_topic`, `content_topic`, `origin`.
 pub const WKS_EVENT_MESSAGE_STORED: wks_event_kind = 3;
-/// A sync has ended, begun by either side: `peer_id`, and `wks_event_report`.
+/// A sync has ended, begun by either side: `peer_id`, `session`, and `wks_event_report`.
 pub const WKS_EVENT_SYNC_FINISHED: wks_event_kind = 4;
 /// The reader was too slow: `lagged` events were left out here.
 pub const WKS_EVENT_LAGGED: wks_event_kind = 5;
+/// A sync has begun, by either side, and what it compares is known: `peer_id`, `session`,
+/// `initiator`, `begun`, `protocol`, `window_start`, `window_end`.
+pub const WKS_EVENT_SYNC_STARTED: wks_event_kind = 6;
+/// A sync goes on; at most a few times a second for each: `peer_id`, `session`, and
+/// `wks_event_progress`.
+pub const WKS_EVENT_SYNC_PROGRESS: wks_event_kind = 7;
 
 /// What an event tells; what its kind does not name is zero. The caller allocates it and sets
 /// `struct_size`; what it points to is the event's, and lives until `wks_event_free`.
@@ -99,12 +102,25 @@ pub struct wks_event_info {
     pub timestamp: i64,
     /// How many events were left out.
     pub lagged: u64,
+    /// The sync's number, which no other of this node has while it runs: for
+    /// `wks_node_cancel_sync`.
+    pub session: u64,
+    /// The beginning of the span that is compared, in Unix nanoseconds.
+    pub window_start: i64,
+    /// The first moment after it.
+    pub window_end: i64,
+    /// How the sync begins to compare; its report tells how it did in the end.
+    pub protocol: wks_sync_protocol,
+    /// Why the sync was begun.
+    pub begun: wks_sync_begun,
+    /// Whether we began the sync.
+    pub initiator: u8,
 }
 
 // SAFETY: `repr(C)`, the size first, numbers and pointers.
 unsafe impl Record for wks_event_info {
     const NAME: &'static str = "wks_event_info";
-    const FIRST_SIZE: usize = size_of::<Self>();
+    const FIRST_SIZE: usize = offset_of!(Self, session);
 }
 
 impl wks_event_info {
@@ -119,6 +135,12 @@ impl wks_event_info {
             content_topic: wks_bytes::NOTHING,
             timestamp: 0,
             lagged: 0,
+            session: 0,
+            window_start: 0,
+            window_end: 0,
+            protocol: 0,
+            begun: 0,
+            initiator: 0,
         };
         match event {
             NodeEvent::PeerConnected { peer_id } => {
@@ -140,9 +162,23 @@ impl wks_event_info {
             NodeEvent::SyncFinished(report) => {
                 out.kind = WKS_EVENT_SYNC_FINISHED;
                 out.peer_id = wks_bytes::lend(report.peer_id.as_bytes());
+                out.session = report.session;
             }
-            // Not handed out: see `Stream`.
-            NodeEvent::SyncStarted(_) | NodeEvent::SyncProgress { .. } => {}
+            NodeEvent::SyncStarted(started) => {
+                out.kind = WKS_EVENT_SYNC_STARTED;
+                out.peer_id = wks_bytes::lend(started.peer_id.as_bytes());
+                out.session = started.session;
+                out.window_start = started.window.start().nanos();
+                out.window_end = started.window.end().nanos();
+                out.protocol = protocol_number(started.protocol);
+                out.begun = begun_number(started.reason);
+                out.initiator = started.initiator.into();
+            }
+            NodeEvent::SyncProgress { session, peer_id, .. } => {
+                out.kind = WKS_EVENT_SYNC_PROGRESS;
+                out.peer_id = wks_bytes::lend(peer_id.as_bytes());
+                out.session = *session;
+            }
             NodeEvent::Lagged(missed) => {
                 out.kind = WKS_EVENT_LAGGED;
                 out.lagged = *missed;

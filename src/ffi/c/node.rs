@@ -56,7 +56,7 @@ impl NodeObject {
         Ok(Arc::new(object))
     }
 
-    fn node(&self) -> Result<&Node> {
+    pub(super) fn node(&self) -> Result<&Node> {
         self.runtime.check_open()?;
         match &self.node {
             Some(node) => Ok(node),

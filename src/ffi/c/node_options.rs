@@ -34,7 +34,7 @@ impl OptionsObject {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, NodeConfig> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, NodeConfig> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,7 @@
 //! A sync on demand: what it is told, and what it tells.
 
+use std::mem::offset_of;
+
 use super::bytes::wks_bytes;
 use super::error::wks_error;
 use super::guard;
@@ -7,6 +9,10 @@ use super::handle::handle;
 use super::memory::{Record, read_record};
 use super::query::flag;
 use super::status::wks_status;
+use super::sync_terms::{
+    agreement_number, begun_number, protocol_asked, protocol_number, wks_sync_agreement,
+    wks_sync_begun, wks_sync_protocol,
+};
 use crate::engine::{SyncDirection, SyncOptions};
 use crate::error::{Result, bail};
 use crate::node::NodeSyncReport;
@@ -35,12 +41,17 @@ pub struct wks_sync_options {
     pub has_window: u8,
     /// Which way messages go.
     pub direction: wks_sync_direction,
+    /// How to compare: a `WKS_PROTOCOL_…`.
+    pub protocol: wks_sync_protocol,
+    /// 1 to compare only: no message travels, and the report names the ids that differ (see
+    /// `wks_report_difference`). 0 for a sync.
+    pub dry_run: u8,
 }
 
 // SAFETY: `repr(C)`, the size first, numbers.
 unsafe impl Record for wks_sync_options {
     const NAME: &'static str = "wks_sync_options";
-    const FIRST_SIZE: usize = size_of::<Self>();
+    const FIRST_SIZE: usize = offset_of!(Self, protocol);
 }
 
 /// What a caller asks for; null asks for nothing special.
@@ -60,7 +71,8 @@ pub(super) fn read_options(at: *const wks_sync_options) -> Result<SyncOptions> {
         WKS_SYNC_PUSH => SyncDirection::Push,
         other => bail!(InvalidArgument, "{other} is no direction of a sync"),
     };
-    Ok(SyncOptions { window, direction, ..SyncOptions::default() })
+    let protocol = protocol_asked(options.protocol)?;
+    Ok(SyncOptions { window, direction, dry_run: flag(options.dry_run, "dry_run")?, protocol })
 }
 
 /// What a sync tells of itself at its end.
@@ -118,12 +130,30 @@ pub struct wks_sync_figures {
     pub transfer_bytes_out: u64,
     /// Bytes of messages that came.
     pub transfer_bytes_in: u64,
+    /// The sync's number, as events tell it.
+    pub session: u64,
+    /// Ranges that were found equal or were compared id by id. (Over Store: slices of time that
+    /// were listed to their end.)
+    pub ranges_settled: u64,
+    /// Our ids in those ranges. (Over Store: the ids that the peer listed.)
+    pub ids_compared: u64,
+    /// Messages of the peer's that the archive, or the host's validator, refused for good, now or
+    /// earlier.
+    pub refused: u64,
+    /// How it compared: a `WKS_PROTOCOL_…`.
+    pub protocol: wks_sync_protocol,
+    /// Why it was begun: a `WKS_BEGUN_…`.
+    pub begun: wks_sync_begun,
+    /// Whether both sides hold the same now: a `WKS_AGREEMENT_…`.
+    pub agreement: wks_sync_agreement,
+    /// 1 for a dry run: `wks_report_difference` tells what differs.
+    pub has_difference: u8,
 }
 
 // SAFETY: `repr(C)`, the size first, numbers and pointers.
 unsafe impl Record for wks_sync_figures {
     const NAME: &'static str = "wks_sync_figures";
-    const FIRST_SIZE: usize = size_of::<Self>();
+    const FIRST_SIZE: usize = offset_of!(Self, session);
 }
 
 impl wks_sync_figures {
@@ -152,6 +182,14 @@ impl wks_sync_figures {
             reconciliation_bytes_in: figures.reconciliation_bytes_in,
             transfer_bytes_out: figures.transfer_bytes_out,
             transfer_bytes_in: figures.transfer_bytes_in,
+            session: report.session,
+            ranges_settled: figures.ranges_settled,
+            ids_compared: figures.ids_compared,
+            refused: figures.refused,
+            protocol: protocol_number(of.protocol),
+            begun: begun_number(of.reason),
+            agreement: agreement_number(of.agreement),
+            has_difference: of.difference.is_some().into(),
         }
     }
 }

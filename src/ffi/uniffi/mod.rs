@@ -14,6 +14,7 @@ mod node;
 mod options;
 mod query;
 mod stream;
+mod sync;
 
 pub use archive::{Archive, ArchiveOptions, Durability, Stats};
 pub use error::{ErrorKind, Failure, WakuError};
@@ -22,6 +23,9 @@ pub use node::{Node, NodeEvent, SyncReport};
 pub use options::{NodeOptions, SyncDirection, SyncOptions};
 pub use query::{Direction, Entry, Page, Query};
 pub use stream::{History, NodeEvents};
+pub use sync::{
+    Agreement, Coverage, Progress, SyncDialect, SyncDifference, SyncId, SyncProtocol, SyncReason,
+};
 
 use std::time::Duration;
 

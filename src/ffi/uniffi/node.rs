@@ -10,6 +10,7 @@ use super::message::Origin;
 use super::options::{NodeOptions, SyncOptions};
 use super::query::{Page, Query};
 use super::stream::{History, NodeEvents};
+use super::sync::{Agreement, Coverage, Progress, SyncDifference, SyncProtocol, SyncReason};
 use crate::node;
 use crate::runtime::{Registration, Stage};
 
@@ -53,6 +54,24 @@ pub struct SyncReport {
     pub transfer_bytes_in: u64,
     /// Why it did not come to its end, where it did not. What was received by then is stored.
     pub failure: Option<Failure>,
+    /// The sync's number, as events tell it.
+    pub session: u64,
+    /// How it compared.
+    pub protocol: SyncProtocol,
+    /// Why it was begun.
+    pub reason: SyncReason,
+    /// Whether both sides hold the same now.
+    pub agreement: Agreement,
+    /// Ranges that were found equal or were compared id by id. (Over Store: slices of time that
+    /// were listed to their end.)
+    pub ranges_settled: u64,
+    /// Our ids in those ranges. (Over Store: the ids that the peer listed.)
+    pub ids_compared: u64,
+    /// Messages of the peer's that our archive, or the host's validator, refused for good, now or
+    /// earlier.
+    pub refused: u64,
+    /// Of a dry run, what differs.
+    pub difference: Option<SyncDifference>,
 }
 
 /// Something that happened.
@@ -80,6 +99,32 @@ pub enum NodeEvent {
         content_topic: String,
         /// Where it came from.
         origin: Origin,
+    },
+    /// A sync has begun, by either side, and what it compares is known.
+    SyncStarted {
+        /// Its number, which no other sync of this node has while it runs: for `cancel_sync`.
+        session: u64,
+        /// With whom.
+        peer_id: String,
+        /// Whether we began it.
+        initiator: bool,
+        /// Why.
+        reason: SyncReason,
+        /// Where the span that is compared starts, in Unix nanoseconds.
+        window_start: i64,
+        /// Where it ends; this moment is not in it.
+        window_end: i64,
+        /// How it begins to compare; its report tells how it did in the end.
+        protocol: SyncProtocol,
+    },
+    /// A sync goes on; at most a few times a second for each.
+    SyncProgress {
+        /// Which one.
+        session: u64,
+        /// With whom.
+        peer_id: String,
+        /// How far it is.
+        progress: Progress,
     },
     /// A sync has ended, begun by either side.
     SyncFinished {
@@ -227,6 +272,21 @@ impl Node {
         .await
     }
 
+    /// Gives a sync up, whoever began it, by its number; its end, `Cancelled`, is told as an event.
+    /// Nothing happens where it has ended, or never was.
+    pub fn cancel_sync(&self, session: u64) -> Result<()> {
+        guard(|| {
+            self.0.get()?.node.cancel_sync(session);
+            Ok(())
+        })
+    }
+
+    /// With how many peers this node agrees over which spans of time: spans that do not overlap, in
+    /// ascending order. Those of the last run too, where the node keeps its state in a file.
+    pub fn coverage(&self) -> Result<Vec<Coverage>> {
+        guard(|| Ok(self.0.get()?.node.coverage().into_iter().map(Coverage::from).collect()))
+    }
+
     /// From now on, what happens. A bounded queue; a slow reader is told that it lagged.
     pub fn events(&self) -> Result<Arc<NodeEvents>> {
         guard(|| Ok(Arc::new(NodeEvents::of(self.0.runtime(), self.0.get()?.node.events()))))
@@ -269,14 +329,21 @@ impl From<node::NodeSyncReport> for SyncReport {
             transfer_bytes_out: figures.transfer_bytes_out,
             transfer_bytes_in: figures.transfer_bytes_in,
             failure: r.report.error.map(Failure::from),
+            session: r.session,
+            protocol: r.report.protocol.into(),
+            reason: r.report.reason.into(),
+            agreement: r.report.agreement.into(),
+            ranges_settled: figures.ranges_settled,
+            ids_compared: figures.ids_compared,
+            refused: figures.refused,
+            difference: r.report.difference.map(SyncDifference::from),
         }
     }
 }
 
-impl NodeEvent {
-    /// The event as it is told here; nothing for one that is not.
-    pub(super) fn told(event: node::NodeEvent) -> Option<NodeEvent> {
-        Some(match event {
+impl From<node::NodeEvent> for NodeEvent {
+    fn from(event: node::NodeEvent) -> Self {
+        match event {
             node::NodeEvent::PeerConnected { peer_id } => NodeEvent::PeerConnected { peer_id },
             node::NodeEvent::PeerDisconnected { peer_id } => {
                 NodeEvent::PeerDisconnected { peer_id }
@@ -288,11 +355,22 @@ impl NodeEvent {
                 content_topic: item.content_topic.as_str().to_owned(),
                 origin: item.origin.into(),
             },
-            node::NodeEvent::SyncStarted(_) | node::NodeEvent::SyncProgress { .. } => return None,
+            node::NodeEvent::SyncStarted(started) => NodeEvent::SyncStarted {
+                session: started.session,
+                peer_id: started.peer_id,
+                initiator: started.initiator,
+                reason: started.reason.into(),
+                window_start: started.window.start().nanos(),
+                window_end: started.window.end().nanos(),
+                protocol: started.protocol.into(),
+            },
+            node::NodeEvent::SyncProgress { session, peer_id, progress } => {
+                NodeEvent::SyncProgress { session, peer_id, progress: progress.into() }
+            }
             node::NodeEvent::SyncFinished(report) => {
                 NodeEvent::SyncFinished { report: report.into() }
             }
             node::NodeEvent::Lagged(missed) => NodeEvent::Lagged { missed },
-        })
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::error::Result;
 use super::message;
 use super::query::time_range;
+use super::sync::{SyncDialect, SyncProtocol};
 use crate::engine::{self, EngineConfig};
 use crate::error::bail;
 use crate::node::{Identity, NodeConfig};
@@ -85,6 +86,30 @@ pub struct NodeOptions {
     /// Store requests being answered at once, in all; beyond it the answer is 429.
     #[uniffi(default = None)]
     pub max_store_requests: Option<u32>,
+    /// The file in which it keeps its own state (when it was last online, with whom it agrees over
+    /// what), of mode 0600. Without it that is forgotten at the end, and a restart fills no gap.
+    #[uniffi(default = None)]
+    pub state_file: Option<String>,
+    /// With how many peers it syncs each time that the interval is over; 1 where absent.
+    #[uniffi(default = None)]
+    pub sync_heartbeat_peers: Option<u32>,
+    /// Whether it begins a sync with the first peers that come at start, and with one that comes
+    /// again.
+    #[uniffi(default = true)]
+    pub sync_on_connect: bool,
+    /// Whether the gap since it was last online is filled at start. Needs a state file.
+    #[uniffi(default = true)]
+    pub resume: bool,
+    /// The longest gap that is filled at start; what is older is left to syncs on demand. 6 hours
+    /// where absent.
+    #[uniffi(default = None)]
+    pub resume_limit: Option<Duration>,
+    /// Whether wakustore's own sync protocol is spoken with peers that have it.
+    #[uniffi(default = true)]
+    pub sync_strong: bool,
+    /// Which form of the header of reconciliation 1.0.0 is written and read; topics where absent.
+    #[uniffi(default = None)]
+    pub sync_dialect: Option<SyncDialect>,
 }
 
 /// Which way messages go in a sync.
@@ -112,6 +137,12 @@ pub struct SyncOptions {
     /// Which way messages go; both where absent.
     #[uniffi(default = None)]
     pub direction: Option<SyncDirection>,
+    /// Only compare: no message travels, and the report names the ids that differ.
+    #[uniffi(default = false)]
+    pub dry_run: bool,
+    /// How to compare; the best that the peer speaks where absent.
+    #[uniffi(default = None)]
+    pub protocol: Option<SyncProtocol>,
 }
 
 impl NodeOptions {
@@ -144,6 +175,12 @@ impl NodeOptions {
             max_bytes: size(self.sync_max_bytes, default.engine.max_bytes),
             idle_timeout: self.sync_idle_timeout.unwrap_or(default.engine.idle_timeout),
             grace: self.sync_grace.unwrap_or(default.engine.grace),
+            heartbeat_peers: size(self.sync_heartbeat_peers, default.engine.heartbeat_peers),
+            sync_on_connect: self.sync_on_connect,
+            resume: self.resume,
+            resume_limit: self.resume_limit.unwrap_or(default.engine.resume_limit),
+            strong: self.sync_strong,
+            dialect: self.sync_dialect.map_or(default.engine.dialect, Into::into),
             ..default.engine
         };
         Ok(NodeConfig {
@@ -154,7 +191,7 @@ impl NodeOptions {
             serve_store: self.serve_store,
             sync: self.sync,
             engine,
-            state: None,
+            state: self.state_file.map(PathBuf::from),
             request_timeout: self.request_timeout.unwrap_or(default.request_timeout),
             max_connections: self.max_connections.unwrap_or(default.max_connections),
             max_connections_per_peer: self
@@ -203,7 +240,8 @@ impl SyncOptions {
             Some(SyncDirection::Pull) => engine::SyncDirection::Pull,
             Some(SyncDirection::Push) => engine::SyncDirection::Push,
         };
-        Ok(engine::SyncOptions { window, direction, ..engine::SyncOptions::default() })
+        let protocol = self.protocol.map(Into::into);
+        Ok(engine::SyncOptions { window, direction, dry_run: self.dry_run, protocol })
     }
 }
 

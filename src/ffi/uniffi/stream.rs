@@ -142,12 +142,7 @@ impl Source for node::Events {
     type Item = Option<NodeEvent>;
 
     async fn pull(&mut self) -> crate::Result<Self::Item> {
-        while let Some(event) = self.next().await {
-            if let Some(told) = NodeEvent::told(event) {
-                return Ok(Some(told));
-            }
-        }
-        Ok(None)
+        Ok(self.next().await.map(NodeEvent::from))
     }
 }
 

@@ -6,7 +6,7 @@
 //! disjoint sets add up, and what two sets share vanishes from the difference of their cells. From
 //! 1.35 to 1.7 cells for each differing key the difference can be taken apart ([`Decoder`]).
 //!
-//! Always: a cell is the sum of exactly the keys that [`Places`] puts there, so that the first
+//! Always: a cell is the sum of exactly the keys that `Places` puts there, so that the first
 //! cells of a long sketch are those of a short one; nothing here depends on the machine (the one
 //! use of floating point is of operations that IEEE 754 defines to the last bit), for the other
 //! side must come to the same cells.

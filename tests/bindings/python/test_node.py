@@ -17,6 +17,7 @@ async def node(**options):
     """A node over an archive in memory that takes messages of any age."""
     options.setdefault("listen", LISTEN)
     options.setdefault("sync_interval", 0)
+    options.setdefault("sync_on_connect", False)
     async with w.open_archive(":memory:", check_live_age=False) as archive:
         async with w.start_node(archive, **options) as started:
             yield started

@@ -6,6 +6,7 @@ from typing import Any, Optional
 
 from . import _generated as g
 from ._types import (
+    Coverage,
     Entry,
     Failure,
     Lagged,
@@ -19,8 +20,13 @@ from ._types import (
     Query,
     Stats,
     StoredMessage,
+    SyncDifference,
+    SyncFigures,
     SyncFinished,
+    SyncId,
+    SyncProgress,
     SyncReport,
+    SyncStarted,
     WakuError,
 )
 
@@ -104,6 +110,39 @@ def stats_out(s: Any) -> Stats:
     return Stats(s.messages, s.oldest, s.newest, s.bytes_on_disk)
 
 
+def difference_out(d: Any) -> Optional[SyncDifference]:
+    """What a dry run found, where it was one."""
+    if d is None:
+        return None
+    missing = [SyncId(i.timestamp, i.hash) for i in d.missing]
+    return SyncDifference(missing, [SyncId(i.timestamp, i.hash) for i in d.surplus])
+
+
+def coverage_out(c: Any) -> Coverage:
+    """A span, and who agrees on it."""
+    return Coverage(c.start, c.end, c.peers, c.strong, c.compared_at)
+
+
+def figures_out(f: Any) -> SyncFigures:
+    """How far a sync is."""
+    return SyncFigures(
+        missing=f.missing,
+        surplus=f.surplus,
+        received=f.received,
+        sent=f.sent,
+        dropped=f.dropped,
+        unsendable=f.unsendable,
+        frames=f.frames,
+        reconciliation_bytes_out=f.reconciliation_bytes_out,
+        reconciliation_bytes_in=f.reconciliation_bytes_in,
+        transfer_bytes_out=f.transfer_bytes_out,
+        transfer_bytes_in=f.transfer_bytes_in,
+        ranges_settled=f.ranges_settled,
+        ids_compared=f.ids_compared,
+        refused=f.refused,
+    )
+
+
 def report_out(r: Any) -> SyncReport:
     """What came of a sync."""
     return SyncReport(
@@ -125,6 +164,14 @@ def report_out(r: Any) -> SyncReport:
         transfer_bytes_out=r.transfer_bytes_out,
         transfer_bytes_in=r.transfer_bytes_in,
         failure=failure(r.failure),
+        session=r.session,
+        protocol=r.protocol,
+        reason=r.reason,
+        agreement=r.agreement,
+        ranges_settled=r.ranges_settled,
+        ids_compared=r.ids_compared,
+        refused=r.refused,
+        difference=difference_out(r.difference),
     )
 
 
@@ -132,6 +179,18 @@ def event_out(e: Any) -> NodeEvent:
     """An event of a node."""
     if e.is_message_stored():
         return MessageStored(e.hash, e.timestamp, e.pubsub_topic, e.content_topic, e.origin)
+    if e.is_sync_progress():
+        return SyncProgress(e.session, e.peer_id, figures_out(e.progress))
+    if e.is_sync_started():
+        return SyncStarted(
+            session=e.session,
+            peer_id=e.peer_id,
+            initiator=e.initiator,
+            reason=e.reason,
+            window_start=e.window_start,
+            window_end=e.window_end,
+            protocol=e.protocol,
+        )
     if e.is_sync_finished():
         return SyncFinished(report_out(e.report))
     if e.is_peer_connected():

@@ -542,6 +542,10 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_archive() != 60571:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_cancel_sync() != 40866:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_coverage() != 63041:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_dial() != 49087:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_disconnect() != 31527:
@@ -650,6 +654,12 @@ _UniffiLib.uniffi_wakustore_checksum_method_node_addresses.restype = ctypes.c_ui
 _UniffiLib.uniffi_wakustore_checksum_method_node_archive.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_archive.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_cancel_sync.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_cancel_sync.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_coverage.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_coverage.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_dial.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_dial.restype = ctypes.c_uint16
@@ -780,6 +790,17 @@ _UniffiLib.uniffi_wakustore_fn_method_node_archive.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_archive.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_cancel_sync.argtypes = (
+    ctypes.c_uint64,
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_cancel_sync.restype = None
+_UniffiLib.uniffi_wakustore_fn_method_node_coverage.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_coverage.restype = _UniffiRustBuffer
 _UniffiLib.uniffi_wakustore_fn_method_node_dial.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -1473,6 +1494,76 @@ class _UniffiFfiConverterTypeArchiveOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalUInt32.write(value.readers, buf)
         _UniffiFfiConverterOptionalUInt64.write(value.max_queued_bytes, buf)
 
+class _UniffiFfiConverterInt64(_UniffiConverterPrimitiveInt):
+    CLASS_NAME = "i64"
+    VALUE_MIN = -2**63
+    VALUE_MAX = 2**63
+
+    @staticmethod
+    def read(buf):
+        return buf.read_i64()
+
+    @staticmethod
+    def write(value, buf):
+        buf.write_i64(value)
+
+@dataclass
+class Coverage:
+    """
+    A span of time, and who agreed with this node on what lies in it.
+"""
+    def __init__(self, *, start:int, end:int, peers:int, strong:int, compared_at:int):
+        self.start = start
+        self.end = end
+        self.peers = peers
+        self.strong = strong
+        self.compared_at = compared_at
+
+
+
+
+    def __str__(self):
+        return "Coverage(start={}, end={}, peers={}, strong={}, compared_at={})".format(self.start, self.end, self.peers, self.strong, self.compared_at)
+    def __eq__(self, other):
+        if self.start != other.start:
+            return False
+        if self.end != other.end:
+            return False
+        if self.peers != other.peers:
+            return False
+        if self.strong != other.strong:
+            return False
+        if self.compared_at != other.compared_at:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeCoverage(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Coverage(
+            start=_UniffiFfiConverterInt64.read(buf),
+            end=_UniffiFfiConverterInt64.read(buf),
+            peers=_UniffiFfiConverterUInt32.read(buf),
+            strong=_UniffiFfiConverterUInt32.read(buf),
+            compared_at=_UniffiFfiConverterInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterInt64.check_lower(value.start)
+        _UniffiFfiConverterInt64.check_lower(value.end)
+        _UniffiFfiConverterUInt32.check_lower(value.peers)
+        _UniffiFfiConverterUInt32.check_lower(value.strong)
+        _UniffiFfiConverterInt64.check_lower(value.compared_at)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterInt64.write(value.start, buf)
+        _UniffiFfiConverterInt64.write(value.end, buf)
+        _UniffiFfiConverterUInt32.write(value.peers, buf)
+        _UniffiFfiConverterUInt32.write(value.strong, buf)
+        _UniffiFfiConverterInt64.write(value.compared_at, buf)
+
 class _UniffiFfiConverterBytes(_UniffiConverterRustBuffer):
     @staticmethod
     def read(buf):
@@ -1549,19 +1640,6 @@ class _UniffiFfiConverterOptionalString(_UniffiConverterRustBuffer):
             return _UniffiFfiConverterString.read(buf)
         else:
             raise InternalError("Unexpected flag byte for optional type")
-
-class _UniffiFfiConverterInt64(_UniffiConverterPrimitiveInt):
-    CLASS_NAME = "i64"
-    VALUE_MIN = -2**63
-    VALUE_MAX = 2**63
-
-    @staticmethod
-    def read(buf):
-        return buf.read_i64()
-
-    @staticmethod
-    def write(value, buf):
-        buf.write_i64(value)
 
 class _UniffiFfiConverterOptionalInt64(_UniffiConverterRustBuffer):
     @classmethod
@@ -1981,6 +2059,16 @@ class ErrorKind(enum.Enum):
     The archive was closed.
 """
 
+    VALIDATOR_REFUSED = 309
+    """
+    The host's validator refused the message.
+"""
+
+    TAKEN_DOWN = 310
+    """
+    The message was taken down: it is not taken in again.
+"""
+
     STORE_BAD_REQUEST = 400
     """
     The store peer, or we, found the request invalid (status 400).
@@ -2135,34 +2223,38 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
         if variant == 36:
             return ErrorKind.ARCHIVE_CLOSED
         if variant == 37:
-            return ErrorKind.STORE_BAD_REQUEST
+            return ErrorKind.VALIDATOR_REFUSED
         if variant == 38:
-            return ErrorKind.STORE_BAD_RESPONSE
+            return ErrorKind.TAKEN_DOWN
         if variant == 39:
-            return ErrorKind.STORE_TOO_MANY_REQUESTS
+            return ErrorKind.STORE_BAD_REQUEST
         if variant == 40:
-            return ErrorKind.STORE_UNAVAILABLE
+            return ErrorKind.STORE_BAD_RESPONSE
         if variant == 41:
-            return ErrorKind.SYNC_PROTOCOL
+            return ErrorKind.STORE_TOO_MANY_REQUESTS
         if variant == 42:
-            return ErrorKind.SYNC_SCOPE
+            return ErrorKind.STORE_UNAVAILABLE
         if variant == 43:
-            return ErrorKind.SYNC_BUSY
+            return ErrorKind.SYNC_PROTOCOL
         if variant == 44:
-            return ErrorKind.ADDRESS
+            return ErrorKind.SYNC_SCOPE
         if variant == 45:
-            return ErrorKind.DIAL
+            return ErrorKind.SYNC_BUSY
         if variant == 46:
-            return ErrorKind.LISTEN
+            return ErrorKind.ADDRESS
         if variant == 47:
-            return ErrorKind.PEER_UNKNOWN
+            return ErrorKind.DIAL
         if variant == 48:
-            return ErrorKind.PROTOCOL_UNSUPPORTED
+            return ErrorKind.LISTEN
         if variant == 49:
-            return ErrorKind.STREAM_CLOSED
+            return ErrorKind.PEER_UNKNOWN
         if variant == 50:
-            return ErrorKind.KEY_FILE
+            return ErrorKind.PROTOCOL_UNSUPPORTED
         if variant == 51:
+            return ErrorKind.STREAM_CLOSED
+        if variant == 52:
+            return ErrorKind.KEY_FILE
+        if variant == 53:
             return ErrorKind.OTHER_CLUSTER
         raise InternalError("Raw enum value doesn't match any cases")
 
@@ -2239,6 +2331,10 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
         if value == ErrorKind.ARCHIVE_READ_ONLY:
             return
         if value == ErrorKind.ARCHIVE_CLOSED:
+            return
+        if value == ErrorKind.VALIDATOR_REFUSED:
+            return
+        if value == ErrorKind.TAKEN_DOWN:
             return
         if value == ErrorKind.STORE_BAD_REQUEST:
             return
@@ -2346,36 +2442,40 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
             buf.write_i32(35)
         if value == ErrorKind.ARCHIVE_CLOSED:
             buf.write_i32(36)
-        if value == ErrorKind.STORE_BAD_REQUEST:
+        if value == ErrorKind.VALIDATOR_REFUSED:
             buf.write_i32(37)
-        if value == ErrorKind.STORE_BAD_RESPONSE:
+        if value == ErrorKind.TAKEN_DOWN:
             buf.write_i32(38)
-        if value == ErrorKind.STORE_TOO_MANY_REQUESTS:
+        if value == ErrorKind.STORE_BAD_REQUEST:
             buf.write_i32(39)
-        if value == ErrorKind.STORE_UNAVAILABLE:
+        if value == ErrorKind.STORE_BAD_RESPONSE:
             buf.write_i32(40)
-        if value == ErrorKind.SYNC_PROTOCOL:
+        if value == ErrorKind.STORE_TOO_MANY_REQUESTS:
             buf.write_i32(41)
-        if value == ErrorKind.SYNC_SCOPE:
+        if value == ErrorKind.STORE_UNAVAILABLE:
             buf.write_i32(42)
-        if value == ErrorKind.SYNC_BUSY:
+        if value == ErrorKind.SYNC_PROTOCOL:
             buf.write_i32(43)
-        if value == ErrorKind.ADDRESS:
+        if value == ErrorKind.SYNC_SCOPE:
             buf.write_i32(44)
-        if value == ErrorKind.DIAL:
+        if value == ErrorKind.SYNC_BUSY:
             buf.write_i32(45)
-        if value == ErrorKind.LISTEN:
+        if value == ErrorKind.ADDRESS:
             buf.write_i32(46)
-        if value == ErrorKind.PEER_UNKNOWN:
+        if value == ErrorKind.DIAL:
             buf.write_i32(47)
-        if value == ErrorKind.PROTOCOL_UNSUPPORTED:
+        if value == ErrorKind.LISTEN:
             buf.write_i32(48)
-        if value == ErrorKind.STREAM_CLOSED:
+        if value == ErrorKind.PEER_UNKNOWN:
             buf.write_i32(49)
-        if value == ErrorKind.KEY_FILE:
+        if value == ErrorKind.PROTOCOL_UNSUPPORTED:
             buf.write_i32(50)
-        if value == ErrorKind.OTHER_CLUSTER:
+        if value == ErrorKind.STREAM_CLOSED:
             buf.write_i32(51)
+        if value == ErrorKind.KEY_FILE:
+            buf.write_i32(52)
+        if value == ErrorKind.OTHER_CLUSTER:
+            buf.write_i32(53)
 
 
 
@@ -2465,12 +2565,86 @@ class _UniffiFfiConverterSequenceUInt32(_UniffiConverterRustBuffer):
             _UniffiFfiConverterUInt32.read(buf) for i in range(count)
         ]
 
+
+
+
+
+
+class SyncDialect(enum.Enum):
+    """
+    Which form of the header of reconciliation 1.0.0 is written and read.
+"""
+
+    TOPICS = 0
+    """
+    Pubsub and content topics, as deployed nodes have it since nwaku v0.37.
+"""
+
+    SHARDS = 1
+    """
+    Cluster and shards, as in the published document and in nwaku v0.35 and v0.36.
+"""
+
+
+
+class _UniffiFfiConverterTypeSyncDialect(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return SyncDialect.TOPICS
+        if variant == 2:
+            return SyncDialect.SHARDS
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == SyncDialect.TOPICS:
+            return
+        if value == SyncDialect.SHARDS:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == SyncDialect.TOPICS:
+            buf.write_i32(1)
+        if value == SyncDialect.SHARDS:
+            buf.write_i32(2)
+
+
+
+class _UniffiFfiConverterOptionalTypeSyncDialect(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeSyncDialect.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeSyncDialect.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeSyncDialect.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
 @dataclass
 class NodeOptions:
     """
     How a node runs.
 """
-    def __init__(self, *, listen:typing.List[str] = _DEFAULT, cluster_id:int = 0, shards:typing.List[int] = _DEFAULT, identity_file:typing.Optional[str] = _DEFAULT, identity_secret:typing.Optional[bytes] = _DEFAULT, serve_store:bool = True, sync:bool = True, sync_pubsub_topics:typing.List[str] = _DEFAULT, sync_content_topics:typing.List[str] = _DEFAULT, sync_window:typing.Optional[Duration] = _DEFAULT, sync_margin:typing.Optional[Duration] = _DEFAULT, sync_interval:typing.Optional[Duration] = _DEFAULT, sync_max_sessions:typing.Optional[int] = _DEFAULT, sync_max_messages:typing.Optional[int] = _DEFAULT, sync_max_bytes:typing.Optional[int] = _DEFAULT, sync_idle_timeout:typing.Optional[Duration] = _DEFAULT, sync_grace:typing.Optional[Duration] = _DEFAULT, sync_horizon:typing.Optional[Duration] = _DEFAULT, request_timeout:typing.Optional[Duration] = _DEFAULT, max_connections:typing.Optional[int] = _DEFAULT, max_connections_per_peer:typing.Optional[int] = _DEFAULT, max_store_requests:typing.Optional[int] = _DEFAULT):
+    def __init__(self, *, listen:typing.List[str] = _DEFAULT, cluster_id:int = 0, shards:typing.List[int] = _DEFAULT, identity_file:typing.Optional[str] = _DEFAULT, identity_secret:typing.Optional[bytes] = _DEFAULT, serve_store:bool = True, sync:bool = True, sync_pubsub_topics:typing.List[str] = _DEFAULT, sync_content_topics:typing.List[str] = _DEFAULT, sync_window:typing.Optional[Duration] = _DEFAULT, sync_margin:typing.Optional[Duration] = _DEFAULT, sync_interval:typing.Optional[Duration] = _DEFAULT, sync_max_sessions:typing.Optional[int] = _DEFAULT, sync_max_messages:typing.Optional[int] = _DEFAULT, sync_max_bytes:typing.Optional[int] = _DEFAULT, sync_idle_timeout:typing.Optional[Duration] = _DEFAULT, sync_grace:typing.Optional[Duration] = _DEFAULT, sync_horizon:typing.Optional[Duration] = _DEFAULT, request_timeout:typing.Optional[Duration] = _DEFAULT, max_connections:typing.Optional[int] = _DEFAULT, max_connections_per_peer:typing.Optional[int] = _DEFAULT, max_store_requests:typing.Optional[int] = _DEFAULT, state_file:typing.Optional[str] = _DEFAULT, sync_heartbeat_peers:typing.Optional[int] = _DEFAULT, sync_on_connect:bool = True, resume:bool = True, resume_limit:typing.Optional[Duration] = _DEFAULT, sync_strong:bool = True, sync_dialect:typing.Optional[SyncDialect] = _DEFAULT):
         if listen is _DEFAULT:
             self.listen = []
         else:
@@ -2550,12 +2724,31 @@ class NodeOptions:
             self.max_store_requests = None
         else:
             self.max_store_requests = max_store_requests
+        if state_file is _DEFAULT:
+            self.state_file = None
+        else:
+            self.state_file = state_file
+        if sync_heartbeat_peers is _DEFAULT:
+            self.sync_heartbeat_peers = None
+        else:
+            self.sync_heartbeat_peers = sync_heartbeat_peers
+        self.sync_on_connect = sync_on_connect
+        self.resume = resume
+        if resume_limit is _DEFAULT:
+            self.resume_limit = None
+        else:
+            self.resume_limit = resume_limit
+        self.sync_strong = sync_strong
+        if sync_dialect is _DEFAULT:
+            self.sync_dialect = None
+        else:
+            self.sync_dialect = sync_dialect
 
 
 
 
     def __str__(self):
-        return "NodeOptions(listen={}, cluster_id={}, shards={}, identity_file={}, identity_secret={}, serve_store={}, sync={}, sync_pubsub_topics={}, sync_content_topics={}, sync_window={}, sync_margin={}, sync_interval={}, sync_max_sessions={}, sync_max_messages={}, sync_max_bytes={}, sync_idle_timeout={}, sync_grace={}, sync_horizon={}, request_timeout={}, max_connections={}, max_connections_per_peer={}, max_store_requests={})".format(self.listen, self.cluster_id, self.shards, self.identity_file, self.identity_secret, self.serve_store, self.sync, self.sync_pubsub_topics, self.sync_content_topics, self.sync_window, self.sync_margin, self.sync_interval, self.sync_max_sessions, self.sync_max_messages, self.sync_max_bytes, self.sync_idle_timeout, self.sync_grace, self.sync_horizon, self.request_timeout, self.max_connections, self.max_connections_per_peer, self.max_store_requests)
+        return "NodeOptions(listen={}, cluster_id={}, shards={}, identity_file={}, identity_secret={}, serve_store={}, sync={}, sync_pubsub_topics={}, sync_content_topics={}, sync_window={}, sync_margin={}, sync_interval={}, sync_max_sessions={}, sync_max_messages={}, sync_max_bytes={}, sync_idle_timeout={}, sync_grace={}, sync_horizon={}, request_timeout={}, max_connections={}, max_connections_per_peer={}, max_store_requests={}, state_file={}, sync_heartbeat_peers={}, sync_on_connect={}, resume={}, resume_limit={}, sync_strong={}, sync_dialect={})".format(self.listen, self.cluster_id, self.shards, self.identity_file, self.identity_secret, self.serve_store, self.sync, self.sync_pubsub_topics, self.sync_content_topics, self.sync_window, self.sync_margin, self.sync_interval, self.sync_max_sessions, self.sync_max_messages, self.sync_max_bytes, self.sync_idle_timeout, self.sync_grace, self.sync_horizon, self.request_timeout, self.max_connections, self.max_connections_per_peer, self.max_store_requests, self.state_file, self.sync_heartbeat_peers, self.sync_on_connect, self.resume, self.resume_limit, self.sync_strong, self.sync_dialect)
     def __eq__(self, other):
         if self.listen != other.listen:
             return False
@@ -2601,6 +2794,20 @@ class NodeOptions:
             return False
         if self.max_store_requests != other.max_store_requests:
             return False
+        if self.state_file != other.state_file:
+            return False
+        if self.sync_heartbeat_peers != other.sync_heartbeat_peers:
+            return False
+        if self.sync_on_connect != other.sync_on_connect:
+            return False
+        if self.resume != other.resume:
+            return False
+        if self.resume_limit != other.resume_limit:
+            return False
+        if self.sync_strong != other.sync_strong:
+            return False
+        if self.sync_dialect != other.sync_dialect:
+            return False
         return True
 
 class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
@@ -2629,6 +2836,13 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
             max_connections=_UniffiFfiConverterOptionalUInt32.read(buf),
             max_connections_per_peer=_UniffiFfiConverterOptionalUInt32.read(buf),
             max_store_requests=_UniffiFfiConverterOptionalUInt32.read(buf),
+            state_file=_UniffiFfiConverterOptionalString.read(buf),
+            sync_heartbeat_peers=_UniffiFfiConverterOptionalUInt32.read(buf),
+            sync_on_connect=_UniffiFfiConverterBoolean.read(buf),
+            resume=_UniffiFfiConverterBoolean.read(buf),
+            resume_limit=_UniffiFfiConverterOptionalDuration.read(buf),
+            sync_strong=_UniffiFfiConverterBoolean.read(buf),
+            sync_dialect=_UniffiFfiConverterOptionalTypeSyncDialect.read(buf),
         )
 
     @staticmethod
@@ -2655,6 +2869,13 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalUInt32.check_lower(value.max_connections)
         _UniffiFfiConverterOptionalUInt32.check_lower(value.max_connections_per_peer)
         _UniffiFfiConverterOptionalUInt32.check_lower(value.max_store_requests)
+        _UniffiFfiConverterOptionalString.check_lower(value.state_file)
+        _UniffiFfiConverterOptionalUInt32.check_lower(value.sync_heartbeat_peers)
+        _UniffiFfiConverterBoolean.check_lower(value.sync_on_connect)
+        _UniffiFfiConverterBoolean.check_lower(value.resume)
+        _UniffiFfiConverterOptionalDuration.check_lower(value.resume_limit)
+        _UniffiFfiConverterBoolean.check_lower(value.sync_strong)
+        _UniffiFfiConverterOptionalTypeSyncDialect.check_lower(value.sync_dialect)
 
     @staticmethod
     def write(value, buf):
@@ -2680,6 +2901,13 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalUInt32.write(value.max_connections, buf)
         _UniffiFfiConverterOptionalUInt32.write(value.max_connections_per_peer, buf)
         _UniffiFfiConverterOptionalUInt32.write(value.max_store_requests, buf)
+        _UniffiFfiConverterOptionalString.write(value.state_file, buf)
+        _UniffiFfiConverterOptionalUInt32.write(value.sync_heartbeat_peers, buf)
+        _UniffiFfiConverterBoolean.write(value.sync_on_connect, buf)
+        _UniffiFfiConverterBoolean.write(value.resume, buf)
+        _UniffiFfiConverterOptionalDuration.write(value.resume_limit, buf)
+        _UniffiFfiConverterBoolean.write(value.sync_strong, buf)
+        _UniffiFfiConverterOptionalTypeSyncDialect.write(value.sync_dialect, buf)
 
 class _UniffiFfiConverterSequenceTypeEntry(_UniffiConverterRustBuffer):
     @classmethod
@@ -2742,6 +2970,117 @@ class _UniffiFfiConverterTypePage(_UniffiConverterRustBuffer):
     def write(value, buf):
         _UniffiFfiConverterSequenceTypeEntry.write(value.entries, buf)
         _UniffiFfiConverterOptionalBytes.write(value.cursor, buf)
+
+@dataclass
+class Progress:
+    """
+    How far a sync is.
+"""
+    def __init__(self, *, missing:int, surplus:int, received:int, sent:int, dropped:int, unsendable:int, frames:int, reconciliation_bytes_out:int, reconciliation_bytes_in:int, transfer_bytes_out:int, transfer_bytes_in:int, ranges_settled:int, ids_compared:int, refused:int):
+        self.missing = missing
+        self.surplus = surplus
+        self.received = received
+        self.sent = sent
+        self.dropped = dropped
+        self.unsendable = unsendable
+        self.frames = frames
+        self.reconciliation_bytes_out = reconciliation_bytes_out
+        self.reconciliation_bytes_in = reconciliation_bytes_in
+        self.transfer_bytes_out = transfer_bytes_out
+        self.transfer_bytes_in = transfer_bytes_in
+        self.ranges_settled = ranges_settled
+        self.ids_compared = ids_compared
+        self.refused = refused
+
+
+
+
+    def __str__(self):
+        return "Progress(missing={}, surplus={}, received={}, sent={}, dropped={}, unsendable={}, frames={}, reconciliation_bytes_out={}, reconciliation_bytes_in={}, transfer_bytes_out={}, transfer_bytes_in={}, ranges_settled={}, ids_compared={}, refused={})".format(self.missing, self.surplus, self.received, self.sent, self.dropped, self.unsendable, self.frames, self.reconciliation_bytes_out, self.reconciliation_bytes_in, self.transfer_bytes_out, self.transfer_bytes_in, self.ranges_settled, self.ids_compared, self.refused)
+    def __eq__(self, other):
+        if self.missing != other.missing:
+            return False
+        if self.surplus != other.surplus:
+            return False
+        if self.received != other.received:
+            return False
+        if self.sent != other.sent:
+            return False
+        if self.dropped != other.dropped:
+            return False
+        if self.unsendable != other.unsendable:
+            return False
+        if self.frames != other.frames:
+            return False
+        if self.reconciliation_bytes_out != other.reconciliation_bytes_out:
+            return False
+        if self.reconciliation_bytes_in != other.reconciliation_bytes_in:
+            return False
+        if self.transfer_bytes_out != other.transfer_bytes_out:
+            return False
+        if self.transfer_bytes_in != other.transfer_bytes_in:
+            return False
+        if self.ranges_settled != other.ranges_settled:
+            return False
+        if self.ids_compared != other.ids_compared:
+            return False
+        if self.refused != other.refused:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeProgress(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Progress(
+            missing=_UniffiFfiConverterUInt64.read(buf),
+            surplus=_UniffiFfiConverterUInt64.read(buf),
+            received=_UniffiFfiConverterUInt64.read(buf),
+            sent=_UniffiFfiConverterUInt64.read(buf),
+            dropped=_UniffiFfiConverterUInt64.read(buf),
+            unsendable=_UniffiFfiConverterUInt64.read(buf),
+            frames=_UniffiFfiConverterUInt64.read(buf),
+            reconciliation_bytes_out=_UniffiFfiConverterUInt64.read(buf),
+            reconciliation_bytes_in=_UniffiFfiConverterUInt64.read(buf),
+            transfer_bytes_out=_UniffiFfiConverterUInt64.read(buf),
+            transfer_bytes_in=_UniffiFfiConverterUInt64.read(buf),
+            ranges_settled=_UniffiFfiConverterUInt64.read(buf),
+            ids_compared=_UniffiFfiConverterUInt64.read(buf),
+            refused=_UniffiFfiConverterUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterUInt64.check_lower(value.missing)
+        _UniffiFfiConverterUInt64.check_lower(value.surplus)
+        _UniffiFfiConverterUInt64.check_lower(value.received)
+        _UniffiFfiConverterUInt64.check_lower(value.sent)
+        _UniffiFfiConverterUInt64.check_lower(value.dropped)
+        _UniffiFfiConverterUInt64.check_lower(value.unsendable)
+        _UniffiFfiConverterUInt64.check_lower(value.frames)
+        _UniffiFfiConverterUInt64.check_lower(value.reconciliation_bytes_out)
+        _UniffiFfiConverterUInt64.check_lower(value.reconciliation_bytes_in)
+        _UniffiFfiConverterUInt64.check_lower(value.transfer_bytes_out)
+        _UniffiFfiConverterUInt64.check_lower(value.transfer_bytes_in)
+        _UniffiFfiConverterUInt64.check_lower(value.ranges_settled)
+        _UniffiFfiConverterUInt64.check_lower(value.ids_compared)
+        _UniffiFfiConverterUInt64.check_lower(value.refused)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterUInt64.write(value.missing, buf)
+        _UniffiFfiConverterUInt64.write(value.surplus, buf)
+        _UniffiFfiConverterUInt64.write(value.received, buf)
+        _UniffiFfiConverterUInt64.write(value.sent, buf)
+        _UniffiFfiConverterUInt64.write(value.dropped, buf)
+        _UniffiFfiConverterUInt64.write(value.unsendable, buf)
+        _UniffiFfiConverterUInt64.write(value.frames, buf)
+        _UniffiFfiConverterUInt64.write(value.reconciliation_bytes_out, buf)
+        _UniffiFfiConverterUInt64.write(value.reconciliation_bytes_in, buf)
+        _UniffiFfiConverterUInt64.write(value.transfer_bytes_out, buf)
+        _UniffiFfiConverterUInt64.write(value.transfer_bytes_in, buf)
+        _UniffiFfiConverterUInt64.write(value.ranges_settled, buf)
+        _UniffiFfiConverterUInt64.write(value.ids_compared, buf)
+        _UniffiFfiConverterUInt64.write(value.refused, buf)
 
 
 
@@ -3169,6 +3508,107 @@ class _UniffiFfiConverterTypeStoredMessage(_UniffiConverterRustBuffer):
         _UniffiFfiConverterString.write(value.pubsub_topic, buf)
         _UniffiFfiConverterTypeMessage.write(value.message, buf)
 
+@dataclass
+class SyncId:
+    """
+    What names a message in a sync.
+"""
+    def __init__(self, *, timestamp:int, hash:bytes):
+        self.timestamp = timestamp
+        self.hash = hash
+
+
+
+
+    def __str__(self):
+        return "SyncId(timestamp={}, hash={})".format(self.timestamp, self.hash)
+    def __eq__(self, other):
+        if self.timestamp != other.timestamp:
+            return False
+        if self.hash != other.hash:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeSyncId(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return SyncId(
+            timestamp=_UniffiFfiConverterInt64.read(buf),
+            hash=_UniffiFfiConverterBytes.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterInt64.check_lower(value.timestamp)
+        _UniffiFfiConverterBytes.check_lower(value.hash)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterInt64.write(value.timestamp, buf)
+        _UniffiFfiConverterBytes.write(value.hash, buf)
+
+class _UniffiFfiConverterSequenceTypeSyncId(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeSyncId.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeSyncId.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeSyncId.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class SyncDifference:
+    """
+    The ids that differ, as a dry run found them, in ascending order.
+"""
+    def __init__(self, *, missing:typing.List[SyncId], surplus:typing.List[SyncId]):
+        self.missing = missing
+        self.surplus = surplus
+
+
+
+
+    def __str__(self):
+        return "SyncDifference(missing={}, surplus={})".format(self.missing, self.surplus)
+    def __eq__(self, other):
+        if self.missing != other.missing:
+            return False
+        if self.surplus != other.surplus:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeSyncDifference(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return SyncDifference(
+            missing=_UniffiFfiConverterSequenceTypeSyncId.read(buf),
+            surplus=_UniffiFfiConverterSequenceTypeSyncId.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterSequenceTypeSyncId.check_lower(value.missing)
+        _UniffiFfiConverterSequenceTypeSyncId.check_lower(value.surplus)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterSequenceTypeSyncId.write(value.missing, buf)
+        _UniffiFfiConverterSequenceTypeSyncId.write(value.surplus, buf)
+
 
 
 
@@ -3254,12 +3694,97 @@ class _UniffiFfiConverterOptionalTypeSyncDirection(_UniffiConverterRustBuffer):
         else:
             raise InternalError("Unexpected flag byte for optional type")
 
+
+
+
+
+
+class SyncProtocol(enum.Enum):
+    """
+    How a sync compares.
+"""
+
+    V1 = 1
+    """
+    Reconciliation 1.0.0.
+"""
+
+    STRONG = 2
+    """
+    wakustore's own.
+"""
+
+    STORE = 3
+    """
+    Store queries alone.
+"""
+
+
+
+class _UniffiFfiConverterTypeSyncProtocol(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return SyncProtocol.V1
+        if variant == 2:
+            return SyncProtocol.STRONG
+        if variant == 3:
+            return SyncProtocol.STORE
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == SyncProtocol.V1:
+            return
+        if value == SyncProtocol.STRONG:
+            return
+        if value == SyncProtocol.STORE:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == SyncProtocol.V1:
+            buf.write_i32(1)
+        if value == SyncProtocol.STRONG:
+            buf.write_i32(2)
+        if value == SyncProtocol.STORE:
+            buf.write_i32(3)
+
+
+
+class _UniffiFfiConverterOptionalTypeSyncProtocol(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeSyncProtocol.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeSyncProtocol.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeSyncProtocol.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
 @dataclass
 class SyncOptions:
     """
     One sync on demand.
 """
-    def __init__(self, *, start:typing.Optional[int] = _DEFAULT, end:typing.Optional[int] = _DEFAULT, direction:typing.Optional[SyncDirection] = _DEFAULT):
+    def __init__(self, *, start:typing.Optional[int] = _DEFAULT, end:typing.Optional[int] = _DEFAULT, direction:typing.Optional[SyncDirection] = _DEFAULT, dry_run:bool = False, protocol:typing.Optional[SyncProtocol] = _DEFAULT):
         if start is _DEFAULT:
             self.start = None
         else:
@@ -3272,18 +3797,27 @@ class SyncOptions:
             self.direction = None
         else:
             self.direction = direction
+        self.dry_run = dry_run
+        if protocol is _DEFAULT:
+            self.protocol = None
+        else:
+            self.protocol = protocol
 
 
 
 
     def __str__(self):
-        return "SyncOptions(start={}, end={}, direction={})".format(self.start, self.end, self.direction)
+        return "SyncOptions(start={}, end={}, direction={}, dry_run={}, protocol={})".format(self.start, self.end, self.direction, self.dry_run, self.protocol)
     def __eq__(self, other):
         if self.start != other.start:
             return False
         if self.end != other.end:
             return False
         if self.direction != other.direction:
+            return False
+        if self.dry_run != other.dry_run:
+            return False
+        if self.protocol != other.protocol:
             return False
         return True
 
@@ -3294,6 +3828,8 @@ class _UniffiFfiConverterTypeSyncOptions(_UniffiConverterRustBuffer):
             start=_UniffiFfiConverterOptionalInt64.read(buf),
             end=_UniffiFfiConverterOptionalInt64.read(buf),
             direction=_UniffiFfiConverterOptionalTypeSyncDirection.read(buf),
+            dry_run=_UniffiFfiConverterBoolean.read(buf),
+            protocol=_UniffiFfiConverterOptionalTypeSyncProtocol.read(buf),
         )
 
     @staticmethod
@@ -3301,19 +3837,190 @@ class _UniffiFfiConverterTypeSyncOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalInt64.check_lower(value.start)
         _UniffiFfiConverterOptionalInt64.check_lower(value.end)
         _UniffiFfiConverterOptionalTypeSyncDirection.check_lower(value.direction)
+        _UniffiFfiConverterBoolean.check_lower(value.dry_run)
+        _UniffiFfiConverterOptionalTypeSyncProtocol.check_lower(value.protocol)
 
     @staticmethod
     def write(value, buf):
         _UniffiFfiConverterOptionalInt64.write(value.start, buf)
         _UniffiFfiConverterOptionalInt64.write(value.end, buf)
         _UniffiFfiConverterOptionalTypeSyncDirection.write(value.direction, buf)
+        _UniffiFfiConverterBoolean.write(value.dry_run, buf)
+        _UniffiFfiConverterOptionalTypeSyncProtocol.write(value.protocol, buf)
+
+
+
+
+
+
+class SyncReason(enum.Enum):
+    """
+    Why a sync was begun.
+"""
+
+    DEMAND = 0
+    """
+    The app asked for it.
+"""
+
+    HEARTBEAT = 1
+    """
+    The interval between two syncs was over.
+"""
+
+    CONNECTED = 2
+    """
+    A peer came, at start or again.
+"""
+
+    RESUME = 3
+    """
+    To fill the gap since the node was last online.
+"""
+
+    REMOTE = 4
+    """
+    The peer began it.
+"""
+
+
+
+class _UniffiFfiConverterTypeSyncReason(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return SyncReason.DEMAND
+        if variant == 2:
+            return SyncReason.HEARTBEAT
+        if variant == 3:
+            return SyncReason.CONNECTED
+        if variant == 4:
+            return SyncReason.RESUME
+        if variant == 5:
+            return SyncReason.REMOTE
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == SyncReason.DEMAND:
+            return
+        if value == SyncReason.HEARTBEAT:
+            return
+        if value == SyncReason.CONNECTED:
+            return
+        if value == SyncReason.RESUME:
+            return
+        if value == SyncReason.REMOTE:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == SyncReason.DEMAND:
+            buf.write_i32(1)
+        if value == SyncReason.HEARTBEAT:
+            buf.write_i32(2)
+        if value == SyncReason.CONNECTED:
+            buf.write_i32(3)
+        if value == SyncReason.RESUME:
+            buf.write_i32(4)
+        if value == SyncReason.REMOTE:
+            buf.write_i32(5)
+
+
+
+
+
+
+
+
+class Agreement(enum.Enum):
+    """
+    Whether both sides hold the same of what was compared, now that the sync has ended.
+"""
+
+    NONE = 0
+    """
+    It ended early, or something was left over.
+"""
+
+    WEAK = 1
+    """
+    Nothing is left over by what 1.0.0 or Store can tell.
+"""
+
+    STRONG = 2
+    """
+    Both sides' fingerprints are equal, in a construction that chosen hashes cannot blind.
+"""
+
+
+
+class _UniffiFfiConverterTypeAgreement(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return Agreement.NONE
+        if variant == 2:
+            return Agreement.WEAK
+        if variant == 3:
+            return Agreement.STRONG
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == Agreement.NONE:
+            return
+        if value == Agreement.WEAK:
+            return
+        if value == Agreement.STRONG:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == Agreement.NONE:
+            buf.write_i32(1)
+        if value == Agreement.WEAK:
+            buf.write_i32(2)
+        if value == Agreement.STRONG:
+            buf.write_i32(3)
+
+
+
+class _UniffiFfiConverterOptionalTypeSyncDifference(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeSyncDifference.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeSyncDifference.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeSyncDifference.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
 
 @dataclass
 class SyncReport:
     """
     What came of a sync.
 """
-    def __init__(self, *, peer_id:str, initiator:bool, window_start:int, window_end:int, duration:Duration, missing:int, surplus:int, received:int, sent:int, dropped:int, unsendable:int, outstanding:int, frames:int, reconciliation_bytes_out:int, reconciliation_bytes_in:int, transfer_bytes_out:int, transfer_bytes_in:int, failure:typing.Optional[Failure]):
+    def __init__(self, *, peer_id:str, initiator:bool, window_start:int, window_end:int, duration:Duration, missing:int, surplus:int, received:int, sent:int, dropped:int, unsendable:int, outstanding:int, frames:int, reconciliation_bytes_out:int, reconciliation_bytes_in:int, transfer_bytes_out:int, transfer_bytes_in:int, failure:typing.Optional[Failure], session:int, protocol:SyncProtocol, reason:SyncReason, agreement:Agreement, ranges_settled:int, ids_compared:int, refused:int, difference:typing.Optional[SyncDifference]):
         self.peer_id = peer_id
         self.initiator = initiator
         self.window_start = window_start
@@ -3332,12 +4039,20 @@ class SyncReport:
         self.transfer_bytes_out = transfer_bytes_out
         self.transfer_bytes_in = transfer_bytes_in
         self.failure = failure
+        self.session = session
+        self.protocol = protocol
+        self.reason = reason
+        self.agreement = agreement
+        self.ranges_settled = ranges_settled
+        self.ids_compared = ids_compared
+        self.refused = refused
+        self.difference = difference
 
 
 
 
     def __str__(self):
-        return "SyncReport(peer_id={}, initiator={}, window_start={}, window_end={}, duration={}, missing={}, surplus={}, received={}, sent={}, dropped={}, unsendable={}, outstanding={}, frames={}, reconciliation_bytes_out={}, reconciliation_bytes_in={}, transfer_bytes_out={}, transfer_bytes_in={}, failure={})".format(self.peer_id, self.initiator, self.window_start, self.window_end, self.duration, self.missing, self.surplus, self.received, self.sent, self.dropped, self.unsendable, self.outstanding, self.frames, self.reconciliation_bytes_out, self.reconciliation_bytes_in, self.transfer_bytes_out, self.transfer_bytes_in, self.failure)
+        return "SyncReport(peer_id={}, initiator={}, window_start={}, window_end={}, duration={}, missing={}, surplus={}, received={}, sent={}, dropped={}, unsendable={}, outstanding={}, frames={}, reconciliation_bytes_out={}, reconciliation_bytes_in={}, transfer_bytes_out={}, transfer_bytes_in={}, failure={}, session={}, protocol={}, reason={}, agreement={}, ranges_settled={}, ids_compared={}, refused={}, difference={})".format(self.peer_id, self.initiator, self.window_start, self.window_end, self.duration, self.missing, self.surplus, self.received, self.sent, self.dropped, self.unsendable, self.outstanding, self.frames, self.reconciliation_bytes_out, self.reconciliation_bytes_in, self.transfer_bytes_out, self.transfer_bytes_in, self.failure, self.session, self.protocol, self.reason, self.agreement, self.ranges_settled, self.ids_compared, self.refused, self.difference)
     def __eq__(self, other):
         if self.peer_id != other.peer_id:
             return False
@@ -3375,6 +4090,22 @@ class SyncReport:
             return False
         if self.failure != other.failure:
             return False
+        if self.session != other.session:
+            return False
+        if self.protocol != other.protocol:
+            return False
+        if self.reason != other.reason:
+            return False
+        if self.agreement != other.agreement:
+            return False
+        if self.ranges_settled != other.ranges_settled:
+            return False
+        if self.ids_compared != other.ids_compared:
+            return False
+        if self.refused != other.refused:
+            return False
+        if self.difference != other.difference:
+            return False
         return True
 
 class _UniffiFfiConverterTypeSyncReport(_UniffiConverterRustBuffer):
@@ -3399,6 +4130,14 @@ class _UniffiFfiConverterTypeSyncReport(_UniffiConverterRustBuffer):
             transfer_bytes_out=_UniffiFfiConverterUInt64.read(buf),
             transfer_bytes_in=_UniffiFfiConverterUInt64.read(buf),
             failure=_UniffiFfiConverterOptionalTypeFailure.read(buf),
+            session=_UniffiFfiConverterUInt64.read(buf),
+            protocol=_UniffiFfiConverterTypeSyncProtocol.read(buf),
+            reason=_UniffiFfiConverterTypeSyncReason.read(buf),
+            agreement=_UniffiFfiConverterTypeAgreement.read(buf),
+            ranges_settled=_UniffiFfiConverterUInt64.read(buf),
+            ids_compared=_UniffiFfiConverterUInt64.read(buf),
+            refused=_UniffiFfiConverterUInt64.read(buf),
+            difference=_UniffiFfiConverterOptionalTypeSyncDifference.read(buf),
         )
 
     @staticmethod
@@ -3421,6 +4160,14 @@ class _UniffiFfiConverterTypeSyncReport(_UniffiConverterRustBuffer):
         _UniffiFfiConverterUInt64.check_lower(value.transfer_bytes_out)
         _UniffiFfiConverterUInt64.check_lower(value.transfer_bytes_in)
         _UniffiFfiConverterOptionalTypeFailure.check_lower(value.failure)
+        _UniffiFfiConverterUInt64.check_lower(value.session)
+        _UniffiFfiConverterTypeSyncProtocol.check_lower(value.protocol)
+        _UniffiFfiConverterTypeSyncReason.check_lower(value.reason)
+        _UniffiFfiConverterTypeAgreement.check_lower(value.agreement)
+        _UniffiFfiConverterUInt64.check_lower(value.ranges_settled)
+        _UniffiFfiConverterUInt64.check_lower(value.ids_compared)
+        _UniffiFfiConverterUInt64.check_lower(value.refused)
+        _UniffiFfiConverterOptionalTypeSyncDifference.check_lower(value.difference)
 
     @staticmethod
     def write(value, buf):
@@ -3442,6 +4189,14 @@ class _UniffiFfiConverterTypeSyncReport(_UniffiConverterRustBuffer):
         _UniffiFfiConverterUInt64.write(value.transfer_bytes_out, buf)
         _UniffiFfiConverterUInt64.write(value.transfer_bytes_in, buf)
         _UniffiFfiConverterOptionalTypeFailure.write(value.failure, buf)
+        _UniffiFfiConverterUInt64.write(value.session, buf)
+        _UniffiFfiConverterTypeSyncProtocol.write(value.protocol, buf)
+        _UniffiFfiConverterTypeSyncReason.write(value.reason, buf)
+        _UniffiFfiConverterTypeAgreement.write(value.agreement, buf)
+        _UniffiFfiConverterUInt64.write(value.ranges_settled, buf)
+        _UniffiFfiConverterUInt64.write(value.ids_compared, buf)
+        _UniffiFfiConverterUInt64.write(value.refused, buf)
+        _UniffiFfiConverterOptionalTypeSyncDifference.write(value.difference, buf)
 
 @dataclass
 class TopicMessage:
@@ -3689,6 +4444,130 @@ class NodeEvent:
             return True
 
     @dataclass
+    class SYNC_STARTED:
+        """
+        A sync has begun, by either side, and what it compares is known.
+"""
+
+        def __init__(self, session:int, peer_id:str, initiator:bool, reason:SyncReason, window_start:int, window_end:int, protocol:SyncProtocol):
+            self.session = session
+
+            """
+        Its number, which no other sync of this node has while it runs: for `cancel_sync`.
+"""
+
+            self.peer_id = peer_id
+
+            """
+        With whom.
+"""
+
+            self.initiator = initiator
+
+            """
+        Whether we began it.
+"""
+
+            self.reason = reason
+
+            """
+        Why.
+"""
+
+            self.window_start = window_start
+
+            """
+        Where the span that is compared starts, in Unix nanoseconds.
+"""
+
+            self.window_end = window_end
+
+            """
+        Where it ends; this moment is not in it.
+"""
+
+            self.protocol = protocol
+
+            """
+        How it begins to compare; its report tells how it did in the end.
+"""
+
+            pass
+
+
+
+
+
+        def __str__(self):
+            return "NodeEvent.SYNC_STARTED(session={}, peer_id={}, initiator={}, reason={}, window_start={}, window_end={}, protocol={})".format(self.session, self.peer_id, self.initiator, self.reason, self.window_start, self.window_end, self.protocol)
+        def __eq__(self, other):
+            if not isinstance(other, NodeEvent):
+                return NotImplemented
+            if not other.is_SYNC_STARTED():
+                return False
+            if self.session != other.session:
+                return False
+            if self.peer_id != other.peer_id:
+                return False
+            if self.initiator != other.initiator:
+                return False
+            if self.reason != other.reason:
+                return False
+            if self.window_start != other.window_start:
+                return False
+            if self.window_end != other.window_end:
+                return False
+            if self.protocol != other.protocol:
+                return False
+            return True
+
+    @dataclass
+    class SYNC_PROGRESS:
+        """
+        A sync goes on; at most a few times a second for each.
+"""
+
+        def __init__(self, session:int, peer_id:str, progress:Progress):
+            self.session = session
+
+            """
+        Which one.
+"""
+
+            self.peer_id = peer_id
+
+            """
+        With whom.
+"""
+
+            self.progress = progress
+
+            """
+        How far it is.
+"""
+
+            pass
+
+
+
+
+
+        def __str__(self):
+            return "NodeEvent.SYNC_PROGRESS(session={}, peer_id={}, progress={})".format(self.session, self.peer_id, self.progress)
+        def __eq__(self, other):
+            if not isinstance(other, NodeEvent):
+                return NotImplemented
+            if not other.is_SYNC_PROGRESS():
+                return False
+            if self.session != other.session:
+                return False
+            if self.peer_id != other.peer_id:
+                return False
+            if self.progress != other.progress:
+                return False
+            return True
+
+    @dataclass
     class SYNC_FINISHED:
         """
         A sync has ended, begun by either side.
@@ -3764,6 +4643,14 @@ class NodeEvent:
         return isinstance(self, NodeEvent.MESSAGE_STORED)
     def is_message_stored(self) -> bool:
         return isinstance(self, NodeEvent.MESSAGE_STORED)
+    def is_SYNC_STARTED(self) -> bool:
+        return isinstance(self, NodeEvent.SYNC_STARTED)
+    def is_sync_started(self) -> bool:
+        return isinstance(self, NodeEvent.SYNC_STARTED)
+    def is_SYNC_PROGRESS(self) -> bool:
+        return isinstance(self, NodeEvent.SYNC_PROGRESS)
+    def is_sync_progress(self) -> bool:
+        return isinstance(self, NodeEvent.SYNC_PROGRESS)
     def is_SYNC_FINISHED(self) -> bool:
         return isinstance(self, NodeEvent.SYNC_FINISHED)
     def is_sync_finished(self) -> bool:
@@ -3780,6 +4667,8 @@ class NodeEvent:
 NodeEvent.PEER_CONNECTED = type("NodeEvent.PEER_CONNECTED", (NodeEvent.PEER_CONNECTED, NodeEvent,), {})  # type: ignore
 NodeEvent.PEER_DISCONNECTED = type("NodeEvent.PEER_DISCONNECTED", (NodeEvent.PEER_DISCONNECTED, NodeEvent,), {})  # type: ignore
 NodeEvent.MESSAGE_STORED = type("NodeEvent.MESSAGE_STORED", (NodeEvent.MESSAGE_STORED, NodeEvent,), {})  # type: ignore
+NodeEvent.SYNC_STARTED = type("NodeEvent.SYNC_STARTED", (NodeEvent.SYNC_STARTED, NodeEvent,), {})  # type: ignore
+NodeEvent.SYNC_PROGRESS = type("NodeEvent.SYNC_PROGRESS", (NodeEvent.SYNC_PROGRESS, NodeEvent,), {})  # type: ignore
 NodeEvent.SYNC_FINISHED = type("NodeEvent.SYNC_FINISHED", (NodeEvent.SYNC_FINISHED, NodeEvent,), {})  # type: ignore
 NodeEvent.LAGGED = type("NodeEvent.LAGGED", (NodeEvent.LAGGED, NodeEvent,), {})  # type: ignore
 
@@ -3807,10 +4696,26 @@ class _UniffiFfiConverterTypeNodeEvent(_UniffiConverterRustBuffer):
                 _UniffiFfiConverterTypeOrigin.read(buf),
             )
         if variant == 4:
+            return NodeEvent.SYNC_STARTED(
+                _UniffiFfiConverterUInt64.read(buf),
+                _UniffiFfiConverterString.read(buf),
+                _UniffiFfiConverterBoolean.read(buf),
+                _UniffiFfiConverterTypeSyncReason.read(buf),
+                _UniffiFfiConverterInt64.read(buf),
+                _UniffiFfiConverterInt64.read(buf),
+                _UniffiFfiConverterTypeSyncProtocol.read(buf),
+            )
+        if variant == 5:
+            return NodeEvent.SYNC_PROGRESS(
+                _UniffiFfiConverterUInt64.read(buf),
+                _UniffiFfiConverterString.read(buf),
+                _UniffiFfiConverterTypeProgress.read(buf),
+            )
+        if variant == 6:
             return NodeEvent.SYNC_FINISHED(
                 _UniffiFfiConverterTypeSyncReport.read(buf),
             )
-        if variant == 5:
+        if variant == 7:
             return NodeEvent.LAGGED(
                 _UniffiFfiConverterUInt64.read(buf),
             )
@@ -3830,6 +4735,20 @@ class _UniffiFfiConverterTypeNodeEvent(_UniffiConverterRustBuffer):
             _UniffiFfiConverterString.check_lower(value.pubsub_topic)
             _UniffiFfiConverterString.check_lower(value.content_topic)
             _UniffiFfiConverterTypeOrigin.check_lower(value.origin)
+            return
+        if value.is_SYNC_STARTED():
+            _UniffiFfiConverterUInt64.check_lower(value.session)
+            _UniffiFfiConverterString.check_lower(value.peer_id)
+            _UniffiFfiConverterBoolean.check_lower(value.initiator)
+            _UniffiFfiConverterTypeSyncReason.check_lower(value.reason)
+            _UniffiFfiConverterInt64.check_lower(value.window_start)
+            _UniffiFfiConverterInt64.check_lower(value.window_end)
+            _UniffiFfiConverterTypeSyncProtocol.check_lower(value.protocol)
+            return
+        if value.is_SYNC_PROGRESS():
+            _UniffiFfiConverterUInt64.check_lower(value.session)
+            _UniffiFfiConverterString.check_lower(value.peer_id)
+            _UniffiFfiConverterTypeProgress.check_lower(value.progress)
             return
         if value.is_SYNC_FINISHED():
             _UniffiFfiConverterTypeSyncReport.check_lower(value.report)
@@ -3854,11 +4773,25 @@ class _UniffiFfiConverterTypeNodeEvent(_UniffiConverterRustBuffer):
             _UniffiFfiConverterString.write(value.pubsub_topic, buf)
             _UniffiFfiConverterString.write(value.content_topic, buf)
             _UniffiFfiConverterTypeOrigin.write(value.origin, buf)
-        if value.is_SYNC_FINISHED():
+        if value.is_SYNC_STARTED():
             buf.write_i32(4)
+            _UniffiFfiConverterUInt64.write(value.session, buf)
+            _UniffiFfiConverterString.write(value.peer_id, buf)
+            _UniffiFfiConverterBoolean.write(value.initiator, buf)
+            _UniffiFfiConverterTypeSyncReason.write(value.reason, buf)
+            _UniffiFfiConverterInt64.write(value.window_start, buf)
+            _UniffiFfiConverterInt64.write(value.window_end, buf)
+            _UniffiFfiConverterTypeSyncProtocol.write(value.protocol, buf)
+        if value.is_SYNC_PROGRESS():
+            buf.write_i32(5)
+            _UniffiFfiConverterUInt64.write(value.session, buf)
+            _UniffiFfiConverterString.write(value.peer_id, buf)
+            _UniffiFfiConverterTypeProgress.write(value.progress, buf)
+        if value.is_SYNC_FINISHED():
+            buf.write_i32(6)
             _UniffiFfiConverterTypeSyncReport.write(value.report, buf)
         if value.is_LAGGED():
-            buf.write_i32(5)
+            buf.write_i32(7)
             _UniffiFfiConverterUInt64.write(value.missed, buf)
 
 
@@ -4510,6 +5443,29 @@ class _UniffiFfiConverterTypeArchive:
     def write(cls, value: Archive, buf: _UniffiRustBuffer):
         buf.write_u64(cls.lower(value))
 
+class _UniffiFfiConverterSequenceTypeCoverage(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeCoverage.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeCoverage.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeCoverage.read(buf) for i in range(count)
+        ]
+
 class _UniffiFfiConverterOptionalTypeNodeEvent(_UniffiConverterRustBuffer):
     @classmethod
     def check_lower(cls, value):
@@ -4666,6 +5622,18 @@ class NodeProtocol(typing.Protocol):
         The archive under it.
 """
         raise NotImplementedError
+    def cancel_sync(self, session: int) -> None:
+        """
+        Gives a sync up, whoever began it, by its number; its end, `Cancelled`, is told as an event.
+        Nothing happens where it has ended, or never was.
+"""
+        raise NotImplementedError
+    def coverage(self, ) -> typing.List[Coverage]:
+        """
+        With how many peers this node agrees over which spans of time: spans that do not overlap, in
+        ascending order. Those of the last run too, where the node keeps its state in a file.
+"""
+        raise NotImplementedError
     async def dial(self, address: str) -> str:
         """
         Connects to an address and gives the peer id. Fine where it is connected already.
@@ -4810,6 +5778,41 @@ class Node(NodeProtocol):
         _uniffi_ffi_result = _uniffi_rust_call_with_error(
             _uniffi_error_converter,
             _UniffiLib.uniffi_wakustore_fn_method_node_archive,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def cancel_sync(self, session: int) -> None:
+        """
+        Gives a sync up, whoever began it, by its number; its end, `Cancelled`, is told as an event.
+        Nothing happens where it has ended, or never was.
+"""
+
+        _UniffiFfiConverterUInt64.check_lower(session)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterUInt64.lower(session),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_wakustore_fn_method_node_cancel_sync,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def coverage(self, ) -> typing.List[Coverage]:
+        """
+        With how many peers this node agrees over which spans of time: spans that do not overlap, in
+        ascending order. Those of the last run too, where the node keeps its state in a file.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterSequenceTypeCoverage.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_wakustore_fn_method_node_coverage,
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
@@ -5230,22 +6233,30 @@ __all__ = [
     "InternalError",
     "Durability",
     "ErrorKind",
+    "SyncDialect",
     "PutOutcome",
     "Direction",
     "SyncDirection",
+    "SyncProtocol",
+    "SyncReason",
+    "Agreement",
     "Origin",
     "NodeEvent",
     "WakuError",
     "ArchiveOptions",
+    "Coverage",
     "Message",
     "Entry",
     "Failure",
     "NodeOptions",
     "Page",
+    "Progress",
     "PutResult",
     "Query",
     "Stats",
     "StoredMessage",
+    "SyncId",
+    "SyncDifference",
     "SyncOptions",
     "SyncReport",
     "TopicMessage",

@@ -12,7 +12,15 @@ from . import _generated as g
 from ._archive import Archive, Starting, _Closable
 from ._lifetime import call, seconds, translated
 from ._stream import History, NodeEvents
-from ._types import Page, Query, SyncDirection, SyncReport
+from ._types import (
+    Coverage,
+    Page,
+    Query,
+    SyncDialect,
+    SyncDirection,
+    SyncProtocol,
+    SyncReport,
+)
 
 __all__ = ["Node", "start_node"]
 
@@ -77,15 +85,38 @@ class Node(_Closable):
         start: Optional[int] = None,
         end: Optional[int] = None,
         direction: SyncDirection = SyncDirection.BOTH,
+        dry_run: bool = False,
+        protocol: Optional[SyncProtocol] = None,
     ) -> SyncReport:
         """Syncs with a peer now and waits for the end; cancelling it cancels the session.
 
         Compares the messages from ``start`` up to, and without, ``end`` (Unix nanoseconds), or
-        the last window where neither is set. A session that broke down raises; what it brought
-        until then is stored.
+        the last window where neither is set. A ``dry_run`` only compares: no message travels, and
+        the report's ``difference`` names what differs. It compares by ``protocol``, or by the best
+        that the peer speaks. A session that broke down raises; what it brought until then is
+        stored.
         """
-        options = g.SyncOptions(start=start, end=end, direction=direction)
+        options = g.SyncOptions(
+            start=start, end=end, direction=direction, dry_run=dry_run, protocol=protocol
+        )
         return _convert.report_out(await call(lambda: self._inner.sync(peer, options)))
+
+    def cancel_sync(self, session: int) -> None:
+        """Gives a sync up, whoever began it, by the number that events tell.
+
+        Its end is told as an event. Nothing happens where it has ended, or never was.
+        """
+        with translated():
+            self._inner.cancel_sync(session)
+
+    @property
+    def coverage(self) -> list[Coverage]:
+        """With how many peers this node agrees over which spans of time, in ascending order.
+
+        Of the last run too, where the node keeps its state in a file.
+        """
+        with translated():
+            return [_convert.coverage_out(c) for c in self._inner.coverage()]
 
     def events(self) -> NodeEvents:
         """From now on, what happens."""
@@ -133,6 +164,13 @@ def start_node(
     max_connections: Optional[int] = None,
     max_connections_per_peer: Optional[int] = None,
     max_store_requests: Optional[int] = None,
+    state_file: Union[str, os.PathLike[str], None] = None,
+    sync_heartbeat_peers: Optional[int] = None,
+    sync_on_connect: bool = True,
+    resume: bool = True,
+    resume_limit: Union[float, timedelta, None] = None,
+    sync_strong: bool = True,
+    sync_dialect: Optional[SyncDialect] = None,
 ) -> Starting[Node]:
     """Starts a node over an archive: ``async with start_node(archive, …) as node``.
 
@@ -141,7 +179,12 @@ def start_node(
     ``identity_secret``; without either it is a new one. A sync compares the last ``sync_window``
     seconds (one hour) up to ``sync_margin`` seconds (20) before now, of the topics named, or of
     all; one with a random peer is made every ``sync_interval`` seconds (300; 0 for none).
-    Durations may be given as ``timedelta`` too; what is None is as the library has it.
+    With ``state_file`` the node keeps when it was last online and with whom it agrees over what,
+    and at start fills the gap since then, up to ``resume_limit`` seconds (6 hours), unless
+    ``resume`` is off. It syncs with the first peers that come at start, and with one that comes
+    again, unless ``sync_on_connect`` is off. ``sync_strong`` off leaves wakustore's own sync
+    protocol out; ``sync_dialect`` is the header that reconciliation 1.0.0 goes by. Durations may be
+    given as ``timedelta`` too; what is None is as the library has it.
     """
 
     async def start() -> Node:
@@ -168,6 +211,13 @@ def start_node(
             max_connections=max_connections,
             max_connections_per_peer=max_connections_per_peer,
             max_store_requests=max_store_requests,
+            state_file=None if state_file is None else os.fspath(state_file),
+            sync_heartbeat_peers=sync_heartbeat_peers,
+            sync_on_connect=sync_on_connect,
+            resume=resume,
+            resume_limit=seconds(resume_limit),
+            sync_strong=sync_strong,
+            sync_dialect=sync_dialect,
         )
         return Node(await call(lambda: g.Node.start(archive._inner, options)), archive)
 

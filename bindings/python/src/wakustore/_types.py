@@ -10,15 +10,21 @@ from datetime import timedelta
 from typing import Optional, Sequence, Union
 
 from ._generated import (
+    Agreement,
     Direction,
     Durability,
     ErrorKind,
     Origin,
     PutOutcome,
+    SyncDialect,
     SyncDirection,
+    SyncProtocol,
+    SyncReason,
 )
 
 __all__ = [
+    "Agreement",
+    "Coverage",
     "Direction",
     "Durability",
     "Entry",
@@ -37,9 +43,17 @@ __all__ = [
     "Query",
     "Stats",
     "StoredMessage",
+    "SyncDialect",
+    "SyncDifference",
     "SyncDirection",
+    "SyncFigures",
     "SyncFinished",
+    "SyncId",
+    "SyncProgress",
+    "SyncProtocol",
+    "SyncReason",
     "SyncReport",
+    "SyncStarted",
     "TopicMessage",
     "WakuError",
 ]
@@ -179,6 +193,40 @@ class Stats:
 
 
 @dataclass(frozen=True)
+class SyncId:
+    """What names a message in a sync."""
+
+    timestamp: int
+    hash: bytes
+
+
+@dataclass(frozen=True)
+class SyncDifference:
+    """The ids that differ, as a dry run found them, in ascending order.
+
+    The peer has those of ``missing`` and we lack them; of ``surplus`` it is the reverse.
+    """
+
+    missing: Sequence[SyncId]
+    surplus: Sequence[SyncId]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """A span of time, ``end`` not in it, and how many peers agreed on what lies in it.
+
+    Peers of one network count as one; ``strong`` of them agreed strongly. ``compared_at`` is when
+    the last comparison that counts here ended.
+    """
+
+    start: int
+    end: int
+    peers: int
+    strong: int
+    compared_at: int
+
+
+@dataclass(frozen=True)
 class SyncReport:
     """What came of a sync.
 
@@ -186,7 +234,11 @@ class SyncReport:
     came and was new, ``sent`` what was written to the peer, ``dropped`` what came and was not
     stored, ``unsendable`` what could not be sent, ``outstanding`` what was announced and did not
     come. Two ``frames`` make a round trip. Bytes include length prefixes. Where the sync broke
-    down, ``failure`` says why; what came until then is stored.
+    down, ``failure`` says why; what came until then is stored. ``session`` is its number in
+    events, ``protocol`` how it compared, ``reason`` why it was begun, and ``agreement`` whether
+    both sides hold the same now. In the ``ranges_settled``, ``ids_compared`` of our ids were found
+    equal or compared one by one; ``refused`` counts what the archive refused for good. A dry run
+    names what differs in ``difference``.
     """
 
     peer_id: str
@@ -207,6 +259,34 @@ class SyncReport:
     transfer_bytes_out: int
     transfer_bytes_in: int
     failure: Optional[Failure]
+    session: int
+    protocol: SyncProtocol
+    reason: SyncReason
+    agreement: Agreement
+    ranges_settled: int
+    ids_compared: int
+    refused: int
+    difference: Optional[SyncDifference]
+
+
+@dataclass(frozen=True)
+class SyncFigures:
+    """How far a sync is; the fields are those of :class:`SyncReport`."""
+
+    missing: int
+    surplus: int
+    received: int
+    sent: int
+    dropped: int
+    unsendable: int
+    frames: int
+    reconciliation_bytes_out: int
+    reconciliation_bytes_in: int
+    transfer_bytes_out: int
+    transfer_bytes_in: int
+    ranges_settled: int
+    ids_compared: int
+    refused: int
 
 
 @dataclass(frozen=True)
@@ -235,6 +315,32 @@ class MessageStored:
 
 
 @dataclass(frozen=True)
+class SyncStarted:
+    """A sync has begun, by either side, and what it compares is known.
+
+    ``session`` is its number, for :meth:`Node.cancel_sync`. It begins to compare by ``protocol``;
+    its report tells how it did in the end.
+    """
+
+    session: int
+    peer_id: str
+    initiator: bool
+    reason: SyncReason
+    window_start: int
+    window_end: int
+    protocol: SyncProtocol
+
+
+@dataclass(frozen=True)
+class SyncProgress:
+    """A sync goes on; told at most a few times a second for each."""
+
+    session: int
+    peer_id: str
+    figures: SyncFigures
+
+
+@dataclass(frozen=True)
 class SyncFinished:
     """A sync has ended, begun by either side."""
 
@@ -248,4 +354,12 @@ class Lagged:
     missed: int
 
 
-NodeEvent = Union[PeerConnected, PeerDisconnected, MessageStored, SyncFinished, Lagged]
+NodeEvent = Union[
+    PeerConnected,
+    PeerDisconnected,
+    MessageStored,
+    SyncStarted,
+    SyncProgress,
+    SyncFinished,
+    Lagged,
+]

@@ -121,7 +121,9 @@ func run(directory: String, address: String, count: Int) async throws {
     try await catchAnError(archive)
 
     let options = NodeOptions(
-        listen: ["/ip4/127.0.0.1/tcp/0"], clusterId: cluster, shards: [shard])
+        listen: ["/ip4/127.0.0.1/tcp/0"], clusterId: cluster, shards: [shard],
+        // It syncs when it is told to, and not by itself.
+        syncOnConnect: false)
     let node = try await Node.start(archive: archive, options: options)
     say("a node at \(try node.addresses()[0])")
     let peer = try await connect(node, address)

@@ -714,6 +714,10 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_wakustore_checksum_method_node_archive(
     ): Int
+    external fun uniffi_wakustore_checksum_method_node_cancel_sync(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_coverage(
+    ): Int
     external fun uniffi_wakustore_checksum_method_node_dial(
     ): Int
     external fun uniffi_wakustore_checksum_method_node_disconnect(
@@ -800,6 +804,10 @@ internal object UniffiLib {
     ): RustBuffer.ByValue
     external fun uniffi_wakustore_fn_method_node_archive(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Long
+    external fun uniffi_wakustore_fn_method_node_cancel_sync(`ptr`: Long,`session`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): Unit
+    external fun uniffi_wakustore_fn_method_node_coverage(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): RustBuffer.ByValue
     external fun uniffi_wakustore_fn_method_node_dial(`ptr`: Long,`address`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_wakustore_fn_method_node_disconnect(`ptr`: Long,`peer`: RustBuffer.ByValue,
@@ -1009,6 +1017,12 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_node_archive() and 0xFFFF) != 60571) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_cancel_sync() and 0xFFFF) != 40866) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_coverage() and 0xFFFF) != 63041) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_node_dial() and 0xFFFF) != 49087) {
@@ -2429,6 +2443,18 @@ public interface NodeInterface {
     fun `archive`(): Archive
 
     /**
+     * Gives a sync up, whoever began it, by its number; its end, `Cancelled`, is told as an event.
+     * Nothing happens where it has ended, or never was.
+     */
+    fun `cancelSync`(`session`: kotlin.ULong)
+
+    /**
+     * With how many peers this node agrees over which spans of time: spans that do not overlap, in
+     * ascending order. Those of the last run too, where the node keeps its state in a file.
+     */
+    fun `coverage`(): List<Coverage>
+
+    /**
      * Connects to an address and gives the peer id. Fine where it is connected already.
      *
      * Fails with `Address`, `Dial`, `OtherCluster`, `TimedOut`.
@@ -2623,6 +2649,42 @@ open class Node: Disposable, AutoCloseable, NodeInterface
     callWithHandle {
     uniffiRustCallWithError(WakuException) { _status ->
     UniffiLib.uniffi_wakustore_fn_method_node_archive(
+        it,
+        _status)
+}
+    }
+    )
+    }
+
+
+
+    /**
+     * Gives a sync up, whoever began it, by its number; its end, `Cancelled`, is told as an event.
+     * Nothing happens where it has ended, or never was.
+     */
+    @Throws(WakuException::class)override fun `cancelSync`(`session`: kotlin.ULong)
+        =
+    callWithHandle {
+    uniffiRustCallWithError(WakuException) { _status ->
+    UniffiLib.uniffi_wakustore_fn_method_node_cancel_sync(
+        it,
+
+        FfiConverterULong.lower(`session`),_status)
+}
+    }
+
+
+
+
+    /**
+     * With how many peers this node agrees over which spans of time: spans that do not overlap, in
+     * ascending order. Those of the last run too, where the node keeps its state in a file.
+     */
+    @Throws(WakuException::class)override fun `coverage`(): List<Coverage> {
+            return FfiConverterSequenceTypeCoverage.lift(
+    callWithHandle {
+    uniffiRustCallWithError(WakuException) { _status ->
+    UniffiLib.uniffi_wakustore_fn_method_node_coverage(
         it,
         _status)
 }
@@ -3255,6 +3317,77 @@ public object FfiConverterTypeArchiveOptions: FfiConverterRustBuffer<ArchiveOpti
 
 
 /**
+ * A span of time, and who agreed with this node on what lies in it.
+ */
+data class Coverage (
+    /**
+     * Where the span starts, in Unix nanoseconds.
+     */
+    val `start`: kotlin.Long
+    ,
+    /**
+     * Where it ends; this moment is not in it.
+     */
+    val `end`: kotlin.Long
+    ,
+    /**
+     * Peers that agreed; those of one network count as one.
+     */
+    val `peers`: kotlin.UInt
+    ,
+    /**
+     * Of them, those that agreed strongly.
+     */
+    val `strong`: kotlin.UInt
+    ,
+    /**
+     * When the last comparison that counts here ended, in Unix nanoseconds.
+     */
+    val `comparedAt`: kotlin.Long
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeCoverage: FfiConverterRustBuffer<Coverage> {
+    override fun read(buf: ByteBuffer): Coverage {
+        return Coverage(
+            FfiConverterLong.read(buf),
+            FfiConverterLong.read(buf),
+            FfiConverterUInt.read(buf),
+            FfiConverterUInt.read(buf),
+            FfiConverterLong.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: Coverage) = (
+            FfiConverterLong.allocationSize(value.`start`) +
+            FfiConverterLong.allocationSize(value.`end`) +
+            FfiConverterUInt.allocationSize(value.`peers`) +
+            FfiConverterUInt.allocationSize(value.`strong`) +
+            FfiConverterLong.allocationSize(value.`comparedAt`)
+    )
+
+    override fun write(value: Coverage, buf: ByteBuffer) {
+            FfiConverterLong.write(value.`start`, buf)
+            FfiConverterLong.write(value.`end`, buf)
+            FfiConverterUInt.write(value.`peers`, buf)
+            FfiConverterUInt.write(value.`strong`, buf)
+            FfiConverterLong.write(value.`comparedAt`, buf)
+    }
+}
+
+
+
+/**
  * One entry of a page.
  */
 data class Entry (
@@ -3562,6 +3695,44 @@ data class NodeOptions (
      * Store requests being answered at once, in all; beyond it the answer is 429.
      */
     val `maxStoreRequests`: kotlin.UInt? = null
+    ,
+    /**
+     * The file in which it keeps its own state (when it was last online, with whom it agrees over
+     * what), of mode 0600. Without it that is forgotten at the end, and a restart fills no gap.
+     */
+    val `stateFile`: kotlin.String? = null
+    ,
+    /**
+     * With how many peers it syncs each time that the interval is over; 1 where absent.
+     */
+    val `syncHeartbeatPeers`: kotlin.UInt? = null
+    ,
+    /**
+     * Whether it begins a sync with the first peers that come at start, and with one that comes
+     * again.
+     */
+    val `syncOnConnect`: kotlin.Boolean = true
+    ,
+    /**
+     * Whether the gap since it was last online is filled at start. Needs a state file.
+     */
+    val `resume`: kotlin.Boolean = true
+    ,
+    /**
+     * The longest gap that is filled at start; what is older is left to syncs on demand. 6 hours
+     * where absent.
+     */
+    val `resumeLimit`: java.time.Duration? = null
+    ,
+    /**
+     * Whether wakustore's own sync protocol is spoken with peers that have it.
+     */
+    val `syncStrong`: kotlin.Boolean = true
+    ,
+    /**
+     * Which form of the header of reconciliation 1.0.0 is written and read; topics where absent.
+     */
+    val `syncDialect`: SyncDialect? = null
 
 ){
 
@@ -3600,6 +3771,13 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterOptionalUInt.read(buf),
             FfiConverterOptionalUInt.read(buf),
             FfiConverterOptionalUInt.read(buf),
+            FfiConverterOptionalString.read(buf),
+            FfiConverterOptionalUInt.read(buf),
+            FfiConverterBoolean.read(buf),
+            FfiConverterBoolean.read(buf),
+            FfiConverterOptionalDuration.read(buf),
+            FfiConverterBoolean.read(buf),
+            FfiConverterOptionalTypeSyncDialect.read(buf),
         )
     }
 
@@ -3625,7 +3803,14 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterOptionalDuration.allocationSize(value.`requestTimeout`) +
             FfiConverterOptionalUInt.allocationSize(value.`maxConnections`) +
             FfiConverterOptionalUInt.allocationSize(value.`maxConnectionsPerPeer`) +
-            FfiConverterOptionalUInt.allocationSize(value.`maxStoreRequests`)
+            FfiConverterOptionalUInt.allocationSize(value.`maxStoreRequests`) +
+            FfiConverterOptionalString.allocationSize(value.`stateFile`) +
+            FfiConverterOptionalUInt.allocationSize(value.`syncHeartbeatPeers`) +
+            FfiConverterBoolean.allocationSize(value.`syncOnConnect`) +
+            FfiConverterBoolean.allocationSize(value.`resume`) +
+            FfiConverterOptionalDuration.allocationSize(value.`resumeLimit`) +
+            FfiConverterBoolean.allocationSize(value.`syncStrong`) +
+            FfiConverterOptionalTypeSyncDialect.allocationSize(value.`syncDialect`)
     )
 
     override fun write(value: NodeOptions, buf: ByteBuffer) {
@@ -3651,6 +3836,13 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterOptionalUInt.write(value.`maxConnections`, buf)
             FfiConverterOptionalUInt.write(value.`maxConnectionsPerPeer`, buf)
             FfiConverterOptionalUInt.write(value.`maxStoreRequests`, buf)
+            FfiConverterOptionalString.write(value.`stateFile`, buf)
+            FfiConverterOptionalUInt.write(value.`syncHeartbeatPeers`, buf)
+            FfiConverterBoolean.write(value.`syncOnConnect`, buf)
+            FfiConverterBoolean.write(value.`resume`, buf)
+            FfiConverterOptionalDuration.write(value.`resumeLimit`, buf)
+            FfiConverterBoolean.write(value.`syncStrong`, buf)
+            FfiConverterOptionalTypeSyncDialect.write(value.`syncDialect`, buf)
     }
 }
 
@@ -3699,6 +3891,151 @@ public object FfiConverterTypePage: FfiConverterRustBuffer<Page> {
     override fun write(value: Page, buf: ByteBuffer) {
             FfiConverterSequenceTypeEntry.write(value.`entries`, buf)
             FfiConverterOptionalByteArray.write(value.`cursor`, buf)
+    }
+}
+
+
+
+/**
+ * How far a sync is.
+ */
+data class Progress (
+    /**
+     * Messages that the peer has and we lacked.
+     */
+    val `missing`: kotlin.ULong
+    ,
+    /**
+     * Messages that we have and the peer lacked.
+     */
+    val `surplus`: kotlin.ULong
+    ,
+    /**
+     * Messages that came and were stored (new ones only).
+     */
+    val `received`: kotlin.ULong
+    ,
+    /**
+     * Messages that were written to the peer's socket.
+     */
+    val `sent`: kotlin.ULong
+    ,
+    /**
+     * Messages that came and were not stored: not asked for, refused, or duplicates.
+     */
+    val `dropped`: kotlin.ULong
+    ,
+    /**
+     * Messages that were gone when they were to be sent, or that are too large for the deployed
+     * transfer frame.
+     */
+    val `unsendable`: kotlin.ULong
+    ,
+    /**
+     * Frames of reconciliation, both ways; two make a round trip.
+     */
+    val `frames`: kotlin.ULong
+    ,
+    /**
+     * Bytes of reconciliation frames that we sent.
+     */
+    val `reconciliationBytesOut`: kotlin.ULong
+    ,
+    /**
+     * Bytes of reconciliation frames that came.
+     */
+    val `reconciliationBytesIn`: kotlin.ULong
+    ,
+    /**
+     * Bytes of transfer frames that we sent.
+     */
+    val `transferBytesOut`: kotlin.ULong
+    ,
+    /**
+     * Bytes of transfer frames that came.
+     */
+    val `transferBytesIn`: kotlin.ULong
+    ,
+    /**
+     * Ranges that were found equal or were compared id by id.
+     */
+    val `rangesSettled`: kotlin.ULong
+    ,
+    /**
+     * Our ids in those ranges.
+     */
+    val `idsCompared`: kotlin.ULong
+    ,
+    /**
+     * Messages of the peer's that our archive, or the host's validator, refused for good, now or
+     * earlier.
+     */
+    val `refused`: kotlin.ULong
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeProgress: FfiConverterRustBuffer<Progress> {
+    override fun read(buf: ByteBuffer): Progress {
+        return Progress(
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: Progress) = (
+            FfiConverterULong.allocationSize(value.`missing`) +
+            FfiConverterULong.allocationSize(value.`surplus`) +
+            FfiConverterULong.allocationSize(value.`received`) +
+            FfiConverterULong.allocationSize(value.`sent`) +
+            FfiConverterULong.allocationSize(value.`dropped`) +
+            FfiConverterULong.allocationSize(value.`unsendable`) +
+            FfiConverterULong.allocationSize(value.`frames`) +
+            FfiConverterULong.allocationSize(value.`reconciliationBytesOut`) +
+            FfiConverterULong.allocationSize(value.`reconciliationBytesIn`) +
+            FfiConverterULong.allocationSize(value.`transferBytesOut`) +
+            FfiConverterULong.allocationSize(value.`transferBytesIn`) +
+            FfiConverterULong.allocationSize(value.`rangesSettled`) +
+            FfiConverterULong.allocationSize(value.`idsCompared`) +
+            FfiConverterULong.allocationSize(value.`refused`)
+    )
+
+    override fun write(value: Progress, buf: ByteBuffer) {
+            FfiConverterULong.write(value.`missing`, buf)
+            FfiConverterULong.write(value.`surplus`, buf)
+            FfiConverterULong.write(value.`received`, buf)
+            FfiConverterULong.write(value.`sent`, buf)
+            FfiConverterULong.write(value.`dropped`, buf)
+            FfiConverterULong.write(value.`unsendable`, buf)
+            FfiConverterULong.write(value.`frames`, buf)
+            FfiConverterULong.write(value.`reconciliationBytesOut`, buf)
+            FfiConverterULong.write(value.`reconciliationBytesIn`, buf)
+            FfiConverterULong.write(value.`transferBytesOut`, buf)
+            FfiConverterULong.write(value.`transferBytesIn`, buf)
+            FfiConverterULong.write(value.`rangesSettled`, buf)
+            FfiConverterULong.write(value.`idsCompared`, buf)
+            FfiConverterULong.write(value.`refused`, buf)
     }
 }
 
@@ -3983,6 +4320,100 @@ public object FfiConverterTypeStoredMessage: FfiConverterRustBuffer<StoredMessag
 
 
 /**
+ * The ids that differ, as a dry run found them, in ascending order.
+ */
+data class SyncDifference (
+    /**
+     * The peer has them and we lack them.
+     */
+    val `missing`: List<SyncId>
+    ,
+    /**
+     * We have them and the peer lacks them.
+     */
+    val `surplus`: List<SyncId>
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeSyncDifference: FfiConverterRustBuffer<SyncDifference> {
+    override fun read(buf: ByteBuffer): SyncDifference {
+        return SyncDifference(
+            FfiConverterSequenceTypeSyncId.read(buf),
+            FfiConverterSequenceTypeSyncId.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: SyncDifference) = (
+            FfiConverterSequenceTypeSyncId.allocationSize(value.`missing`) +
+            FfiConverterSequenceTypeSyncId.allocationSize(value.`surplus`)
+    )
+
+    override fun write(value: SyncDifference, buf: ByteBuffer) {
+            FfiConverterSequenceTypeSyncId.write(value.`missing`, buf)
+            FfiConverterSequenceTypeSyncId.write(value.`surplus`, buf)
+    }
+}
+
+
+
+/**
+ * What names a message in a sync.
+ */
+data class SyncId (
+    /**
+     * When it was sent, in Unix nanoseconds.
+     */
+    val `timestamp`: kotlin.Long
+    ,
+    /**
+     * The message hash, 32 bytes.
+     */
+    val `hash`: kotlin.ByteArray
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeSyncId: FfiConverterRustBuffer<SyncId> {
+    override fun read(buf: ByteBuffer): SyncId {
+        return SyncId(
+            FfiConverterLong.read(buf),
+            FfiConverterByteArray.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: SyncId) = (
+            FfiConverterLong.allocationSize(value.`timestamp`) +
+            FfiConverterByteArray.allocationSize(value.`hash`)
+    )
+
+    override fun write(value: SyncId, buf: ByteBuffer) {
+            FfiConverterLong.write(value.`timestamp`, buf)
+            FfiConverterByteArray.write(value.`hash`, buf)
+    }
+}
+
+
+
+/**
  * One sync on demand.
  */
 data class SyncOptions (
@@ -4001,6 +4432,16 @@ data class SyncOptions (
      * Which way messages go; both where absent.
      */
     val `direction`: SyncDirection? = null
+    ,
+    /**
+     * Only compare: no message travels, and the report names the ids that differ.
+     */
+    val `dryRun`: kotlin.Boolean = false
+    ,
+    /**
+     * How to compare; the best that the peer speaks where absent.
+     */
+    val `protocol`: SyncProtocol? = null
 
 ){
 
@@ -4020,19 +4461,25 @@ public object FfiConverterTypeSyncOptions: FfiConverterRustBuffer<SyncOptions> {
             FfiConverterOptionalLong.read(buf),
             FfiConverterOptionalLong.read(buf),
             FfiConverterOptionalTypeSyncDirection.read(buf),
+            FfiConverterBoolean.read(buf),
+            FfiConverterOptionalTypeSyncProtocol.read(buf),
         )
     }
 
     override fun allocationSize(value: SyncOptions) = (
             FfiConverterOptionalLong.allocationSize(value.`start`) +
             FfiConverterOptionalLong.allocationSize(value.`end`) +
-            FfiConverterOptionalTypeSyncDirection.allocationSize(value.`direction`)
+            FfiConverterOptionalTypeSyncDirection.allocationSize(value.`direction`) +
+            FfiConverterBoolean.allocationSize(value.`dryRun`) +
+            FfiConverterOptionalTypeSyncProtocol.allocationSize(value.`protocol`)
     )
 
     override fun write(value: SyncOptions, buf: ByteBuffer) {
             FfiConverterOptionalLong.write(value.`start`, buf)
             FfiConverterOptionalLong.write(value.`end`, buf)
             FfiConverterOptionalTypeSyncDirection.write(value.`direction`, buf)
+            FfiConverterBoolean.write(value.`dryRun`, buf)
+            FfiConverterOptionalTypeSyncProtocol.write(value.`protocol`, buf)
     }
 }
 
@@ -4132,6 +4579,48 @@ data class SyncReport (
      * Why it did not come to its end, where it did not. What was received by then is stored.
      */
     val `failure`: Failure?
+    ,
+    /**
+     * The sync's number, as events tell it.
+     */
+    val `session`: kotlin.ULong
+    ,
+    /**
+     * How it compared.
+     */
+    val `protocol`: SyncProtocol
+    ,
+    /**
+     * Why it was begun.
+     */
+    val `reason`: SyncReason
+    ,
+    /**
+     * Whether both sides hold the same now.
+     */
+    val `agreement`: Agreement
+    ,
+    /**
+     * Ranges that were found equal or were compared id by id. (Over Store: slices of time that
+     * were listed to their end.)
+     */
+    val `rangesSettled`: kotlin.ULong
+    ,
+    /**
+     * Our ids in those ranges. (Over Store: the ids that the peer listed.)
+     */
+    val `idsCompared`: kotlin.ULong
+    ,
+    /**
+     * Messages of the peer's that our archive, or the host's validator, refused for good, now or
+     * earlier.
+     */
+    val `refused`: kotlin.ULong
+    ,
+    /**
+     * Of a dry run, what differs.
+     */
+    val `difference`: SyncDifference?
 
 ){
 
@@ -4166,6 +4655,14 @@ public object FfiConverterTypeSyncReport: FfiConverterRustBuffer<SyncReport> {
             FfiConverterULong.read(buf),
             FfiConverterULong.read(buf),
             FfiConverterOptionalTypeFailure.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterTypeSyncProtocol.read(buf),
+            FfiConverterTypeSyncReason.read(buf),
+            FfiConverterTypeAgreement.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterOptionalTypeSyncDifference.read(buf),
         )
     }
 
@@ -4187,7 +4684,15 @@ public object FfiConverterTypeSyncReport: FfiConverterRustBuffer<SyncReport> {
             FfiConverterULong.allocationSize(value.`reconciliationBytesIn`) +
             FfiConverterULong.allocationSize(value.`transferBytesOut`) +
             FfiConverterULong.allocationSize(value.`transferBytesIn`) +
-            FfiConverterOptionalTypeFailure.allocationSize(value.`failure`)
+            FfiConverterOptionalTypeFailure.allocationSize(value.`failure`) +
+            FfiConverterULong.allocationSize(value.`session`) +
+            FfiConverterTypeSyncProtocol.allocationSize(value.`protocol`) +
+            FfiConverterTypeSyncReason.allocationSize(value.`reason`) +
+            FfiConverterTypeAgreement.allocationSize(value.`agreement`) +
+            FfiConverterULong.allocationSize(value.`rangesSettled`) +
+            FfiConverterULong.allocationSize(value.`idsCompared`) +
+            FfiConverterULong.allocationSize(value.`refused`) +
+            FfiConverterOptionalTypeSyncDifference.allocationSize(value.`difference`)
     )
 
     override fun write(value: SyncReport, buf: ByteBuffer) {
@@ -4209,6 +4714,14 @@ public object FfiConverterTypeSyncReport: FfiConverterRustBuffer<SyncReport> {
             FfiConverterULong.write(value.`transferBytesOut`, buf)
             FfiConverterULong.write(value.`transferBytesIn`, buf)
             FfiConverterOptionalTypeFailure.write(value.`failure`, buf)
+            FfiConverterULong.write(value.`session`, buf)
+            FfiConverterTypeSyncProtocol.write(value.`protocol`, buf)
+            FfiConverterTypeSyncReason.write(value.`reason`, buf)
+            FfiConverterTypeAgreement.write(value.`agreement`, buf)
+            FfiConverterULong.write(value.`rangesSettled`, buf)
+            FfiConverterULong.write(value.`idsCompared`, buf)
+            FfiConverterULong.write(value.`refused`, buf)
+            FfiConverterOptionalTypeSyncDifference.write(value.`difference`, buf)
     }
 }
 
@@ -4258,6 +4771,55 @@ public object FfiConverterTypeTopicMessage: FfiConverterRustBuffer<TopicMessage>
             FfiConverterTypeMessage.write(value.`message`, buf)
     }
 }
+
+
+
+/**
+ * Whether both sides hold the same of what was compared, now that the sync has ended.
+ */
+
+enum class Agreement(val value: kotlin.UByte) {
+
+    /**
+     * It ended early, or something was left over.
+     */
+    NONE(0u),
+    /**
+     * Nothing is left over by what 1.0.0 or Store can tell.
+     */
+    WEAK(1u),
+    /**
+     * Both sides' fingerprints are equal, in a construction that chosen hashes cannot blind.
+     */
+    STRONG(2u);
+
+
+
+
+    companion object
+}
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeAgreement: FfiConverterRustBuffer<Agreement> {
+    override fun read(buf: ByteBuffer) = try {
+
+        Agreement.entries[buf.getInt() - 1]
+
+    } catch (e: IndexOutOfBoundsException) {
+        throw RuntimeException("invalid enum value, something is very wrong!!", e)
+    }
+
+    override fun allocationSize(value: Agreement) = 4UL
+
+    override fun write(value: Agreement, buf: ByteBuffer) {
+        buf.putInt(value.ordinal + 1)
+    }
+}
+
+
 
 
 
@@ -4503,6 +5065,14 @@ enum class ErrorKind(val value: kotlin.Int) {
      */
     ARCHIVE_CLOSED(308),
     /**
+     * The host's validator refused the message.
+     */
+    VALIDATOR_REFUSED(309),
+    /**
+     * The message was taken down: it is not taken in again.
+     */
+    TAKEN_DOWN(310),
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     STORE_BAD_REQUEST(400),
@@ -4660,6 +5230,68 @@ sealed class NodeEvent {
     }
 
     /**
+     * A sync has begun, by either side, and what it compares is known.
+     */
+    data class SyncStarted(
+        /**
+         * Its number, which no other sync of this node has while it runs: for `cancel_sync`.
+         */
+        val `session`: kotlin.ULong,
+        /**
+         * With whom.
+         */
+        val `peerId`: kotlin.String,
+        /**
+         * Whether we began it.
+         */
+        val `initiator`: kotlin.Boolean,
+        /**
+         * Why.
+         */
+        val `reason`: org.wakustore.SyncReason,
+        /**
+         * Where the span that is compared starts, in Unix nanoseconds.
+         */
+        val `windowStart`: kotlin.Long,
+        /**
+         * Where it ends; this moment is not in it.
+         */
+        val `windowEnd`: kotlin.Long,
+        /**
+         * How it begins to compare; its report tells how it did in the end.
+         */
+        val `protocol`: org.wakustore.SyncProtocol) : NodeEvent()
+
+    {
+
+
+        companion object
+    }
+
+    /**
+     * A sync goes on; at most a few times a second for each.
+     */
+    data class SyncProgress(
+        /**
+         * Which one.
+         */
+        val `session`: kotlin.ULong,
+        /**
+         * With whom.
+         */
+        val `peerId`: kotlin.String,
+        /**
+         * How far it is.
+         */
+        val `progress`: org.wakustore.Progress) : NodeEvent()
+
+    {
+
+
+        companion object
+    }
+
+    /**
      * A sync has ended, begun by either side.
      */
     data class SyncFinished(
@@ -4718,10 +5350,24 @@ public object FfiConverterTypeNodeEvent : FfiConverterRustBuffer<NodeEvent>{
                 FfiConverterString.read(buf),
                 FfiConverterTypeOrigin.read(buf),
                 )
-            4 -> NodeEvent.SyncFinished(
+            4 -> NodeEvent.SyncStarted(
+                FfiConverterULong.read(buf),
+                FfiConverterString.read(buf),
+                FfiConverterBoolean.read(buf),
+                FfiConverterTypeSyncReason.read(buf),
+                FfiConverterLong.read(buf),
+                FfiConverterLong.read(buf),
+                FfiConverterTypeSyncProtocol.read(buf),
+                )
+            5 -> NodeEvent.SyncProgress(
+                FfiConverterULong.read(buf),
+                FfiConverterString.read(buf),
+                FfiConverterTypeProgress.read(buf),
+                )
+            6 -> NodeEvent.SyncFinished(
                 FfiConverterTypeSyncReport.read(buf),
                 )
-            5 -> NodeEvent.Lagged(
+            7 -> NodeEvent.Lagged(
                 FfiConverterULong.read(buf),
                 )
             else -> throw RuntimeException("invalid enum value, something is very wrong!!")
@@ -4752,6 +5398,28 @@ public object FfiConverterTypeNodeEvent : FfiConverterRustBuffer<NodeEvent>{
                 + FfiConverterString.allocationSize(value.`pubsubTopic`)
                 + FfiConverterString.allocationSize(value.`contentTopic`)
                 + FfiConverterTypeOrigin.allocationSize(value.`origin`)
+            )
+        }
+        is NodeEvent.SyncStarted -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+                + FfiConverterULong.allocationSize(value.`session`)
+                + FfiConverterString.allocationSize(value.`peerId`)
+                + FfiConverterBoolean.allocationSize(value.`initiator`)
+                + FfiConverterTypeSyncReason.allocationSize(value.`reason`)
+                + FfiConverterLong.allocationSize(value.`windowStart`)
+                + FfiConverterLong.allocationSize(value.`windowEnd`)
+                + FfiConverterTypeSyncProtocol.allocationSize(value.`protocol`)
+            )
+        }
+        is NodeEvent.SyncProgress -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+                + FfiConverterULong.allocationSize(value.`session`)
+                + FfiConverterString.allocationSize(value.`peerId`)
+                + FfiConverterTypeProgress.allocationSize(value.`progress`)
             )
         }
         is NodeEvent.SyncFinished -> {
@@ -4791,13 +5459,31 @@ public object FfiConverterTypeNodeEvent : FfiConverterRustBuffer<NodeEvent>{
                 FfiConverterTypeOrigin.write(value.`origin`, buf)
                 Unit
             }
-            is NodeEvent.SyncFinished -> {
+            is NodeEvent.SyncStarted -> {
                 buf.putInt(4)
+                FfiConverterULong.write(value.`session`, buf)
+                FfiConverterString.write(value.`peerId`, buf)
+                FfiConverterBoolean.write(value.`initiator`, buf)
+                FfiConverterTypeSyncReason.write(value.`reason`, buf)
+                FfiConverterLong.write(value.`windowStart`, buf)
+                FfiConverterLong.write(value.`windowEnd`, buf)
+                FfiConverterTypeSyncProtocol.write(value.`protocol`, buf)
+                Unit
+            }
+            is NodeEvent.SyncProgress -> {
+                buf.putInt(5)
+                FfiConverterULong.write(value.`session`, buf)
+                FfiConverterString.write(value.`peerId`, buf)
+                FfiConverterTypeProgress.write(value.`progress`, buf)
+                Unit
+            }
+            is NodeEvent.SyncFinished -> {
+                buf.putInt(6)
                 FfiConverterTypeSyncReport.write(value.`report`, buf)
                 Unit
             }
             is NodeEvent.Lagged -> {
-                buf.putInt(5)
+                buf.putInt(7)
                 FfiConverterULong.write(value.`missed`, buf)
                 Unit
             }
@@ -4912,6 +5598,51 @@ public object FfiConverterTypePutOutcome: FfiConverterRustBuffer<PutOutcome> {
 
 
 /**
+ * Which form of the header of reconciliation 1.0.0 is written and read.
+ */
+
+enum class SyncDialect(val value: kotlin.UByte) {
+
+    /**
+     * Pubsub and content topics, as deployed nodes have it since nwaku v0.37.
+     */
+    TOPICS(0u),
+    /**
+     * Cluster and shards, as in the published document and in nwaku v0.35 and v0.36.
+     */
+    SHARDS(1u);
+
+
+
+
+    companion object
+}
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeSyncDialect: FfiConverterRustBuffer<SyncDialect> {
+    override fun read(buf: ByteBuffer) = try {
+
+        SyncDialect.entries[buf.getInt() - 1]
+
+    } catch (e: IndexOutOfBoundsException) {
+        throw RuntimeException("invalid enum value, something is very wrong!!", e)
+    }
+
+    override fun allocationSize(value: SyncDialect) = 4UL
+
+    override fun write(value: SyncDialect, buf: ByteBuffer) {
+        buf.putInt(value.ordinal + 1)
+    }
+}
+
+
+
+
+
+/**
  * Which way messages go in a sync.
  */
 
@@ -4952,6 +5683,112 @@ public object FfiConverterTypeSyncDirection: FfiConverterRustBuffer<SyncDirectio
     override fun allocationSize(value: SyncDirection) = 4UL
 
     override fun write(value: SyncDirection, buf: ByteBuffer) {
+        buf.putInt(value.ordinal + 1)
+    }
+}
+
+
+
+
+
+/**
+ * How a sync compares.
+ */
+
+enum class SyncProtocol(val value: kotlin.UByte) {
+
+    /**
+     * Reconciliation 1.0.0.
+     */
+    V1(1u),
+    /**
+     * wakustore's own.
+     */
+    STRONG(2u),
+    /**
+     * Store queries alone.
+     */
+    STORE(3u);
+
+
+
+
+    companion object
+}
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeSyncProtocol: FfiConverterRustBuffer<SyncProtocol> {
+    override fun read(buf: ByteBuffer) = try {
+
+        SyncProtocol.entries[buf.getInt() - 1]
+
+    } catch (e: IndexOutOfBoundsException) {
+        throw RuntimeException("invalid enum value, something is very wrong!!", e)
+    }
+
+    override fun allocationSize(value: SyncProtocol) = 4UL
+
+    override fun write(value: SyncProtocol, buf: ByteBuffer) {
+        buf.putInt(value.ordinal + 1)
+    }
+}
+
+
+
+
+
+/**
+ * Why a sync was begun.
+ */
+
+enum class SyncReason(val value: kotlin.UByte) {
+
+    /**
+     * The app asked for it.
+     */
+    DEMAND(0u),
+    /**
+     * The interval between two syncs was over.
+     */
+    HEARTBEAT(1u),
+    /**
+     * A peer came, at start or again.
+     */
+    CONNECTED(2u),
+    /**
+     * To fill the gap since the node was last online.
+     */
+    RESUME(3u),
+    /**
+     * The peer began it.
+     */
+    REMOTE(4u);
+
+
+
+
+    companion object
+}
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeSyncReason: FfiConverterRustBuffer<SyncReason> {
+    override fun read(buf: ByteBuffer) = try {
+
+        SyncReason.entries[buf.getInt() - 1]
+
+    } catch (e: IndexOutOfBoundsException) {
+        throw RuntimeException("invalid enum value, something is very wrong!!", e)
+    }
+
+    override fun allocationSize(value: SyncReason) = 4UL
+
+    override fun write(value: SyncReason, buf: ByteBuffer) {
         buf.putInt(value.ordinal + 1)
     }
 }
@@ -5429,6 +6266,38 @@ public object FfiConverterOptionalTypePage: FfiConverterRustBuffer<Page?> {
 /**
  * @suppress
  */
+public object FfiConverterOptionalTypeSyncDifference: FfiConverterRustBuffer<SyncDifference?> {
+    override fun read(buf: ByteBuffer): SyncDifference? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeSyncDifference.read(buf)
+    }
+
+    override fun allocationSize(value: SyncDifference?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeSyncDifference.allocationSize(value)
+        }
+    }
+
+    override fun write(value: SyncDifference?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeSyncDifference.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
 public object FfiConverterOptionalTypeSyncOptions: FfiConverterRustBuffer<SyncOptions?> {
     override fun read(buf: ByteBuffer): SyncOptions? {
         if (buf.get().toInt() == 0) {
@@ -5589,6 +6458,38 @@ public object FfiConverterOptionalTypeOrigin: FfiConverterRustBuffer<Origin?> {
 /**
  * @suppress
  */
+public object FfiConverterOptionalTypeSyncDialect: FfiConverterRustBuffer<SyncDialect?> {
+    override fun read(buf: ByteBuffer): SyncDialect? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeSyncDialect.read(buf)
+    }
+
+    override fun allocationSize(value: SyncDialect?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeSyncDialect.allocationSize(value)
+        }
+    }
+
+    override fun write(value: SyncDialect?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeSyncDialect.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
 public object FfiConverterOptionalTypeSyncDirection: FfiConverterRustBuffer<SyncDirection?> {
     override fun read(buf: ByteBuffer): SyncDirection? {
         if (buf.get().toInt() == 0) {
@@ -5611,6 +6512,38 @@ public object FfiConverterOptionalTypeSyncDirection: FfiConverterRustBuffer<Sync
         } else {
             buf.put(1)
             FfiConverterTypeSyncDirection.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterOptionalTypeSyncProtocol: FfiConverterRustBuffer<SyncProtocol?> {
+    override fun read(buf: ByteBuffer): SyncProtocol? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeSyncProtocol.read(buf)
+    }
+
+    override fun allocationSize(value: SyncProtocol?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeSyncProtocol.allocationSize(value)
+        }
+    }
+
+    override fun write(value: SyncProtocol?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeSyncProtocol.write(value, buf)
         }
     }
 }
@@ -5705,6 +6638,34 @@ public object FfiConverterSequenceByteArray: FfiConverterRustBuffer<List<kotlin.
 /**
  * @suppress
  */
+public object FfiConverterSequenceTypeCoverage: FfiConverterRustBuffer<List<Coverage>> {
+    override fun read(buf: ByteBuffer): List<Coverage> {
+        val len = buf.getInt()
+        return List<Coverage>(len) {
+            FfiConverterTypeCoverage.read(buf)
+        }
+    }
+
+    override fun allocationSize(value: List<Coverage>): ULong {
+        val sizeForLength = 4UL
+        val sizeForItems = value.map { FfiConverterTypeCoverage.allocationSize(it) }.sum()
+        return sizeForLength + sizeForItems
+    }
+
+    override fun write(value: List<Coverage>, buf: ByteBuffer) {
+        buf.putInt(value.size)
+        value.iterator().forEach {
+            FfiConverterTypeCoverage.write(it, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
 public object FfiConverterSequenceTypeEntry: FfiConverterRustBuffer<List<Entry>> {
     override fun read(buf: ByteBuffer): List<Entry> {
         val len = buf.getInt()
@@ -5779,6 +6740,34 @@ public object FfiConverterSequenceTypeStoredMessage: FfiConverterRustBuffer<List
         buf.putInt(value.size)
         value.iterator().forEach {
             FfiConverterTypeStoredMessage.write(it, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterSequenceTypeSyncId: FfiConverterRustBuffer<List<SyncId>> {
+    override fun read(buf: ByteBuffer): List<SyncId> {
+        val len = buf.getInt()
+        return List<SyncId>(len) {
+            FfiConverterTypeSyncId.read(buf)
+        }
+    }
+
+    override fun allocationSize(value: List<SyncId>): ULong {
+        val sizeForLength = 4UL
+        val sizeForItems = value.map { FfiConverterTypeSyncId.allocationSize(it) }.sum()
+        return sizeForLength + sizeForItems
+    }
+
+    override fun write(value: List<SyncId>, buf: ByteBuffer) {
+        buf.putInt(value.size)
+        value.iterator().forEach {
+            FfiConverterTypeSyncId.write(it, buf)
         }
     }
 }
