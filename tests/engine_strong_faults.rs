@@ -225,6 +225,17 @@ fn frames_out_of_turn_or_beyond_the_limits_end_the_session_and_cost_the_peer() {
     assert_eq!((liar.error(), &liar.solo.node.penalties[..]), (ErrorKind::Malformed, BAD));
 }
 
+/// Found by the fuzzer: the number of the peer's ids is whatever it says.
+#[test]
+fn a_peer_may_say_that_it_holds_any_number_of_ids() {
+    let held = hour(&mut Random(6), 50);
+    for total in [1 << 63, (1 << 63) + 1, u64::MAX] {
+        let (mut liar, _) = Liar::asked(&held, quiet());
+        liar.say(&differs(total, 3));
+        assert!(matches!(liar.heard()[..], [Frame::Cells(_) | Frame::Ranges(_)]), "{total}");
+    }
+}
+
 /// Cells without end, each answer of which wants more: the limit of cells ends it, and ranges.
 #[test]
 fn a_sketch_that_never_comes_out_ends_in_ranges() {

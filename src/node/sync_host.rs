@@ -33,7 +33,7 @@ use crate::engine::{
     QueryId, SessionId, StoreId, SyncProtocol,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::types::{MessageHash, Page, StoredMessage};
+use crate::types::{MessageHash, Page, StoredMessage, Timestamp};
 use crate::wire::strong;
 
 /// Store queries to peers at once, in all. What waits was asked for by the engine, which bounds it.
@@ -90,11 +90,16 @@ pub(super) struct Parts {
     pub(super) states: Option<States>,
 }
 
+/// The least that the retention floor moves before the engine is told.
+const FLOOR_STEP: Duration = Duration::from_secs(1);
+
 /// The task.
 pub(super) struct SyncHost {
     pub(super) engine: Engine,
     pub(super) shared: Arc<Shared>,
     max_frame: usize,
+    /// Where the archive's retention stood when the engine was last told.
+    floor: Timestamp,
     started: Instant,
     keys: HashMap<PeerId, PeerKey>,
     pub(super) peers: HashMap<PeerKey, Known>,
@@ -118,6 +123,7 @@ impl SyncHost {
         engine.reseed(&fresh);
         SyncHost {
             max_frame,
+            floor: Timestamp(0),
             engine,
             shared,
             started: Instant::now(),
@@ -151,6 +157,7 @@ impl SyncHost {
         tokio::pin!(cancelled);
         let mut feeding = true;
         loop {
+            self.keep_floor();
             self.carry_out();
             let deadline = self.engine.next_deadline().map(|d| self.started + d);
             tokio::select! {
@@ -180,6 +187,16 @@ impl SyncHost {
         // Until now it was online.
         self.engine.tick(self.now());
         self.save_state();
+    }
+
+    /// Tells the engine what retention has removed: it is neither asked for nor taken. (By age it
+    /// moves all the time, which need not be told more than once a second.)
+    fn keep_floor(&mut self) {
+        let floor = self.shared.archive.floor();
+        if floor > self.floor.saturating_add(FLOOR_STEP) {
+            self.floor = floor;
+            self.engine.set_floor(self.now(), floor);
+        }
     }
 
     pub(super) fn now(&self) -> Now {

@@ -53,7 +53,10 @@ fn engines() {
             let known: BTreeSet<_> = all.iter().map(|m| m.hash).collect();
             assert!(world.hashes(0).is_subset(&known), "it stored what nobody announced");
             penalties += world.nodes[0].penalties.len();
-            assert!(world.nodes[1].penalties.is_empty(), "the other's frames came whole");
+            // The other answers what it was told, which is not always what was said; in 1.0.0 no
+            // answer is out of turn for that.
+            let blamed = !world.nodes[1].penalties.is_empty();
+            assert!(world.info.strong || !blamed, "the other's frames came whole");
             world.garbled.clear();
             // Grace periods are over, and what was refused for its bytes is forgotten.
             world.run_for(Duration::from_secs(120));

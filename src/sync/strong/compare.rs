@@ -59,12 +59,13 @@ impl Machine {
     /// `len` only the low eight bits of the peer's are known: the difference of both is taken to
     /// be the one nearest to its mean.
     fn guess(&self, difference: &[Cell], len: usize, low: &[u8]) -> usize {
-        let more = self.count as i64 - self.their_count as i64;
+        // The peer's count may be any number.
+        let more = i128::from(self.count) - i128::from(self.their_count);
         let counts = difference.iter().enumerate().map(|(at, cell)| {
             let Some(theirs) = at.checked_sub(len).and_then(|at| low.get(at)) else {
                 return (at, cell.count);
             };
-            let mean = i64::try_from(i128::from(more) * 2 / (at as i128 + 2)).unwrap_or(0);
+            let mean = i64::try_from(more * 2 / (at as i128 + 2)).unwrap_or(0);
             // Ours has been left as it was.
             let off = (cell.count as u8).wrapping_sub(*theirs).wrapping_sub(mean as u8);
             (at, mean.wrapping_add(i64::from(off as i8)))

@@ -66,9 +66,11 @@ impl Payload {
         Ok((header, payload))
     }
 
-    /// Whether a frame that [`Payload::decode`] cannot read is one of the shards dialect.
+    /// Whether a frame that [`Payload::decode`] cannot read is one of the shards dialect. A frame
+    /// that is one of the topics dialect by its header, and broken, is not.
     pub fn is_of_shards_dialect(bytes: &[u8]) -> bool {
         Payload::decode(bytes).is_err()
+            && !Payload::is_of_topics_dialect(bytes)
             && Payload::decode_with_shards(bytes).is_ok_and(|(_, read)| !read.ranges.is_empty())
     }
 
@@ -214,5 +216,18 @@ mod tests {
         assert_eq!(kind(&[16, 0x81, 0x20]), ErrorKind::FrameTooLarge, "4097 shards");
         assert_eq!(kind(&[16, 0xff, 0x1f]), ErrorKind::Truncated, "4095 shards, in fewer bytes");
         assert_eq!(Payload::decode_with_shards(&[16]).unwrap_err().kind(), ErrorKind::Truncated);
+    }
+
+    /// Found by the fuzzer: a topic of 24 bytes, and broken ranges; or a shard, and ranges.
+    #[test]
+    fn a_broken_frame_of_topics_is_not_one_of_shards() {
+        let bytes = data_encoding::HEXLOWER
+            .decode(
+                b"0001182f0001000100016f79636861742f322f6875696c6f6e672f70726f80808080808080808001",
+            )
+            .unwrap();
+        assert!(Payload::decode_with_shards(&bytes).is_ok_and(|(_, p)| !p.ranges.is_empty()));
+        assert!(Payload::decode(&bytes).is_err() && Payload::is_of_topics_dialect(&bytes));
+        assert!(!Payload::is_of_shards_dialect(&bytes));
     }
 }
