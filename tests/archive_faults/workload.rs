@@ -39,7 +39,7 @@ impl Workload {
         Workload { seed, drawn: 0, large: 140_000, often: 60, alone: true }
     }
 
-    fn message(&mut self) -> StoredMessage {
+    fn message(&mut self, model: &Model) -> StoredMessage {
         self.drawn += 1;
         let seed = &mut self.seed;
         let (pubsub, content) = (seed.below(3) as u32, seed.below(12) as u32);
@@ -53,15 +53,17 @@ impl Workload {
         payload.extend(std::iter::repeat_n('x', seed.size(0..=size)));
         // Several share a timestamp, and they do not come in order.
         let time = NOW.nanos() - 1_000_000 + seed.below(2_000) as i64;
+        let time = time.max(model.floor.unwrap_or(i64::MIN));
         message(pubsub, content, time, &payload)
     }
 
     pub fn put(&mut self, most: usize, model: &Model) -> Commit {
         let count = self.seed.size(1..=most);
-        let mut batch: Vec<_> = (0..count).map(|_| self.message()).collect();
+        let mut batch: Vec<_> = (0..count).map(|_| self.message(model)).collect();
         if self.seed.percent(20) {
             // Some that are there already, and one twice.
-            batch.extend(model.held.values().take(3).cloned());
+            let kept = model.held.values().filter(|m| Some(m.timestamp().nanos()) >= model.floor);
+            batch.extend(kept.take(3).cloned());
             batch.push(batch[0].clone());
         }
         Commit::Put(batch)
@@ -84,7 +86,7 @@ impl Workload {
                 let held: Vec<_> = model.held.keys().map(|id| id.hash).collect();
                 for _ in 0..self.seed.size(1..=8) {
                     match self.seed.below(3) {
-                        0 => hashes.push(self.message().hash),
+                        0 => hashes.push(self.message(model).hash),
                         _ if held.is_empty() => {}
                         _ => hashes.push(*self.seed.pick(&held)),
                     }
@@ -92,7 +94,8 @@ impl Workload {
                 Step::Commit(Commit::Remove(Removal::Hashes(hashes)))
             }
             73..86 if !self.alone => {
-                Step::Checkpoint(*self.seed.pick(&["PASSIVE", "FULL", "RESTART", "TRUNCATE"]))
+                let ways = ["PASSIVE", "FULL", "RESTART", "TRUNCATE"];
+                Step::Checkpoint(ways[self.seed.below(4) as usize])
             }
             73..98 => Step::Read,
             _ if self.alone => Step::Read,
