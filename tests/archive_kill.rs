@@ -7,43 +7,30 @@
 mod archive_faults;
 mod archive_support;
 
-use std::collections::{BTreeSet, HashMap};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use archive_faults::ledger::read_sound;
 use archive_faults::seed::Seed;
+use archive_faults::told::{Ended, KEPT, THREADS, Told, tell, write};
 use archive_support::*;
-use wakustore::ErrorKind;
 use wakustore::archive::{
-    Archive, ArchiveConfig, Durability, PutOutcome, Retention, SqliteBackend, SqliteConfig,
+    Archive, ArchiveConfig, Durability, Retention, SqliteBackend, SqliteConfig,
 };
-use wakustore::types::{MessageHash, Origin, Query};
+use wakustore::types::{Origin, Query};
 
 /// Where the child writes, and from what seed; it is a child because these are set.
 const CHILD: &str = "WAKUSTORE_TEST_KILLED_CHILD";
 const CHILD_SEED: &str = "WAKUSTORE_TEST_KILLED_CHILD_SEED";
 const SEED: &str = "WAKUSTORE_KILL_SEED";
 const KILLS: u64 = 200;
-/// What retention leaves. A child begins with what is beyond it, in steps.
-const KEPT: u64 = 600;
-/// Writers; the last of them writes what is large.
-const THREADS: u32 = 4;
 
 fn open(path: &Path, durability: Durability, retention: Retention) -> Archive {
     let config_of = SqliteConfig { durability, ..SqliteConfig::new(path) };
     let config = ArchiveConfig { retention, ..config() };
     Archive::open(SqliteBackend::open(config_of).unwrap(), config).unwrap()
-}
-
-/// Tells the parent, in one write: print! would be kept back by the test harness.
-fn tell(what: &str, time: i64, hashes: &[MessageHash]) {
-    let hashes: String = hashes.iter().map(|hash| format!("{hash} ")).collect();
-    let line = format!("{what} {time} {hashes}.\n");
-    std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
 }
 
 /// Puts, takes down, checkpoints and keeps house for as long as it lives, and tells what it is about
@@ -55,12 +42,13 @@ fn write_until_killed(path: &Path) {
     let archive = open(path, durability, retention);
     tell("opened", 0, &[]);
     let run = seed.next();
-    // Later children write later messages, so that retention takes the earlier ones'.
+    // Later children write later messages, so that retention takes the earlier ones', as it does when
+    // a child begins with what is beyond its bound.
     let begin = archive.stats().wait().unwrap().newest.map_or(0, |newest| newest.nanos() + 1);
     std::thread::scope(|scope| {
         for t in 0..THREADS {
             let (archive, seed) = (archive.clone(), seed.split());
-            scope.spawn(move || write(&archive, t, begin, run, seed));
+            scope.spawn(move || write(&archive, t, begin, run, seed, i64::MAX));
         }
         // As another process on the same file would.
         scope.spawn(move || {
@@ -75,101 +63,6 @@ fn write_until_killed(path: &Path) {
             }
         });
     });
-}
-
-fn write(archive: &Archive, t: u32, begin: i64, run: u64, mut seed: Seed) {
-    for i in 0i64.. {
-        let size = if t + 1 == THREADS { 20_000 } else { 400 };
-        let filler = "x".repeat(seed.size(0..=size));
-        let time = begin + i;
-        let batch: Vec<_> = (0..seed.size(1..=12) as u32)
-            .map(|c| message(t, c, time, &format!("{run}-{t}-{i}-{c}-{filler}")))
-            .collect();
-        let hashes: Vec<_> = batch.iter().map(|m| m.hash).collect();
-        tell("puts", time, &hashes);
-        let outcomes = archive.put(batch, Origin::Import).wait().unwrap();
-        if outcomes.iter().all(|o| *o == PutOutcome::Stored) {
-            tell("put", time, &hashes);
-        } else {
-            // Retention has taken what is newer: whose clock is behind is refused, all of it.
-            let old = |o: &PutOutcome| matches!(o, PutOutcome::Refused(e) if e.kind() == ErrorKind::TimestampTooOld);
-            assert!(outcomes.iter().all(old), "{outcomes:?}");
-        }
-        if seed.percent(15) {
-            let down = &hashes[..seed.size(1..=hashes.len())];
-            tell("takes-down", time, down);
-            archive.take_down(down.to_vec()).wait().unwrap();
-            tell("down", time, down);
-        }
-    }
-}
-
-/// What all the children said.
-#[derive(Default)]
-struct Told {
-    puts: Vec<Vec<MessageHash>>,
-    times: HashMap<MessageHash, i64>,
-    acknowledged: BTreeSet<MessageHash>,
-    taking_down: BTreeSet<MessageHash>,
-    down: BTreeSet<MessageHash>,
-}
-
-impl Told {
-    /// One line; the last may be cut, and the test harness has its own.
-    fn line(&mut self, line: &str) {
-        let mut words = line.split(' ');
-        let (Some(what), Some(time)) = (words.next(), words.next()) else { return };
-        let Ok(time) = time.parse() else { return };
-        let mut hashes: Vec<MessageHash> = Vec::new();
-        loop {
-            match words.next() {
-                Some(".") => break,
-                Some(word) => match word.parse() {
-                    Ok(hash) => hashes.push(hash),
-                    Err(_) => return,
-                },
-                None => return,
-            }
-        }
-        match what {
-            "puts" => {
-                self.times.extend(hashes.iter().map(|hash| (*hash, time)));
-                self.puts.push(hashes);
-            }
-            "put" => self.acknowledged.extend(hashes),
-            "takes-down" => self.taking_down.extend(hashes),
-            "down" => self.down.extend(hashes),
-            _ => {}
-        }
-    }
-
-    /// Holds what is in the file against what was said. How many messages there are.
-    fn check(&self, path: &Path) -> usize {
-        let found = read_sound(path);
-        let held: BTreeSet<MessageHash> = found.held.keys().map(|id| id.hash).collect();
-        assert!(self.down.is_subset(&found.down), "what was taken down is forgotten");
-        assert!(found.down.is_subset(&self.taking_down), "nobody took it down");
-        assert!(found.down.is_disjoint(&held), "what was taken down is held");
-        // Retention takes nothing above the floor, and below it everything but what shares the time
-        // of the last that it took.
-        let floor = found.floor.unwrap_or(i64::MIN);
-        let least = floor.saturating_sub(1);
-        assert!(found.held.keys().all(|id| id.timestamp.nanos() >= least), "below the floor");
-        for hash in &self.acknowledged {
-            let gone = found.down.contains(hash) || self.times[hash] < floor;
-            assert!(gone || held.contains(hash), "{hash:?} was acknowledged and is gone");
-        }
-        for put in &self.puts {
-            let kept = put.iter().filter(|h| !found.down.contains(*h) && self.times[*h] >= floor);
-            let mut there = kept.map(|hash| held.contains(hash));
-            let first = there.next();
-            assert!(there.all(|there| Some(there) == first), "a put is there by half");
-        }
-        let all = (self.acknowledged.len() as u64).min(KEPT);
-        let there = (held.len() + found.down.len()) as u64;
-        assert!(there >= all, "retention took more than it was to");
-        held.len()
-    }
 }
 
 /// Begins a child; what it says goes to the channel, line by line.
@@ -193,16 +86,6 @@ fn begin(path: &Path, errors: &Path, seed: u64) -> (Ended, mpsc::Receiver<String
         }
     });
     (Ended(child), told)
-}
-
-/// A child that is gone with the test, however that ends.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

@@ -5,5 +5,6 @@
 pub mod disk;
 pub mod ledger;
 pub mod seed;
+pub mod told;
 pub mod vfs;
 pub mod workload;
