@@ -118,7 +118,8 @@ fn what_was_acknowledged_survives_a_kill() {
         let beside = seed.percent(20).then(|| open(&path, Durability::Full, Retention::default()));
         if let Some(archive) = &beside {
             let newest = archive.stats().wait().unwrap().newest.map_or(0, |newest| newest.nanos());
-            let batch: Vec<_> = (0..5).map(|c| message(7, c, newest + 5, &round.to_string())).collect();
+            let batch: Vec<_> =
+                (0..5).map(|c| message(7, c, newest + 5, &round.to_string())).collect();
             let hashes: Vec<_> = batch.iter().map(|m| m.hash).collect();
             archive.put(batch, Origin::Import).wait().unwrap();
             told.times.extend(hashes.iter().map(|hash| (*hash, newest + 5)));

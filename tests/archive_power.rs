@@ -184,7 +184,8 @@ fn what_was_acknowledged_survives_a_power_loss() {
         let durability =
             if (i / RUNS_OF_A_CHAIN) % 3 == 2 { Durability::Normal } else { Durability::Full };
         let (files, model) = state;
-        state = lose_power(files, &model, durability, (Workload::new(seed.split()), STEPS), &mut seed);
+        state =
+            lose_power(files, &model, durability, (Workload::new(seed.split()), STEPS), &mut seed);
     }
 }
 
@@ -268,10 +269,11 @@ fn a_power_loss_takes_what_was_not_synced() {
     assert!(found.iter().all(|files| files["a"][..1024] == [1; 1024]));
     assert!(found.iter().any(|files| files["a"] == [1; 2048]));
     assert!(found.iter().any(|files| files["a"][1024..] == [2; 2048]));
-    assert!(found.iter().any(|files| files["a"].len() == 3072 && files["a"][1024..1536] == [1; 512]));
+    assert!(
+        found.iter().any(|files| files["a"].len() == 3072 && files["a"][1024..1536] == [1; 512])
+    );
     assert!(found.iter().any(|files| (2049..3072).contains(&files["a"].len())));
     assert!(found.iter().any(|files| files.contains_key("b")));
     assert!(found.iter().any(|files| !files.contains_key("b")));
     assert!(found.iter().filter_map(|files| files.get("b")).all(|b| *b == [3; 10]));
 }
-

@@ -84,7 +84,8 @@ fn both_write_and_both_keep_house() {
     let mut told = Told::default();
     // The second time they begin with more than is to be kept.
     for _ in 0..2 {
-        let children = [(); 2].map(|()| second("both_write_and_both_keep_house", &path, seed.next()));
+        let children =
+            [(); 2].map(|()| second("both_write_and_both_keep_house", &path, seed.next()));
         let lines = children.map(|Second { _child, stdin, stdout }| {
             std::thread::spawn(move || {
                 let lines: Vec<String> = stdout.map(|line| line.unwrap()).collect();

@@ -244,9 +244,8 @@ fn put(shared: &Shared, desk: &mut Desk, puts: &mut [Put]) -> (Batch, Result<Vec
             }
             Ok(new)
         });
-        let removed = |e: &Error| {
-            matches!(e.kind(), ErrorKind::TakenDown | ErrorKind::TimestampTooOld)
-        };
+        let removed =
+            |e: &Error| matches!(e.kind(), ErrorKind::TakenDown | ErrorKind::TimestampTooOld);
         if attempts >= PUT_ATTEMPTS || !result.as_ref().is_err_and(removed) {
             return (batch, result);
         }

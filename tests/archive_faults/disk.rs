@@ -106,7 +106,8 @@ impl Disk {
     /// All files as programs see them now.
     pub fn files(&self) -> Files {
         let state = self.lock();
-        let content = |(name, inode): (&String, &Inode)| (name.clone(), state.contents[*inode].clone());
+        let content =
+            |(name, inode): (&String, &Inode)| (name.clone(), state.contents[*inode].clone());
         state.names.iter().map(content).collect()
     }
 }

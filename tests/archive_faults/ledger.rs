@@ -84,7 +84,9 @@ pub fn read_sound_from(conn: &Connection) -> Model {
     let messages = number("SELECT count(*) FROM message");
     assert_eq!(number("SELECT messages FROM figures"), messages, "the count of messages");
     for index in ["hash", "time", "channel", "pubsub"] {
-        let sql = format!("SELECT count(*) FROM message INDEXED BY message_by_{index} WHERE hash >= x'' AND timestamp > -9223372036854775808 AND channel > 0 AND pubsub > 0");
+        let sql = format!(
+            "SELECT count(*) FROM message INDEXED BY message_by_{index} WHERE hash >= x'' AND timestamp > -9223372036854775808 AND channel > 0 AND pubsub > 0"
+        );
         assert_eq!(number(&sql), messages, "{index}");
     }
     let down = number("SELECT count(*) FROM tombstone");
@@ -112,7 +114,8 @@ pub fn read_sound_from(conn: &Connection) -> Model {
         .unwrap();
     let mut rows = statement.query([]).unwrap();
     while let Some(row) = rows.next().unwrap() {
-        let content = wakustore::types::ContentTopic::new(row.get::<_, String>(1).unwrap()).unwrap();
+        let content =
+            wakustore::types::ContentTopic::new(row.get::<_, String>(1).unwrap()).unwrap();
         let pubsub = wakustore::types::PubsubTopic::new(row.get::<_, String>(0).unwrap()).unwrap();
         let mut message = wakustore::types::WakuMessage::new(
             row.get::<_, Vec<u8>>(3).unwrap(),

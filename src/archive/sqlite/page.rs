@@ -164,6 +164,10 @@ fn entries_of(
             return Err(corrupt(format!("message {} is in an index alone", key.id.hash)));
         };
         let m = message(conn, topics, row)?;
+        if m.hash != key.id.hash {
+            let hash = key.id.hash;
+            return Err(corrupt(format!("an index names another message's row for {hash}")));
+        }
         entries.push(Entry { hash: m.hash, data: Some((m.pubsub_topic, m.message)) });
     }
     Ok(entries)
