@@ -136,7 +136,7 @@ fn what_one_removes_the_other_does_not_bring_back() {
     };
     assert_eq!(other_puts(100, "one"), "Stored");
     let one = message(0, 0, 100, "one");
-    assert_eq!(archive.get(vec![one.hash]).wait().unwrap(), [one.clone()]);
+    assert_eq!(archive.get(vec![one.hash]).wait().unwrap(), std::slice::from_ref(&one));
     assert_eq!(archive.take_down(vec![one.hash]).wait().unwrap(), 1);
     assert_eq!(other_puts(100, "one"), "TakenDown");
     // Retention here; the other has none, and was opened when there was no floor.
