@@ -108,7 +108,7 @@ fn walk(archive: &Archive, filter: &Filter, direction: Direction) -> Result<()> 
                 Direction::Forward => last < id,
                 Direction::Backward => id < last,
             });
-            assert!(on, "a page that goes back");
+            assert!(on, "a page that goes back: {filter:?} {direction:?}, {id:?} after {last:?}");
             last = Some(id);
         }
         match page.cursor {

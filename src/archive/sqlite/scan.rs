@@ -328,6 +328,10 @@ fn merge<R: Ord>(
     while found.len() < limit
         && let Some((_, i, Head(key))) = heads.pop()
     {
+        // No message is in two sources.
+        if found.last().is_some_and(|last: &Key| last.id == key.id) {
+            return Err(out_of_order(key.id));
+        }
         found.push(key);
         if let Some(key) = runs[i].next(conn, longest)? {
             heads.push((rank(key.id), i, Head(key)));
