@@ -19,6 +19,7 @@ mod facts;
 mod frame;
 mod history;
 mod identity;
+mod keys;
 mod listeners;
 mod metadata;
 mod peers;
