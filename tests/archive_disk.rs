@@ -24,13 +24,16 @@ const STEPS: usize = 20;
 /// Changes, and reads, that are made to fail; spread over all that there are.
 const PLACES: u64 = 150;
 
+/// With a writer and a reader.
+type Opened = (SqliteBackend, Box<dyn Driver>, Box<dyn Driver>);
+
 /// Runs a workload to its end, whatever fails on the way; the errors that came up. What failed is
 /// done again, until it works.
 fn run(mounted: &Mounted, seed: &Seed) -> Vec<Error> {
     let mut workload = Workload::new(seed.clone());
     let mut errors = Vec::new();
     let mut model = Model::default();
-    let mut open: Option<(SqliteBackend, Box<dyn Driver>, Box<dyn Driver>)> = None;
+    let mut open: Option<Opened> = None;
     for _ in 0..STEPS {
         let drivers = match &mut open {
             Some(drivers) => drivers,
@@ -92,7 +95,7 @@ fn again<T>(errors: &mut Vec<Error>, mut f: impl FnMut() -> Result<T>) -> T {
     }
 }
 
-fn try_open(mounted: &Mounted) -> Result<(SqliteBackend, Box<dyn Driver>, Box<dyn Driver>)> {
+fn try_open(mounted: &Mounted) -> Result<Opened> {
     let backend = SqliteBackend::open(SqliteConfig::new(mounted.path()))?;
     let (writer, reader) = (backend.writer()?, backend.reader()?.unwrap());
     Ok((backend, writer, reader))

@@ -165,7 +165,7 @@ fn check(told: &Told, path: &Path, round: u64) {
     // Whoever was killed first may have left less than an archive: that is begun anew.
     open(path, Durability::Full, Retention::default()).close();
     let held = told.check(path);
-    if round % 20 == 0 {
+    if round.is_multiple_of(20) {
         println!("round {round}: {held} held");
     }
 }

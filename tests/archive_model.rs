@@ -219,7 +219,7 @@ fn ask(place: &mut Place, model: &Model, question: &Question) {
             cursor: question.cursor.map(|i| model.pick(i)),
             direction: if question.forward { Direction::Forward } else { Direction::Backward },
             limit: question.limit,
-            include_data: question.limit % 3 != 0,
+            include_data: !question.limit.is_multiple_of(3),
         };
         let answer = driver.query(&query).map_err(|e| e.kind());
         assert_eq!(answer, model_page(&model.held, &query), "{name}: {query:?}");
