@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 
 use archive_support::*;
 use proptest::prelude::*;
-use wakustore::ErrorKind;
 use wakustore::archive::{Backend, Driver, IndexQuery, MemoryBackend, Removal};
 use wakustore::types::{
     Direction, Filter, MessageHash, Origin, Query, StoredMessage, TimeRange, Timestamp,
@@ -289,6 +288,7 @@ proptest! {
 #[cfg(feature = "sqlite")]
 #[test]
 fn a_put_below_the_floor_is_refused_by_name() {
+    use wakustore::ErrorKind;
     let (mut places, _dir) = places();
     for place in places.iter_mut().filter(|place| place.name != "memory") {
         let put = |place: &mut Place, time| {
