@@ -5,7 +5,7 @@
 //!
 //! A message whose payload was changed is not told from a whole one by reading it: its hash is not
 //! computed again at each read. `verify` does that.
-#![cfg(feature = "sqlite")]
+#![cfg(all(feature = "sqlite", unix))]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod archive_faults;
