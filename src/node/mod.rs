@@ -24,6 +24,7 @@ mod listeners;
 mod metadata;
 mod peers;
 mod publish;
+mod rate;
 mod relay;
 mod relay_intake;
 mod shared;
@@ -45,6 +46,7 @@ mod whole_file;
 pub use config::{Identity, NodeConfig};
 pub use event::{Events, NodeEvent, SyncStarted};
 pub use history::History;
+pub use rate::RateLimit;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};

@@ -23,6 +23,7 @@ use super::{NodeConfig, address, identity, relay_intake, state, sync_host, trans
 use crate::archive::Archive;
 use crate::engine::EngineConfig;
 use crate::error::{Error, ErrorKind, Result, bail};
+use crate::store::server::MIN_PAGE_BYTES;
 use crate::types::PubsubTopic;
 use crate::wire;
 use crate::wire::metadata::Metadata;
@@ -78,10 +79,9 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         true => shard_topics(&config),
         false => Vec::new(),
     };
+    let store = config.serve_store.then(|| StoreService::new(archive.clone(), &config));
     let metadata = Metadata { cluster_id: Some(config.cluster_id), shards: config.shards };
     let metadata = Bytes::from(metadata.encode());
-    let store =
-        config.serve_store.then(|| StoreService::new(archive.clone(), config.max_store_requests));
     let intake = config.relay.then(|| relay_intake::begin(&shared));
     let state = State::new(config.cluster_id, metadata, store, intake);
     let mut task = SwarmTask { swarm, commands: to_swarm, shared: shared.clone(), state };
@@ -143,6 +143,14 @@ fn check(config: &NodeConfig) -> Result<()> {
     }
     if config.max_store_requests == 0 {
         bail!(InvalidArgument, "max_store_requests is 0; set serve_store to false instead");
+    }
+    let rates = [config.store_rate, config.store_rate_of_peer];
+    if rates.iter().flatten().any(|rate| rate.requests == 0 || rate.per.is_zero()) {
+        bail!(InvalidArgument, "a rate limit has at least one request, and a time above zero");
+    }
+    if config.max_page_bytes < MIN_PAGE_BYTES {
+        let bytes = config.max_page_bytes;
+        bail!(InvalidArgument, "max_page_bytes is {bytes}; a message needs {MIN_PAGE_BYTES}");
     }
     if config.request_timeout.is_zero() {
         bail!(InvalidArgument, "the request timeout is 0: nothing could be asked within it");
