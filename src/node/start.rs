@@ -8,11 +8,12 @@ use bytes::Bytes;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{Config, StreamProtocol};
 use libp2p::{Multiaddr, Swarm};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
 use super::behaviour::Behaviour;
 use super::event::{self, Hub};
+use super::measured::Measured;
 use super::shared::Shared;
 use super::store_service::StoreService;
 use super::streams::Streams;
@@ -35,6 +36,8 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(1800);
 const MAX_NEGOTIATING: usize = 64;
 /// How long it may take until all listeners stand.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Store requests of ours on their way at once; more of them wait.
+const MAX_ASKING: usize = 32;
 /// Commands on their way to the swarm; more of them wait with those who send them.
 const COMMANDS: usize = 256;
 /// Messages that the engine may be behind the archive before it loads its index anew.
@@ -72,6 +75,9 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         request_timeout: config.request_timeout,
         addresses: RwLock::new(Vec::new()),
         peers: RwLock::new(BTreeMap::new()),
+        store: RwLock::default(),
+        measured: Measured::default(),
+        asking: Semaphore::new(MAX_ASKING),
         coverage: RwLock::new(Vec::new()),
     });
 
