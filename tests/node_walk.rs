@@ -73,8 +73,8 @@ async fn a_walk_goes_on_where_its_peer_went_away() {
 async fn a_busy_peer_is_waited_for_and_then_left() {
     let rate = |requests, per| Some(RateLimit { requests, per });
     let limited = |rate| NodeConfig { store_rate_of_peer: rate, ..config() };
-    let archive = in_memory();
-    put(&archive, lot(100)).await;
+    let (archive, all) = (in_memory(), lot(100));
+    put(&archive, all.clone()).await;
     // It takes two requests at once, and one more each half second.
     let slow = limited(rate(2, Duration::from_secs(1)));
     let slow = Node::start(slow, archive.clone()).await.unwrap();
@@ -88,7 +88,7 @@ async fn a_busy_peer_is_waited_for_and_then_left() {
     // It takes two and no more: another must do the rest.
     let shut = limited(rate(2, Duration::from_secs(36_000)));
     let shut = Node::start(shut, archive.clone()).await.unwrap();
-    let (open, _) = holding(lot(100)).await;
+    let (open, _) = holding(all).await;
     let peers = [address(&shut), address(&open)];
     let query = asking(Direction::Forward, true);
     let mut walk = client.history_of(&peers, query, &HistoryOptions::default()).unwrap();
