@@ -142,7 +142,7 @@ fn a_slow_subscriber_goes_on_where_it_lagged_and_has_all() {
                 other => panic!("{name}: {other:?}"),
             }
         }
-        assert!(lags > 3, "{name}: it lagged {lags} times");
+        assert!(lags > 0, "{name}: it never lagged");
         assert_eq!(told[..all.len()], ids(&all), "{name}");
     }
 }
@@ -154,7 +154,7 @@ fn each_message_comes_once_whatever_is_put_while_a_subscriber_comes_in() {
         let all = many(6_000, 20);
         let mut want = ids(&all);
         want.sort_unstable();
-        // Some are taken down in the end, so that the readers know where that is.
+        // By this the readers know where the end is.
         let last = message(0, 0, NOW.nanos(), "the last");
         std::thread::scope(|scope| {
             let writers: Vec<_> = (0..WRITERS)
@@ -178,7 +178,6 @@ fn each_message_comes_once_whatever_is_put_while_a_subscriber_comes_in() {
                 .take(15)
                 .map(|capacity| {
                     let mut told = Vec::new();
-                    // Those that begin later begin from what the first were told.
                     let mut feed = from(&archive, Position::START, capacity);
                     let archive = &archive;
                     let last = last.hash;
@@ -186,10 +185,10 @@ fn each_message_comes_once_whatever_is_put_while_a_subscriber_comes_in() {
                         loop {
                             match feed.wait(LONG).unwrap().unwrap() {
                                 FeedEvent::Stored(items) => {
-                                    if items.iter().any(|item| item.id.hash == last) {
+                                    told.extend(items.iter().map(|item| item.id));
+                                    if told.pop_if(|id| id.hash == last).is_some() {
                                         return told;
                                     }
-                                    told.extend(items.iter().map(|item| item.id));
                                     // Now and then it goes away and comes back.
                                     if told.len() % 5 == 0 {
                                         feed = from(archive, feed.position().unwrap(), capacity);
@@ -478,8 +477,7 @@ mod sqlite {
             }
         }
         let gone = |i: &usize| i / 4 % 2 == 1 && i % 4 == 3;
-        let want: Vec<_> =
-            (0..40).filter(|i| !gone(i)).map(|i| all[i].sync_id()).collect();
+        let want: Vec<_> = (0..40).filter(|i| !gone(i)).map(|i| all[i].sync_id()).collect();
         assert_eq!(told, want);
     }
 

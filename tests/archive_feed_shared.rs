@@ -262,8 +262,8 @@ fn what_a_process_had_stored_when_it_was_killed_is_told() {
     let mut told = Told::default();
     for round in 0..6 {
         // In turns: somebody listens while it is killed, or asks afterwards.
-        let mut feed = (round % 2 == 0)
-            .then(|| archive.subscribe_from(position, 100_000).wait().unwrap());
+        let mut feed =
+            (round % 2 == 0).then(|| archive.subscribe_from(position, 100_000).wait().unwrap());
         let mut child = Other::new(&path);
         child.tell(&format!("put {round} 0 {}", 10 + round));
         child.done();
@@ -278,8 +278,8 @@ fn what_a_process_had_stored_when_it_was_killed_is_told() {
         drop(child);
         import(&archive, vec![by_child(99, round)]);
         let last = by_child(99, round).hash;
-        let mut feed = feed
-            .unwrap_or_else(|| archive.subscribe_from(position, 100_000).wait().unwrap());
+        let mut feed =
+            feed.unwrap_or_else(|| archive.subscribe_from(position, 100_000).wait().unwrap());
         told.until(&mut feed, |told| told.stored.contains_key(&last));
         position = feed.position().unwrap();
         let held = archive.stats().wait().unwrap().messages;

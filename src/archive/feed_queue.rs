@@ -251,9 +251,8 @@ impl State {
 
     fn begins_to_read(&mut self) -> bool {
         // Not for each message that is taken: half the queue in one go.
-        let begins = matches!(self.mode, Mode::Behind)
-            && !self.ended
-            && self.queued <= self.capacity / 2;
+        let begins =
+            matches!(self.mode, Mode::Behind) && !self.ended && self.queued <= self.capacity / 2;
         if begins {
             self.mode = Mode::Reading(Kept::default());
         }

@@ -111,6 +111,12 @@ impl Feeds {
         tell(&listening, &Publication::Commit { event, at, settled });
     }
 
+    /// A commit of our own lies ahead of the log, and nobody was told.
+    pub(super) fn pass(&self, at: Position) {
+        let mut subscribers = self.lock();
+        subscribers.ahead = subscribers.ahead.max(Some(at));
+    }
+
     /// Tells all of them of the next part of the log.
     pub(super) fn publish_log(&self, part: Changes) {
         let listening = {

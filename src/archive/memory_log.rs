@@ -115,9 +115,8 @@ impl Log {
         if from.max(as_of) > self.last || from.max(as_of) < self.trimmed {
             bail!(PositionGone, "the log of changes does not reach to the position");
         }
-        let at = |place: u64| {
-            Position::new(self.archive, place, if place < as_of { as_of } else { 0 })
-        };
+        let at =
+            |place: u64| Position::new(self.archive, place, if place < as_of { as_of } else { 0 });
         let mut entries = Vec::new();
         let mut next = from;
         for (&place, what) in self.places.range(from + 1..) {

@@ -111,10 +111,14 @@ impl Pump {
         did: Did,
         items: impl FnOnce() -> Vec<FeedItem>,
     ) {
+        let commit = desk.run(|driver| Ok(driver.last_commit())).ok().flatten();
         if !shared.feeds.is_heard() {
+            // Whoever comes before the horizon has passed it reads it in the log.
+            if let Some(Commit { at, settled: false, .. }) = commit {
+                shared.feeds.pass(at);
+            }
             return;
         }
-        let commit = desk.run(|driver| Ok(driver.last_commit())).ok().flatten();
         let (at, settled) = match commit {
             Some(Commit { before, at, settled: true }) => {
                 if !self.catch_up(shared, desk, before, at) {

@@ -170,12 +170,7 @@ fn keep(shared: &Shared, desk: &mut Desk, pump: &mut Pump, keeper: &mut Keeper) 
     }
 }
 
-fn remove(
-    shared: &Shared,
-    desk: &mut Desk,
-    pump: &mut Pump,
-    removal: &Removal,
-) -> Result<usize> {
+fn remove(shared: &Shared, desk: &mut Desk, pump: &mut Pump, removal: &Removal) -> Result<usize> {
     let removed = desk.run(|driver| driver.remove(removal))?;
     let count = removed.len();
     if matches!(removal, Removal::Oldest { .. })
