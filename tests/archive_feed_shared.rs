@@ -271,7 +271,7 @@ fn what_a_process_had_stored_when_it_was_killed_is_told() {
         if let Some(feed) = &mut feed {
             told.until(feed, |told| told.stored.contains_key(&by_child(round, 1_003).hash));
         } else {
-            while archive.missing(vec![by_child(round, 1_003).hash]).wait().unwrap() != [] {
+            while !archive.missing(vec![by_child(round, 1_003).hash]).wait().unwrap().is_empty() {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
