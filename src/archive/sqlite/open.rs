@@ -109,7 +109,8 @@ fn prepare(place: &Place, durability: Durability) -> Result<Connection> {
     schema::check(&conn)?;
     // So that what retention frees can be given back. It takes effect in a file that is empty yet;
     // one that an earlier release made keeps its free pages for what comes.
-    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(sql("setting the file up"))?;
+    patiently(|| conn.pragma_update(None, "auto_vacuum", "INCREMENTAL"))
+        .map_err(sql("setting the file up"))?;
     if *place != Place::Memory {
         let mode = turn_to_wal(&conn).map_err(sql("turning to write-ahead logging"))?;
         if mode != "wal" {
@@ -124,13 +125,18 @@ fn prepare(place: &Place, durability: Durability) -> Result<Connection> {
     Ok(conn)
 }
 
-/// Turns to write-ahead logging; the mode that the file is in then. A fresh file is locked for that
-/// without waiting, whatever the busy timeout: where several processes open it, all but one would
-/// fail.
+/// Turns to write-ahead logging; the mode that the file is in then.
 fn turn_to_wal(conn: &Connection) -> rusqlite::Result<String> {
+    patiently(|| conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)))
+}
+
+/// Does this again while the file is locked, for as long as the busy timeout. A fresh file is locked
+/// for these without waiting, whatever that timeout: where several processes open it, all but one
+/// would fail.
+fn patiently<T>(mut f: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     let begin = Instant::now();
     loop {
-        match conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)) {
+        match f() {
             Err(e)
                 if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
                     && begin.elapsed() < BUSY_TIMEOUT =>
