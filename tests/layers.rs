@@ -23,7 +23,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("libp2p", &["node"]),
     ("libp2p_stream", &["node"]),
     ("libp2p_mplex", &["node"]),
-    ("rusqlite", &["archive::sqlite"]),
+    ("rusqlite", &["archive::sqlite", "archive::nwaku::sqlite"]),
     ("prost", &["wire"]),
     ("uniffi", &["ffi"]),
     ("libc", &["ffi"]),

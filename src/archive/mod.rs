@@ -7,6 +7,8 @@
 mod driver;
 mod feed;
 mod memory;
+#[cfg(feature = "sqlite")]
+pub mod nwaku;
 mod pending;
 mod queue;
 mod retention;

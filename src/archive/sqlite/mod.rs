@@ -6,7 +6,7 @@
 //! the commits of its own archive. The file must be on a local file system.
 
 mod driver;
-mod error;
+pub(in crate::archive) mod error;
 mod index_walk;
 mod open;
 mod page;
