@@ -6,7 +6,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 use wakustore::archive::{Archive, IndexQuery};
-use wakustore::types::{ContentTopic, PubsubTopic, StoredMessage, TimeRange, Timestamp, WakuMessage};
+use wakustore::types::{
+    ContentTopic, PubsubTopic, StoredMessage, TimeRange, Timestamp, WakuMessage,
+};
 
 /// What the tests' clock shows.
 pub const NOW: i64 = 1_700_000_000_000_000_000;
@@ -94,9 +96,7 @@ pub fn ddl(schema: Schema) -> (String, i64) {
             1,
         ),
         Schema::V2 => (old("REAL", ", senderTimestamp REAL NOT NULL", "PRIMARY KEY", ""), 2),
-        Schema::V3 => {
-            (old("INTEGER", ", senderTimestamp INTEGER NOT NULL", "PRIMARY KEY", ""), 3)
-        }
+        Schema::V3 => (old("INTEGER", ", senderTimestamp INTEGER NOT NULL", "PRIMARY KEY", ""), 3),
         Schema::V4 => (old("INTEGER", ", senderTimestamp INTEGER NOT NULL", "", key4), 4),
         Schema::V6 => (
             format!(
@@ -246,21 +246,17 @@ pub fn insert(conn: &Connection, schema: Schema, stored: &StoredMessage) {
             "id, messageHash, storedAt, timestamp, meta",
             vec![Box::new(id), Box::new(hash), Box::new(time), Box::new(time), Box::new(meta)],
         ),
-        Schema::V10Migrated | Schema::V10 => (
-            "messageHash, timestamp, meta",
-            vec![Box::new(hash), Box::new(time), Box::new(meta)],
-        ),
+        Schema::V10Migrated | Schema::V10 => {
+            ("messageHash, timestamp, meta", vec![Box::new(hash), Box::new(time), Box::new(meta)])
+        }
     };
     let mut values: Vec<&dyn rusqlite::ToSql> = params![pubsub, content, payload, version].to_vec();
     values.extend(rest.1.iter().map(|v| v.as_ref()));
     let marks = vec!["?"; values.len()].join(", ");
-    conn.prepare_cached(&format!(
-        "INSERT INTO Message({columns}, {}) VALUES({marks})",
-        rest.0
-    ))
-    .unwrap()
-    .execute(values.as_slice())
-    .unwrap();
+    conn.prepare_cached(&format!("INSERT INTO Message({columns}, {}) VALUES({marks})", rest.0))
+        .unwrap()
+        .execute(values.as_slice())
+        .unwrap();
 }
 
 /// Messages of the time before now, each of its own, with all that nwaku's schema can hold. Times
@@ -271,7 +267,8 @@ pub fn messages(count: usize, meta: bool) -> Vec<StoredMessage> {
             let time = Timestamp(NOW - (count - i) as i64 * SECOND);
             let content = ContentTopic::new(format!("/nwaku/1/{}/proto", i % 7)).unwrap();
             let payload = if i % 50 == 0 { Vec::new() } else { vec![i as u8; i % 300] };
-            let mut m = WakuMessage::new([payload, i.to_be_bytes().to_vec()].concat(), content, time);
+            let mut m =
+                WakuMessage::new([payload, i.to_be_bytes().to_vec()].concat(), content, time);
             if i == 1 {
                 m.payload = bytes::Bytes::new();
             }

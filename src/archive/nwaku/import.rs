@@ -64,7 +64,11 @@ pub(super) fn run(
         );
     }
     let mut report = ImportReport { position: options.from.clone(), ..ImportReport::default() };
-    report.span = source.span()?;
+    report.span = match source.span() {
+        // Where the end is damaged, what stands before it can be read all the same.
+        Err(e) if e.kind() == ErrorKind::ArchiveCorrupt => None,
+        span => span?,
+    };
     let mut read_to = options.from.clone();
     let mut under_way: Option<UnderWay> = None;
     loop {

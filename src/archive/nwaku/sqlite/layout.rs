@@ -18,7 +18,7 @@
 
 use rusqlite::Connection;
 
-use crate::archive::sqlite::error::sql;
+use super::open::fault;
 use crate::error::{Result, bail};
 
 /// nwaku writes `Message` here and `message` there, which is the same to SQLite.
@@ -59,7 +59,7 @@ const READING: &str = "reading the schema of nwaku's file";
 /// # Errors
 /// [`crate::ErrorKind::ArchiveCorrupt`] where it is none of nwaku's.
 pub(super) fn read(conn: &Connection) -> Result<Layout> {
-    let tx = conn.unchecked_transaction().map_err(sql(READING))?;
+    let tx = conn.unchecked_transaction().map_err(fault(READING))?;
     let schema = schema_version(&tx)?;
     check_table(&tx)?;
     let columns = columns(&tx)?;
@@ -83,14 +83,14 @@ pub(super) fn read(conn: &Connection) -> Result<Layout> {
         bail!(ArchiveCorrupt, "the table {TABLE} has no column {time}: it is not nwaku's");
     }
     let (key, index) = walk(&tx, time)?;
-    tx.commit().map_err(sql(READING))?;
+    tx.commit().map_err(fault(READING))?;
     let by_time = key.first().is_some_and(|first| is_time(first));
     Ok(Layout { sent, meta: has("meta"), hash, key, index, by_time, time, schema })
 }
 
 /// Changes with every change of the schema.
 pub(super) fn schema_version(conn: &Connection) -> Result<i64> {
-    conn.query_row("PRAGMA schema_version", [], |row| row.get(0)).map_err(sql(READING))
+    conn.query_row("PRAGMA schema_version", [], |row| row.get(0)).map_err(fault(READING))
 }
 
 fn check_table(conn: &Connection) -> Result<()> {
@@ -103,7 +103,7 @@ fn check_table(conn: &Connection) -> Result<()> {
                 .query_map([TABLE], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?
                 .collect::<rusqlite::Result<Vec<_>>>()
         })
-        .map_err(sql(READING))?;
+        .map_err(fault(READING))?;
     match found.as_slice() {
         [] => bail!(ArchiveCorrupt, "the file has no table {TABLE}: it is not nwaku's archive"),
         [(kind, root)] if kind == "table" && *root > 0 => {}
@@ -115,7 +115,7 @@ fn check_table(conn: &Connection) -> Result<()> {
             [TABLE],
             |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)),
         )
-        .map_err(sql(READING))?;
+        .map_err(fault(READING))?;
     match listed {
         (kind, true) if kind == "table" => Ok(()),
         (kind, false) if kind == "table" => {
@@ -133,7 +133,7 @@ fn columns(conn: &Connection) -> Result<Vec<String>> {
                 .query_map([TABLE], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?
                 .collect::<rusqlite::Result<Vec<_>>>()
         })
-        .map_err(sql(READING))?;
+        .map_err(fault(READING))?;
     if columns.iter().any(|(_, hidden)| *hidden != 0) {
         bail!(ArchiveCorrupt, "the table {TABLE} has computed columns: it is not nwaku's");
     }
@@ -157,7 +157,7 @@ fn walk(conn: &Connection, time: &str) -> Result<(Vec<String>, Option<String>)> 
                 .take(MAX_PARTS)
                 .collect::<rusqlite::Result<Vec<Index>>>()
         })
-        .map_err(sql(READING))?;
+        .map_err(fault(READING))?;
     let mut own = Vec::new();
     for (name, origin, _) in &indexes {
         if origin == "pk" {
@@ -216,7 +216,7 @@ fn parts(conn: &Connection, index: &str) -> Result<Vec<Part>> {
                 .take(MAX_PARTS)
                 .collect::<rusqlite::Result<Vec<Part>>>()
         })
-        .map_err(sql(READING))
+        .map_err(fault(READING))
 }
 
 /// The names, where all are plain columns in plain order.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::archive::sqlite::error::sql;
 use crate::error::{Error, ErrorKind, Result, bail};
@@ -55,10 +55,33 @@ impl Budget {
 }
 
 /// A path made absolute: SQLite is built to take what begins with `file:` for a URI whatever the
-/// flags say, and an absolute path never does.
+/// flags say, and an absolute path never does. What is there must be a file: a pipe would be waited
+/// for.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path)
-        .map_err(|e| Error::new(ErrorKind::ArchiveOpen, format!("this is no path of a file: {e}")))
+    let path = std::path::absolute(path).map_err(|e| {
+        Error::new(ErrorKind::ArchiveOpen, format!("this is no path of a file: {e}"))
+    })?;
+    match std::fs::metadata(&path) {
+        Ok(found) if !found.is_file() => bail!(ArchiveOpen, "it is not a file"),
+        // What is not there, or cannot be looked at, is for SQLite to say.
+        _ => Ok(path),
+    }
+}
+
+/// Translates an error that came up while doing `what` with a file that may be made to do harm:
+/// what it asks for beyond the limits is its fault.
+pub(super) fn fault(what: &'static str) -> impl Fn(rusqlite::Error) -> Error {
+    move |e| match e.sqlite_error_code() {
+        Some(ErrorCode::TooBig) => Error::new(
+            ErrorKind::ArchiveCorrupt,
+            format!("{what}: it has a value that is longer than any of nwaku's"),
+        ),
+        Some(ErrorCode::OperationInterrupted) => Error::new(
+            ErrorKind::ArchiveCorrupt,
+            format!("{what}: it takes more work than any of nwaku's would"),
+        ),
+        _ => sql(what)(e),
+    }
 }
 
 /// A connection to the file, set up so that it can do no harm; and its budget, filled up.
@@ -108,7 +131,7 @@ fn set_up(path: &Path, flags: OpenFlags, alone: bool) -> Result<(Connection, Bud
     }
     let mark: i64 = conn
         .query_row("PRAGMA application_id", [], |row| row.get(0))
-        .map_err(sql("reading the header of nwaku's file"))?;
+        .map_err(fault("reading the header of nwaku's file"))?;
     if mark == OURS {
         bail!(ArchiveCorrupt, "this is an archive of this library, not one of nwaku's");
     }

@@ -11,7 +11,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Statement, params_from_iter};
 
 use super::layout::{self, Layout, Sent, TABLE};
-use super::open::{self, Budget};
+use super::open::{self, Budget, fault};
 use crate::archive::nwaku::import::{BATCH_BYTES, Source};
 use crate::archive::nwaku::position::{MAX_KEY_VALUE, Position, Value, before};
 use crate::archive::nwaku::row::{
@@ -58,10 +58,10 @@ impl File {
         let Some(time) = self.layout.key.first().map(|name| quoted(name)) else { return Ok(None) };
         let from = from(&self.layout);
         let text = format!("SELECT {time} FROM {from} ORDER BY {time} {order} LIMIT 1");
-        let mut statement = self.conn.prepare(&text).map_err(sql(READING))?;
-        let mut rows = statement.query([]).map_err(sql(READING))?;
-        let Some(row) = rows.next().map_err(sql(READING))? else { return Ok(None) };
-        Ok(match row.get_ref(0).map_err(sql(READING))? {
+        let mut statement = self.conn.prepare(&text).map_err(fault(READING))?;
+        let mut rows = statement.query([]).map_err(fault(READING))?;
+        let Some(row) = rows.next().map_err(fault(READING))? else { return Ok(None) };
+        Ok(match row.get_ref(0).map_err(fault(READING))? {
             ValueRef::Integer(i) => row::time(&Cell::Integer(i)),
             ValueRef::Real(r) => row::time(&Cell::Real(r)),
             _ => None,
@@ -76,9 +76,9 @@ impl File {
         batch: &mut Batch,
     ) -> Result<()> {
         let mut rows =
-            statement.query(params_from_iter(bound.iter().map(Bound))).map_err(sql(READING))?;
+            statement.query(params_from_iter(bound.iter().map(Bound))).map_err(fault(READING))?;
         while batch.rows.len() < limit && batch.bytes < BATCH_BYTES {
-            let Some(row) = rows.next().map_err(sql(READING))? else { break };
+            let Some(row) = rows.next().map_err(fault(READING))? else { break };
             let row = self.row(row)?;
             if batch.last().is_some_and(|last| !before(last, &row.key)) {
                 bail!(ArchiveCorrupt, "nwaku's file is damaged: its rows are not in order");
@@ -93,7 +93,7 @@ impl File {
         let columns = self.layout.key.len();
         let mut key = Vec::with_capacity(columns);
         for column in 0..columns {
-            key.push(match row.get_ref(column).map_err(sql(READING))? {
+            key.push(match row.get_ref(column).map_err(fault(READING))? {
                 ValueRef::Integer(i) => Value::Integer(i),
                 ValueRef::Real(r) => Value::Real(r),
                 ValueRef::Blob(b) => Value::Blob(b.to_vec()),
@@ -135,7 +135,7 @@ impl File {
             };
             Ok((raw, next()?, next()?))
         };
-        let (raw, hash, time) = cells().map_err(sql(READING))?;
+        let (raw, hash, time) = cells().map_err(fault(READING))?;
         let time = match key.first() {
             Some(Value::Integer(i)) if self.layout.by_time => Some(Timestamp(*i)),
             _ => row::time(&time),
@@ -162,7 +162,7 @@ impl Source for File {
 
     fn batch(&mut self, after: Option<&Position>, limit: usize) -> Result<Vec<Row>> {
         self.budget.fill_up();
-        let tx = self.conn.unchecked_transaction().map_err(sql(READING))?;
+        let tx = self.conn.unchecked_transaction().map_err(fault(READING))?;
         if layout::schema_version(&tx)? != self.layout.schema {
             bail!(
                 ArchiveCorrupt,
@@ -172,18 +172,18 @@ impl Source for File {
         let mut batch = Batch { after: after.cloned(), rows: Vec::new(), bytes: 0 };
         match after {
             None => {
-                let mut first = tx.prepare_cached(&self.sql.first).map_err(sql(READING))?;
+                let mut first = tx.prepare_cached(&self.sql.first).map_err(fault(READING))?;
                 self.read(&mut first, &[], limit, &mut batch)?;
             }
             Some(position) => {
                 for (text, bound) in &self.sql.next {
-                    let mut next = tx.prepare_cached(text).map_err(sql(READING))?;
+                    let mut next = tx.prepare_cached(text).map_err(fault(READING))?;
                     let key = position.key.get(..*bound).unwrap_or_default();
                     self.read(&mut next, key, limit, &mut batch)?;
                 }
             }
         }
-        tx.commit().map_err(sql(READING))?;
+        tx.commit().map_err(fault(READING))?;
         Ok(batch.rows)
     }
 }
