@@ -7,7 +7,7 @@
 mod driver;
 mod feed;
 mod memory;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod nwaku;
 mod pending;
 mod queue;

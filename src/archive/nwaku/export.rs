@@ -17,13 +17,22 @@ const CHUNK: usize = 64;
 /// What is told of progress: the report so far; and whether to go on.
 pub(super) type Progress<'a> = dyn FnMut(&ExportReport) -> ControlFlow<()> + 'a;
 
+/// What became of some messages; the others were there already.
+#[derive(Default)]
+pub(super) struct Written {
+    /// They are new there.
+    pub(super) new: u64,
+    /// The target cannot hold them.
+    pub(super) refused: u64,
+}
+
 /// Where messages go.
 pub(super) trait Target {
     /// A commit begins.
     fn begin(&mut self) -> Result<()>;
 
-    /// Writes messages; how many of them are new there.
-    fn write(&mut self, messages: &[StoredMessage]) -> Result<u64>;
+    /// Writes messages.
+    fn write(&mut self, messages: &[StoredMessage]) -> Result<Written>;
 
     /// Commits what was written since it began.
     fn commit(&mut self) -> Result<()>;
@@ -56,9 +65,10 @@ pub(super) fn run(
             let hashes = chunk.iter().map(|entry| entry.id.hash).collect();
             // What was removed meanwhile is simply not there.
             let messages = archive.get(hashes).wait()?;
-            let new = target.write(&messages)?;
+            let Written { new, refused } = target.write(&messages)?;
             next.written += new;
-            next.duplicates += (messages.len() as u64).saturating_sub(new);
+            next.refused += refused;
+            next.duplicates += (messages.len() as u64).saturating_sub(new + refused);
             let proofs = messages.iter().filter(|m| m.message.rate_limit_proof.is_some());
             next.without_proof += proofs.count() as u64;
         }

@@ -13,12 +13,16 @@
 mod export;
 mod import;
 mod position;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod report;
 mod row;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
 pub use position::Position;
+#[cfg(feature = "postgres")]
+pub use postgres::{export_postgres, import_postgres};
 pub use report::{
     ExportOptions, ExportReport, ImportOptions, ImportReport, RefusedRow, RehashedRow,
 };

@@ -110,7 +110,9 @@ pub struct ExportReport {
     pub written: u64,
     /// Messages that the target held already.
     pub duplicates: u64,
-    /// Of both: messages with a rate-limit proof, for which nwaku's schema has no place.
+    /// Messages that the target has no way to hold. None for SQLite.
+    pub refused: u64,
+    /// Of all of these: messages with a rate-limit proof, for which nwaku's schema has no place.
     pub without_proof: u64,
     /// Where to go on: the last message in the order of time and hash that is in the target.
     pub position: Option<SyncId>,

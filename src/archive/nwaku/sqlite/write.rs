@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use super::layout::{self, Sent};
 use super::open::{self, Budget};
-use crate::archive::nwaku::export::Target;
+use crate::archive::nwaku::export::{Target, Written};
 use crate::archive::sqlite::error::sql;
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::StoredMessage;
@@ -102,7 +102,7 @@ impl Target for File {
         self.conn.execute_batch("BEGIN IMMEDIATE").map_err(sql(WRITING))
     }
 
-    fn write(&mut self, messages: &[StoredMessage]) -> Result<u64> {
+    fn write(&mut self, messages: &[StoredMessage]) -> Result<Written> {
         self.budget.fill_up();
         let mut statement = self
             .conn
@@ -130,7 +130,7 @@ impl Target for File {
                 .map_err(sql(WRITING))?;
             new += rows as u64;
         }
-        Ok(new)
+        Ok(Written { new, refused: 0 })
     }
 
     fn commit(&mut self) -> Result<()> {
