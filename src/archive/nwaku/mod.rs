@@ -20,9 +20,9 @@ mod row;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
-pub use position::Position;
 #[cfg(feature = "postgres")]
-pub use postgres::{export_postgres, import_postgres};
+pub use self::postgres::{export_postgres, import_postgres};
+pub use position::Position;
 pub use report::{
     ExportOptions, ExportReport, ImportOptions, ImportReport, RefusedRow, RehashedRow,
 };
