@@ -24,7 +24,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("libp2p_stream", &["node"]),
     ("libp2p_mplex", &["node"]),
     ("rusqlite", &["archive::sqlite", "archive::nwaku::sqlite"]),
-    ("postgres", &["archive::nwaku::postgres"]),
+    ("postgres", &["archive::nwaku::pg"]),
     ("prost", &["wire"]),
     ("uniffi", &["ffi"]),
     ("libc", &["ffi"]),

@@ -12,16 +12,16 @@
 
 mod export;
 mod import;
-mod position;
 #[cfg(feature = "postgres")]
-mod postgres;
+mod pg;
+mod position;
 mod report;
 mod row;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
 #[cfg(feature = "postgres")]
-pub use self::postgres::{export_postgres, import_postgres};
+pub use pg::{export_postgres, import_postgres};
 pub use position::Position;
 pub use report::{
     ExportOptions, ExportReport, ImportOptions, ImportReport, RefusedRow, RehashedRow,

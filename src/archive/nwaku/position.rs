@@ -5,6 +5,7 @@
 //! values are compared as SQLite does, so that a walk that goes backwards (in a file that is
 //! damaged, or made for it) is seen.
 
+#[cfg(feature = "sqlite")]
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
@@ -38,6 +39,7 @@ pub(super) enum Value {
     Blob(Vec<u8>),
 }
 
+#[cfg(feature = "sqlite")]
 impl Value {
     fn rank(&self) -> u8 {
         match self {
@@ -62,6 +64,7 @@ impl Value {
 }
 
 /// An integer against a real, without rounding the integer.
+#[cfg(feature = "sqlite")]
 fn compare(integer: i64, real: f64) -> Ordering {
     // Every i64 lies in [-2^63, 2^63), and both ends are exact as reals.
     const BEYOND: f64 = 9_223_372_036_854_775_808.0;
@@ -76,6 +79,7 @@ fn compare(integer: i64, real: f64) -> Ordering {
 }
 
 /// Whether key `a` stands before key `b`.
+#[cfg(feature = "sqlite")]
 pub(super) fn before(a: &[Value], b: &[Value]) -> bool {
     let differ = a.iter().zip(b).map(|(a, b)| a.compare(b)).find(|o| o.is_ne());
     differ == Some(Ordering::Less)
@@ -159,6 +163,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "sqlite")]
     #[test]
     fn values_stand_in_sqlites_order() {
         let conn_order = [

@@ -18,7 +18,8 @@ pub(super) enum Cell {
     Null,
     /// A number.
     Integer(i64),
-    /// A number with a fraction.
+    /// A number with a fraction. PostgreSQL's columns have types, and none of them is this.
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code))]
     Real(f64),
     /// A text or a blob.
     Bytes(Bytes),
