@@ -11,6 +11,8 @@ mod feed_queue;
 mod feeds;
 mod memory;
 mod memory_log;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub mod nwaku;
 mod pending;
 mod position;
 mod pump;

@@ -7,7 +7,7 @@
 
 mod changes;
 mod driver;
-mod error;
+pub(in crate::archive) mod error;
 mod index_walk;
 mod open;
 mod page;
