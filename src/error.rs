@@ -106,6 +106,8 @@ kinds! {
     ValidatorRefused = 309,
     /// The message was taken down: it is not taken in again.
     TakenDown = 310,
+    /// The archive is encrypted with another key, or a key was given for one that is not encrypted.
+    WrongKey = 311,
 
     /// The store peer, or we, found the request invalid (status 400).
     StoreBadRequest = 400,

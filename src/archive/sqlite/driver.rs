@@ -12,9 +12,12 @@ use rusqlite::{Connection, params};
 use super::error::sql;
 use super::open::{BUSY_TIMEOUT, Place, Role, WAL_LIMIT};
 use super::scan::{self, Source, Sources, Span};
+use super::topic_stats::{self, Tally, content_bytes};
 use super::topics::Topics;
 use super::{index_walk, page, removal, scan::Key};
-use crate::archive::{Driver, FeedItem, Figures, IndexEntry, IndexQuery, Removal, Stats};
+use crate::archive::{
+    Driver, FeedItem, Figures, IndexEntry, IndexQuery, Removal, Stats, TopicQuery, TopicStats,
+};
 use crate::error::Result;
 use crate::types::{Direction, MessageHash, Origin, Page, Query, StoredMessage, Timestamp};
 
@@ -192,6 +195,21 @@ impl Driver for Sqlite {
         })
     }
 
+    fn topic_stats(&mut self, query: &TopicQuery) -> Result<Vec<TopicStats>> {
+        self.read(|conn, _| topic_stats::page(conn, query))
+    }
+
+    fn tombstones(&mut self, after: Option<MessageHash>, limit: usize) -> Result<Vec<MessageHash>> {
+        self.read(|conn, _| removal::tombstones(conn, after, limit))
+    }
+
+    fn reinstate(&mut self, hashes: &[MessageHash]) -> Result<u64> {
+        let tx = Tx::begin(&self.conn, "BEGIN IMMEDIATE", WRITING)?;
+        let lifted = removal::reinstate(&self.conn, hashes)?;
+        tx.commit()?;
+        Ok(lifted)
+    }
+
     fn figures(&mut self) -> Result<Figures> {
         let used_bytes = match &self.place {
             Place::Memory => 0,
@@ -243,6 +261,7 @@ fn insert(
     let tx = Tx::begin(conn, "BEGIN IMMEDIATE", WRITING)?;
     let fail = sql(WRITING);
     let mut new = Vec::with_capacity(batch.len());
+    let mut filed = Vec::with_capacity(batch.len());
     {
         let mut statement = conn
             .prepare_cached(
@@ -269,8 +288,14 @@ fn insert(
                 ])
                 .map_err(&fail)?;
             new.push(rows == 1);
+            filed.push((channel.id, content_bytes(m)));
         }
     }
+    let mut grown = Tally::default();
+    for ((channel, bytes), _) in filed.into_iter().zip(&new).filter(|(_, new)| **new) {
+        grown.add(channel, 1, bytes);
+    }
+    grown.write(conn).map_err(&fail)?;
     let count = new.iter().filter(|new| **new).count();
     if count > 0 {
         conn.prepare_cached("UPDATE figures SET messages = messages + ?1")

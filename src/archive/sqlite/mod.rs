@@ -13,6 +13,7 @@ mod page;
 mod removal;
 mod scan;
 mod schema;
+mod topic_stats;
 mod topics;
 
 use std::path::PathBuf;

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::error::{corrupt, sql};
 use super::scan::sync_id;
+use super::topic_stats::Tally;
 use super::topics::Topics;
 use crate::archive::{FeedItem, Figures, Removal};
 use crate::error::Result;
@@ -25,6 +26,7 @@ struct Gone {
     id: SyncId,
     channel: i64,
     origin: u8,
+    bytes: i64,
 }
 
 /// Removes, within the caller's transaction.
@@ -40,11 +42,14 @@ pub(super) fn remove(
     let fail = sql(REMOVING);
     let mut statement = conn.prepare_cached("DELETE FROM message WHERE id = ?1").map_err(&fail)?;
     let mut items = Vec::with_capacity(gone.len());
-    for Gone { row, id, channel, origin } in gone {
+    let mut shrunk = Tally::default();
+    for Gone { row, id, channel, origin, bytes } in gone {
+        shrunk.add(channel, -1, -bytes);
         statement.execute([row]).map_err(&fail)?;
         let (pubsub_topic, content_topic) = topics.names(conn, channel)?;
         items.push(FeedItem { id, pubsub_topic, content_topic, origin: origin_of(origin)? });
     }
+    shrunk.write(conn).map_err(&fail)?;
     let update = |text: &str, value: i64| {
         conn.prepare_cached(text).and_then(|mut s| s.execute([value])).map_err(&fail)
     };
@@ -63,8 +68,9 @@ fn oldest(conn: &Connection, before: Timestamp, limit: usize) -> Result<Vec<Gone
     let fail = sql(REMOVING);
     let mut statement = conn
         .prepare_cached(
-            "SELECT timestamp, hash, id, channel, origin FROM message INDEXED BY message_by_time
-             WHERE timestamp < ?1 ORDER BY timestamp, hash LIMIT ?2",
+            "SELECT timestamp, hash, id, channel, origin,
+                    length(payload) + coalesce(length(meta), 0) + coalesce(length(rate_limit_proof), 0)
+             FROM message INDEXED BY message_by_time WHERE timestamp < ?1 ORDER BY timestamp, hash LIMIT ?2",
         )
         .map_err(&fail)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -83,8 +89,9 @@ fn take_down(conn: &Connection, hashes: &[MessageHash]) -> Result<Vec<Gone>> {
         .map_err(&fail)?;
     let mut find = conn
         .prepare_cached(
-            "SELECT timestamp, hash, id, channel, origin FROM message INDEXED BY message_by_hash
-             WHERE hash = ?1",
+            "SELECT timestamp, hash, id, channel, origin,
+                    length(payload) + coalesce(length(meta), 0) + coalesce(length(rate_limit_proof), 0)
+             FROM message INDEXED BY message_by_hash WHERE hash = ?1",
         )
         .map_err(&fail)?;
     let mut gone = Vec::new();
@@ -112,10 +119,11 @@ fn read(row: &Row<'_>) -> Result<Gone> {
         id: sync_id(row)?,
         channel: row.get(3).map_err(&fail)?,
         origin: row.get(4).map_err(&fail)?,
+        bytes: row.get(5).map_err(&fail)?,
     })
 }
 
-fn origin_of(number: u8) -> Result<Origin> {
+pub(super) fn origin_of(number: u8) -> Result<Origin> {
     let all = [Origin::Live, Origin::Sync, Origin::Resume, Origin::Import];
     let found = all.into_iter().find(|origin| *origin as u8 == number);
     found.ok_or_else(|| corrupt(format!("a message's origin is {number}")))
@@ -133,6 +141,42 @@ pub(super) fn is_taken_down(conn: &Connection, hash: &MessageHash) -> Result<boo
         .and_then(|mut s| s.query_row([&hash.as_bytes()[..]], |_| Ok(())).optional())
         .map(|found| found.is_some())
         .map_err(sql(READING))
+}
+
+/// Hashes that were taken down, in order.
+pub(super) fn tombstones(
+    conn: &Connection,
+    after: Option<MessageHash>,
+    limit: usize,
+) -> Result<Vec<MessageHash>> {
+    let fail = sql(READING);
+    let mut statement = conn
+        .prepare_cached("SELECT hash FROM tombstone WHERE hash > ?1 ORDER BY hash LIMIT ?2")
+        .map_err(&fail)?;
+    let after = after.as_ref().map_or(&[][..], |hash| hash.as_bytes());
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query((after, limit)).map_err(&fail)?;
+    let mut down = Vec::new();
+    while let Some(row) = rows.next().map_err(&fail)? {
+        let hash = row.get_ref(0).map_err(&fail)?;
+        let hash = hash.as_blob().map_err(|e| corrupt(format!("a tombstone: {e}")))?;
+        down.push(MessageHash::from_slice(hash).map_err(|e| corrupt(e.message()))?);
+    }
+    Ok(down)
+}
+
+/// Lifts tombstones, within the caller's transaction.
+pub(super) fn reinstate(conn: &Connection, hashes: &[MessageHash]) -> Result<u64> {
+    let fail = sql("lifting tombstones");
+    let mut lift = conn.prepare_cached("DELETE FROM tombstone WHERE hash = ?1").map_err(&fail)?;
+    let mut lifted = 0usize;
+    for hash in hashes {
+        lifted += lift.execute([&hash.as_bytes()[..]]).map_err(&fail)?;
+    }
+    conn.prepare_cached("UPDATE figures SET tombstones = tombstones - ?1")
+        .and_then(|mut s| s.execute([i64::try_from(lifted).unwrap_or(i64::MAX)]))
+        .map_err(&fail)?;
+    Ok(lifted as u64)
 }
 
 /// What retention goes by.

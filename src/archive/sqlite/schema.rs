@@ -62,6 +62,17 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE figures ADD COLUMN tombstones INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE figures ADD COLUMN floor INTEGER;
 ",
+    // Figures by channel: messages, and bytes of what they carry.
+    "
+    ALTER TABLE channel ADD COLUMN messages INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE channel ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX channel_by_pubsub ON channel(pubsub);
+    UPDATE channel SET (messages, bytes) = (
+        SELECT count(*), coalesce(sum(length(payload) + coalesce(length(meta), 0)
+                                      + coalesce(length(rate_limit_proof), 0)), 0)
+        FROM message INDEXED BY message_by_channel WHERE message.channel = channel.id
+    );
+",
 ];
 
 /// Checks that the file is an archive, or empty, and of no version after ours.
