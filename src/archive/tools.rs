@@ -57,9 +57,10 @@ impl Archive {
         })
     }
 
-    /// Checks everything that is held: recomputes each message's hash, looks its row up in each
-    /// index, then checks the file's structure and the figures that are kept. Puts and queries go
-    /// on. The progress is in messages; the structure's check has none, and comes last.
+    /// Checks everything that is held: recomputes each message's hash in small steps, then checks
+    /// the file's structure with all indexes, and the figures that are kept. Puts and queries go
+    /// on. The progress is in messages; the structure's check has none, and comes last. It looks at
+    /// one moment of the archive, so that the write-ahead log grows while it lasts.
     ///
     /// # Errors
     /// What is wrong with the archive is in the report, not an error. [`ErrorKind::Busy`] while

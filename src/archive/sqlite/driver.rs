@@ -10,13 +10,14 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use super::error::sql;
-use super::open::{BUSY_TIMEOUT, Place, Role, WAL_LIMIT};
+use super::open::{BUSY_TIMEOUT, How, Place, Role, WAL_LIMIT};
 use super::scan::{self, Source, Sources, Span};
 use super::topic_stats::{self, Tally, content_bytes};
 use super::topics::Topics;
-use super::{index_walk, page, removal, scan::Key};
+use super::{backup, index_walk, page, removal, scan::Key, verify};
 use crate::archive::{
-    Driver, FeedItem, Figures, IndexEntry, IndexQuery, Removal, Stats, TopicQuery, TopicStats,
+    BackupReport, Control, Driver, FeedItem, Figures, IndexEntry, IndexQuery, Removal, Stats,
+    TopicQuery, TopicStats, VerifyReport,
 };
 use crate::error::Result;
 use crate::types::{Direction, MessageHash, Origin, Page, Query, StoredMessage, Timestamp};
@@ -33,14 +34,15 @@ pub(super) struct Sqlite {
     conn: Connection,
     topics: Topics,
     place: Place,
+    how: How,
     role: Role,
     /// The length of the WAL's file beyond which it is to begin anew.
     wal_limit: u64,
 }
 
 impl Sqlite {
-    pub(super) fn new(conn: Connection, place: Place, role: Role) -> Self {
-        Sqlite { conn, topics: Topics::default(), place, role, wal_limit: WAL_LIMIT.into() }
+    pub(super) fn new(conn: Connection, place: Place, how: How, role: Role) -> Self {
+        Sqlite { conn, topics: Topics::default(), place, how, role, wal_limit: WAL_LIMIT.into() }
     }
 
     /// Carries the WAL over into the file, waiting a little for readers. Whether all of it was.
@@ -50,6 +52,17 @@ impl Sqlite {
         let busy = self.conn.query_row(&pragma, [], |row| row.get::<_, i64>(0));
         let _ = self.conn.busy_timeout(BUSY_TIMEOUT);
         busy == Ok(0)
+    }
+
+    /// A backup that gets its name only if this holds when it is done.
+    pub(super) fn backup_if(
+        &self,
+        to: &Path,
+        replace: bool,
+        control: &Control,
+        holds: &dyn Fn() -> bool,
+    ) -> Result<BackupReport> {
+        backup::backup(&self.conn, &self.how, to, replace, control, holds)
     }
 
     fn read<T>(&mut self, f: impl FnOnce(&Connection, &mut Topics) -> Result<T>) -> Result<T> {
@@ -62,18 +75,18 @@ impl Sqlite {
 
 /// A transaction that is rolled back unless it is committed. Its statements are prepared once, which
 /// rusqlite's own are not.
-struct Tx<'c> {
+pub(super) struct Tx<'c> {
     conn: &'c Connection,
     what: &'static str,
 }
 
 impl<'c> Tx<'c> {
-    fn begin(conn: &'c Connection, how: &str, what: &'static str) -> Result<Self> {
+    pub(super) fn begin(conn: &'c Connection, how: &str, what: &'static str) -> Result<Self> {
         conn.prepare_cached(how).and_then(|mut s| s.execute([])).map_err(sql(what))?;
         Ok(Tx { conn, what })
     }
 
-    fn commit(self) -> Result<()> {
+    pub(super) fn commit(self) -> Result<()> {
         self.conn
             .prepare_cached("COMMIT")
             .and_then(|mut s| s.execute([]))
@@ -210,6 +223,14 @@ impl Driver for Sqlite {
         Ok(lifted)
     }
 
+    fn backup(&mut self, to: &Path, replace: bool, control: &Control) -> Result<BackupReport> {
+        self.backup_if(to, replace, control, &|| true)
+    }
+
+    fn verify(&mut self, control: &Control) -> Result<VerifyReport> {
+        verify::verify(&self.conn, control)
+    }
+
     fn figures(&mut self) -> Result<Figures> {
         let used_bytes = match &self.place {
             Place::Memory => 0,
@@ -251,7 +272,7 @@ impl Driver for Sqlite {
     }
 }
 
-fn insert(
+pub(super) fn insert(
     conn: &Connection,
     topics: &mut Topics,
     batch: &[(StoredMessage, Origin)],
@@ -307,14 +328,14 @@ fn insert(
 }
 
 /// A file that SQLite keeps beside this one.
-fn side(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn side(path: &Path, suffix: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(suffix);
     PathBuf::from(path)
 }
 
 /// The length of a file; 0 where there is none.
-fn length(path: &Path) -> u64 {
+pub(super) fn length(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |file| file.len())
 }
 

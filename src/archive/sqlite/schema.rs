@@ -105,6 +105,37 @@ pub(super) fn check(conn: &Connection) -> Result<()> {
     Ok(())
 }
 
+/// Checks only that the file says that it is an archive: for who reads of it what there is.
+pub(super) fn check_format(conn: &Connection) -> Result<()> {
+    let application: i32 = conn
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
+        .map_err(sql("reading the archive's header"))?;
+    if application != APPLICATION_ID {
+        bail!(ArchiveCorrupt, "the file is no archive of messages");
+    }
+    Ok(())
+}
+
+/// Checks that the file is an archive of just our version: for who cannot bring it up to date.
+pub(super) fn check_current(conn: &Connection) -> Result<()> {
+    check(conn)?;
+    let version: i64 = conn
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(sql("reading the archive's header"))?;
+    if version == 0 {
+        bail!(ArchiveOpen, "the file is empty");
+    }
+    if version < MIGRATIONS.len() as i64 {
+        bail!(
+            ArchiveReadOnly,
+            "the archive has schema version {version} and must be brought up to {}: open it once \
+             for writing",
+            MIGRATIONS.len()
+        );
+    }
+    Ok(())
+}
+
 /// Brings the schema up to date, in one transaction. [`check`] must have passed.
 pub(super) fn migrate(conn: &mut Connection) -> Result<()> {
     let version = |conn: &Connection| -> rusqlite::Result<i64> {

@@ -1,0 +1,149 @@
+//! What can be read of a damaged file, brought over into a new archive.
+//!
+//! Nothing is taken on trust: a message comes over where its content gives the hash that it is
+//! filed under. Nothing is written to the damaged file, nor to what lies beside it.
+
+use rusqlite::Connection;
+
+use super::driver::{Tx, insert};
+use super::error::sql;
+use super::open::{self, Place};
+use super::publish::{self, Draft};
+use super::rows::{Item, Walk};
+use super::topics::Topics;
+use super::verify::unreadable;
+use super::{SqliteConfig, read_only, removal, schema};
+use crate::archive::{Control, FindingKind, Removal, SalvageReport};
+use crate::error::{ErrorKind, Result, bail};
+use crate::types::{Origin, StoredMessage, message_hash};
+
+const SALVAGING: &str = "salvaging an archive";
+/// Rows that are read, and written in one commit.
+const STEP: usize = 256;
+/// Tombstones of one commit.
+const TOMBSTONES: usize = 1_000;
+
+/// See [`super::SqliteBackend::salvage`].
+pub(super) fn salvage(
+    from: &SqliteConfig,
+    to: &SqliteConfig,
+    control: &Control,
+) -> Result<SalvageReport> {
+    let (Place::File(source), Place::File(target)) = (Place::of(&from.path)?, Place::of(&to.path)?)
+    else {
+        bail!(InvalidArgument, "what is salvaged is a file, and becomes one")
+    };
+    let draft = Draft::new(&target, false)?;
+    let (damaged, _) = read_only::connect(&source, &from.how())?;
+    schema::check_format(&damaged).map_err(|e| e.context(source.display()))?;
+    let new = open::open(&Place::File(draft.part().to_owned()), &to.how())?;
+    let mut work = Work { damaged, new, report: SalvageReport::default(), control };
+    work.messages()?;
+    work.tombstones()?;
+    work.floor()?;
+    let Work { new, report, .. } = work;
+    publish::close(new)?;
+    control.check()?;
+    draft.publish(&to.how())?;
+    Ok(report)
+}
+
+struct Work<'a> {
+    damaged: Connection,
+    new: Connection,
+    report: SalvageReport,
+    control: &'a Control,
+}
+
+impl Work<'_> {
+    fn messages(&mut self) -> Result<()> {
+        let Work { damaged, new, report, control } = self;
+        let mut walk = Walk::new(damaged);
+        let mut topics = Topics::default();
+        loop {
+            control.check()?;
+            let items = walk.step(STEP)?;
+            if items.is_empty() {
+                return Ok(());
+            }
+            let batch: Vec<_> = items.into_iter().filter_map(|item| sound(item, report)).collect();
+            let new = insert(new, &mut topics, &batch)?;
+            report.messages += new.iter().filter(|new| **new).count() as u64;
+            control.set(report.messages, 0);
+        }
+    }
+
+    /// They stay, also where nothing else does: what was taken down is not to come back.
+    fn tombstones(&mut self) -> Result<()> {
+        let Work { damaged, new, report, control } = self;
+        let mut topics = Topics::default();
+        let mut after = None;
+        loop {
+            control.check()?;
+            let down = match removal::tombstones(damaged, after, TOMBSTONES) {
+                Ok(down) => down,
+                // Of before there were any.
+                Err(e) if e.kind() == ErrorKind::ArchiveIo && after.is_none() => return Ok(()),
+                Err(e) if e.kind() == ErrorKind::ArchiveCorrupt => {
+                    let what = format!("tombstones: {}", e.message());
+                    report.lost.add(FindingKind::Unreadable, None, what);
+                    return Ok(());
+                }
+                Err(e) => return Err(e),
+            };
+            after = down.last().copied();
+            if after.is_none() {
+                return Ok(());
+            }
+            report.tombstones += down.len() as u64;
+            let tx = Tx::begin(new, "BEGIN IMMEDIATE", SALVAGING)?;
+            let gone = removal::remove(new, &mut topics, &Removal::Hashes(down))?;
+            tx.commit()?;
+            report.messages -= gone.len() as u64;
+        }
+    }
+
+    fn floor(&mut self) -> Result<()> {
+        let read = self.damaged.query_row("SELECT floor FROM figures", [], |row| row.get(0));
+        match read.map_err(sql(SALVAGING)) {
+            Ok(floor) => {
+                let floor: Option<i64> = floor;
+                let set = self.new.execute("UPDATE figures SET floor = ?1", [floor]);
+                set.map(drop).map_err(sql(SALVAGING))
+            }
+            // Of before there was one.
+            Err(e) if e.kind() == ErrorKind::ArchiveIo => Ok(()),
+            Err(e) if e.kind() != ErrorKind::ArchiveCorrupt => Err(e),
+            Err(e) => {
+                let what = format!("the retention's floor: {}", e.message());
+                self.report.lost.add(FindingKind::Unreadable, None, what);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A message that is what its hash says; what is not goes to the report.
+fn sound(item: Item, report: &mut SalvageReport) -> Option<(StoredMessage, Origin)> {
+    let lost = &mut report.lost;
+    match item {
+        Item::Message(m, origin) => {
+            if message_hash(&m.pubsub_topic, &m.message) != m.hash {
+                let what = format!("message {}: the content gives another hash", m.hash);
+                lost.add(FindingKind::HashMismatch, Some(m.hash), what);
+                return None;
+            }
+            // That is not worth a message.
+            let origin = removal::origin_of(origin).unwrap_or(Origin::Import);
+            Some((*m, origin))
+        }
+        Item::Invalid(row, e) => {
+            lost.add(FindingKind::Invalid, None, format!("row {row}: {}", e.message()));
+            None
+        }
+        Item::Unreadable(first, last) => {
+            lost.add(FindingKind::Unreadable, None, unreadable(first, last));
+            None
+        }
+    }
+}
