@@ -52,8 +52,7 @@ fn pages_of(path: &Path, name: &str, kind: &str) -> Vec<usize> {
 }
 
 fn verify(path: &Path) -> VerifyReport {
-    let archive = open(path);
-    archive.verify().wait().unwrap()
+    SqliteBackend::verify(&SqliteConfig::new(path), &Control::new()).unwrap()
 }
 
 fn garbage(path: &Path, page: usize) {
@@ -87,7 +86,7 @@ fn a_garbage_page_costs_its_messages_and_no_others() {
 
         let to = dir.path().join(format!("salvaged-{i}.db"));
         let salvaged = salvage(&path, &to).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), damaged, "nothing is written to it");
+        assert!(fs::read(&path).unwrap() == damaged, "nothing is written to it");
         // A page has at most five of these.
         let lost = 3_000 - salvaged.messages;
         assert!((1..=5 * pages.len() as u64).contains(&lost), "{lost} of {pages:?}");

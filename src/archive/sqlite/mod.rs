@@ -31,7 +31,7 @@ use rusqlite::Connection;
 use self::driver::Sqlite;
 use self::open::{How, Place, Role};
 use self::read_only::ReadOnly;
-use super::{Backend, BackupReport, Control, Driver, Key, SalvageReport};
+use super::{Backend, BackupReport, Control, Driver, Key, SalvageReport, VerifyReport};
 use crate::error::{Result, bail};
 
 /// What a commit survives.
@@ -152,6 +152,18 @@ impl SqliteBackend {
         control: &Control,
     ) -> Result<SalvageReport> {
         salvage::salvage(from, to, control)
+    }
+
+    /// Checks a file as [`crate::archive::Archive::verify`] does, also one that is too damaged to be
+    /// opened as an archive. Nothing is written. Blocks.
+    ///
+    /// # Errors
+    /// What is wrong with the file is in the report. [`crate::ErrorKind::ArchiveCorrupt`] where
+    /// nothing at all can be read of it; [`crate::ErrorKind::ArchiveReadOnly`] where it is of an
+    /// earlier version and must be brought up to date first; [`crate::ErrorKind::Cancelled`], and
+    /// those of [`SqliteBackend::open`].
+    pub fn verify(config: &SqliteConfig, control: &Control) -> Result<VerifyReport> {
+        ReadOnly::open(&Place::of(&config.path)?, &config.how())?.verify(control)
     }
 
     /// Encrypts an encrypted archive with another key, in place, in one transaction: a crash

@@ -1,26 +1,33 @@
 //! A walk over all messages in the order of their rows that gets past what is damaged.
 //!
-//! Where a page cannot be read, every question that touches it fails. The walk then asks for later
-//! and later rows until one answers, and goes on there: behind a damaged page that is the next
-//! page's first row. What lies between, it tells. The further the next answer is, the longer its
-//! strides: it may leap over what lies, readable, between two damaged parts, up to a 256th of them.
+//! Where a page cannot be read, every question that touches it fails; and garbage that looks like a
+//! page gives rows of any number. So only two things are trusted: a row whose content gives the
+//! hash that it is filed under, and one that has just the number that was asked for. Where there is
+//! neither, the walk asks for later and later rows until it meets one, and goes on there: behind a
+//! damaged page that is the next page's first row. What lies between, it tells. Its strides grow
+//! with what was skipped: it may leap over what lies, readable, between two damaged parts, up to a
+//! 256th of them.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, Row};
 
 use super::error::sql;
 use super::page;
 use super::topics::Topics;
 use crate::error::{Error, ErrorKind, Result};
-use crate::types::StoredMessage;
+use crate::types::{MessageHash, StoredMessage, message_hash};
 
 const READING: &str = "reading the archive row by row";
 /// What part of a damaged range a stride may be.
 const STRIDES: i128 = 256;
+/// The number of the first row: SQLite gives them out from here on.
+const FIRST: i64 = 1;
 
 /// What the walk met.
 pub(super) enum Item {
-    /// A message, with the number of its origin. Its hash is the one that it is filed under.
-    Message(Box<StoredMessage>, u8),
+    /// A message that is what its hash says, with the number of its origin.
+    Sound(Box<StoredMessage>, u8),
+    /// One whose content does not give the hash that it is filed under.
+    Mismatch(MessageHash),
     /// A row that is there and is no message.
     Invalid(i64, Error),
     /// Rows, first and last, that cannot be read, as far as there are any.
@@ -30,98 +37,70 @@ pub(super) enum Item {
 pub(super) struct Walk<'c> {
     conn: &'c Connection,
     topics: Topics,
-    /// The row to go on from; `None` at the end, and before the beginning.
+    /// The row to go on from; `None` at the end.
     next: Option<i64>,
-    begun: bool,
 }
 
 impl<'c> Walk<'c> {
     pub(super) fn new(conn: &'c Connection) -> Self {
-        Walk { conn, topics: Topics::default(), next: None, begun: false }
+        Walk { conn, topics: Topics::default(), next: Some(FIRST) }
     }
 
     /// The next items, some `limit` of them; none at the end. A damaged row is an item, not an
     /// error.
     pub(super) fn step(&mut self, limit: usize) -> Result<Vec<Item>> {
-        if !self.begun {
-            self.begun = true;
-            self.next = match damage(self.first_from(i64::MIN))? {
-                Ok(first) => first,
-                // The archive gives out numbers from 1 on.
-                Err(_) => Some(1),
-            };
-        }
         let mut items = Vec::new();
-        let Some(from) = self.next else { return Ok(items) };
-        let read = self.read(from, limit, &mut items);
-        if damage(read)?.is_err() {
-            items.extend(self.skip()?);
+        if let Some(from) = self.next {
+            let trusted = damage(self.read(from, limit, &mut items))?;
+            if !trusted.unwrap_or(false) {
+                items.extend(self.skip()?);
+            }
         }
         Ok(items)
     }
 
-    /// Reads whole rows until it has as many, or the end, or damage.
-    fn read(&mut self, from: i64, limit: usize, items: &mut Vec<Item>) -> Result<()> {
+    /// Reads rows until it has as many, or the end. Whether all of them are to be trusted; at the
+    /// first that is not, it stops.
+    fn read(&mut self, from: i64, limit: usize, items: &mut Vec<Item>) -> Result<bool> {
         let fail = sql(READING);
-        let mut statement = self
-            .conn
-            .prepare_cached(
-                "SELECT timestamp, hash, channel, id, version, ephemeral, meta, rate_limit_proof,
-                        payload, origin
-                 FROM message NOT INDEXED WHERE id >= ?1 ORDER BY id LIMIT ?2",
-            )
-            .map_err(&fail)?;
+        let mut statement = self.conn.prepare_cached(ROWS).map_err(&fail)?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut rows = statement.query([from, limit]).map_err(&fail)?;
         let mut left = limit;
         while let Some(row) = rows.next().map_err(&fail)? {
             let id: i64 = row.get(3).map_err(&fail)?;
+            let item = item(self.conn, &mut self.topics, id, row)?;
+            if self.next != Some(id) && !matches!(item, Item::Sound(..)) {
+                return Ok(false);
+            }
+            items.push(item);
             self.next = id.checked_add(1);
             left -= 1;
-            let origin = row.get::<_, u8>(9).map_err(&fail);
-            let message = page::message(self.conn, &mut self.topics, row);
-            items.push(match damage(message.and_then(|m| Ok((m, origin?))))? {
-                Ok((message, origin)) => Item::Message(Box::new(message), origin),
-                Err(e) => Item::Invalid(id, e),
-            });
         }
         if left > 0 {
             self.next = None;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Gets past the damage that begins at `next`.
     fn skip(&mut self) -> Result<Option<Item>> {
         let Some(first) = self.next else { return Ok(None) };
-        match damage(self.first_from(first))? {
-            Ok(None) => {
-                self.next = None;
-                return Ok(None);
-            }
-            // The row is there, what it holds is not.
-            Ok(Some(row)) => {
-                self.next = row.checked_add(1);
-                return Ok(Some(Item::Unreadable(row, row)));
-            }
-            Err(_) => {}
-        }
-        let (mut bad, mut good) = (i128::from(first), None);
-        while good.is_none() {
+        let mut bad = i128::from(first);
+        let mut good = loop {
             let at = bad + 1 + (bad - i128::from(first)) / STRIDES;
             match i64::try_from(at) {
                 Err(_) => {
                     self.next = None;
                     return Ok(Some(Item::Unreadable(first, i64::MAX)));
                 }
-                Ok(row) if self.answers(row)? => good = Some(at),
+                Ok(row) if self.is_trusted(row)? => break at,
                 Ok(_) => bad = at,
             }
-        }
-        let mut good = good.unwrap_or(bad + 1);
+        };
         while good - bad > 1 {
             let middle = bad + (good - bad) / 2;
-            if self.answers(i64::try_from(middle).unwrap_or(i64::MAX))? {
+            if self.is_trusted(i64::try_from(middle).unwrap_or(i64::MAX))? {
                 good = middle;
             } else {
                 bad = middle;
@@ -131,17 +110,35 @@ impl<'c> Walk<'c> {
         Ok(Some(Item::Unreadable(first, i64::try_from(bad).unwrap_or(i64::MAX))))
     }
 
-    fn answers(&self, row: i64) -> Result<bool> {
-        Ok(damage(self.first_from(row))?.is_ok())
+    /// Whether the first row from this one on is there and to be trusted.
+    fn is_trusted(&mut self, at: i64) -> Result<bool> {
+        let mut look = || -> Result<bool> {
+            let fail = sql(READING);
+            let mut statement = self.conn.prepare_cached(ROWS).map_err(&fail)?;
+            let mut rows = statement.query([at, 1]).map_err(&fail)?;
+            let Some(row) = rows.next().map_err(&fail)? else { return Ok(false) };
+            let id: i64 = row.get(3).map_err(&fail)?;
+            let item = item(self.conn, &mut self.topics, id, row)?;
+            Ok(id == at || matches!(item, Item::Sound(..)))
+        };
+        Ok(damage(look())?.unwrap_or(false))
     }
+}
 
-    /// The first row from this one on.
-    fn first_from(&self, row: i64) -> Result<Option<i64>> {
-        self.conn
-            .prepare_cached("SELECT id FROM message NOT INDEXED WHERE id >= ?1 ORDER BY id LIMIT 1")
-            .and_then(|mut s| s.query_row([row], |row| row.get(0)).optional())
-            .map_err(sql(READING))
-    }
+/// Whole rows, from a number on.
+const ROWS: &str = "SELECT timestamp, hash, channel, id, version, ephemeral, meta, rate_limit_proof,
+            payload, origin
+     FROM message NOT INDEXED WHERE id >= ?1 ORDER BY id LIMIT ?2";
+
+/// From the columns of [`ROWS`].
+fn item(conn: &Connection, topics: &mut Topics, id: i64, row: &Row<'_>) -> Result<Item> {
+    let origin = row.get::<_, u8>(9).map_err(sql(READING));
+    let message = page::message(conn, topics, row).and_then(|m| Ok((m, origin?)));
+    Ok(match damage(message)? {
+        Err(e) => Item::Invalid(id, e),
+        Ok((m, _)) if message_hash(&m.pubsub_topic, &m.message) != m.hash => Item::Mismatch(m.hash),
+        Ok((m, origin)) => Item::Sound(Box::new(m), origin),
+    })
 }
 
 /// Tells damage, which one gets past, from errors that would come again.
