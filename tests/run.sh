@@ -17,6 +17,8 @@ stage 'toolchains' tests/setup/all.sh
 stage 'build' cargo build --locked --workspace
 stage 'rust' env WAKUSTORE_SIM_SEEDS=0..4 cargo test --locked --workspace
 stage 'the pure crate' env WAKUSTORE_SIM_SEEDS=0..4 cargo test --locked --no-default-features
+stage 'encryption' cargo test --locked --no-default-features --features sqlcipher \
+  --test archive_cipher --test archive_backup --test archive_read_only
 sim=(cargo test --profile sim --locked --no-default-features)
 stage 'simulation, 1,000 seeds' env WAKUSTORE_SIM_SEEDS=0..1000 \
   "${sim[@]}" --test simulation -- --nocapture

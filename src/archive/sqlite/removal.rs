@@ -3,6 +3,7 @@
 //!
 //! What must hold: count, floor and tombstones change in the transaction that removes.
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::error::{corrupt, sql};
@@ -203,7 +204,15 @@ pub(super) fn used_bytes(conn: &Connection) -> Result<u64> {
 }
 
 fn number(conn: &Connection, pragma: &str) -> Result<i64> {
-    conn.pragma_query_value(None, pragma, |row| row.get(0)).map_err(sql(READING))
+    let value: Value =
+        conn.pragma_query_value(None, pragma, |row| row.get(0)).map_err(sql(READING))?;
+    let number = match value {
+        Value::Integer(number) => Some(number),
+        // SQLCipher tells the size of its pages in digits.
+        Value::Text(digits) => digits.parse().ok(),
+        _ => None,
+    };
+    number.ok_or_else(|| corrupt(format!("{pragma} is no number")))
 }
 
 /// Gives some free pages back to the system, where there are many. What does not work now will
