@@ -191,7 +191,7 @@ fn an_archive_is_encrypted_by_salvaging_it_and_the_other_way_round() {
     drop(plain);
     let safe = dir.path().join("encrypted.db");
     let back = dir.path().join("plain again.db");
-    let some = Some(key("some"));
+    let some = Some(Key::raw([3; 32]));
     let salvage = |from: &Path, a: &Option<Key>, to: &Path, b: &Option<Key>| {
         let (from, to) = (config_of(from, a.clone()), config_of(to, b.clone()));
         SqliteBackend::salvage(&from, &to, &Control::new()).unwrap().messages
@@ -199,20 +199,33 @@ fn an_archive_is_encrypted_by_salvaging_it_and_the_other_way_round() {
     assert_eq!(salvage(&path, &None, &safe, &some), 300);
     assert_eq!(salvage(&safe, &some, &back, &None), 300);
     fs::remove_file(&path).unwrap();
-    assert_eq!(open(&safe, &key("some")).missing(hashes(&all)).wait().unwrap(), []);
+    assert_eq!(open(&safe, &Key::raw([3; 32])).missing(hashes(&all)).wait().unwrap(), []);
     assert_eq!(try_open(&back, None).unwrap().missing(hashes(&all)).wait().unwrap(), []);
     fs::remove_file(&back).unwrap();
     assert_eq!(found_in(dir.path()), Vec::<String>::new());
 
     // A damaged page: its authentication fails, and costs its messages alone.
-    let mut bytes = fs::read(&safe).unwrap();
-    let at = bytes.len() / 2 / 4_096 * 4_096;
-    bytes[at + 100] ^= 1;
-    fs::write(&safe, bytes).unwrap();
+    let good = fs::read(&safe).unwrap();
+    let pages = good.len() / 4_096;
     let saved = dir.path().join("saved.db");
     let (from, to) = (config_of(&safe, some.clone()), config_of(&saved, some));
-    let report = SqliteBackend::salvage(&from, &to, &Control::new()).unwrap();
-    assert!((250..300).contains(&report.messages) && report.lost.count > 0, "{report:?}");
+    let mut lost = 0;
+    for page in (2..pages).step_by(pages / 15) {
+        let mut damaged = good.clone();
+        damaged[page * 4_096 + 100] ^= 1;
+        fs::write(&safe, damaged).unwrap();
+        let verified = SqliteBackend::verify(&from, &Control::new()).unwrap();
+        assert!(!verified.is_sound(), "page {page}: it is authenticated");
+        let report = SqliteBackend::salvage(&from, &to, &Control::new()).unwrap();
+        assert!(report.messages > 250, "page {page}: {report:?}");
+        assert!(report.messages == 300 || report.lost.count > 0, "page {page}: {report:?}");
+        lost += 300 - report.messages;
+        let saved_all = Archive::open(SqliteBackend::open(to.clone()).unwrap(), config()).unwrap();
+        assert_eq!(saved_all.stats().wait().unwrap().messages, report.messages);
+        saved_all.close();
+        fs::remove_file(&saved).unwrap();
+    }
+    assert!(lost > 0, "no page with messages was hit");
 }
 
 /// Set in a child that opens with a wrong key.

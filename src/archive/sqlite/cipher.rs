@@ -18,6 +18,8 @@ pub(super) fn unlock(conn: &Connection, place: &Place, key: &Key) -> Result<()> 
     use super::error::sql;
 
     let fail = sql("unlocking the archive");
+    // SQLCipher would write to the process's stderr of whatever it cannot decrypt.
+    conn.execute_batch("PRAGMA cipher_log_level = NONE").map_err(&fail)?;
     pragma(conn, "key", key).map_err(&fail)?;
     let read = |conn: &Connection| {
         conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))

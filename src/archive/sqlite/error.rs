@@ -41,6 +41,12 @@ fn kind(e: &Sql) -> ErrorKind {
         ffi::SQLITE_IOERR_SHORT_READ | ffi::SQLITE_IOERR_CORRUPTFS => {
             return ErrorKind::ArchiveCorrupt;
         }
+        // SQLCipher has no other word for a page whose authentication fails; an error of a statement
+        // says what is wrong with it.
+        #[cfg(feature = "sqlcipher")]
+        ffi::SQLITE_ERROR if e.to_string() == "SQL logic error" => {
+            return ErrorKind::ArchiveCorrupt;
+        }
         _ => {}
     }
     match failure.code {
