@@ -25,8 +25,7 @@ fn open(path: &Path) -> Archive {
 }
 
 fn restore(from: &Path, to: &Path, replace: bool) -> Result<BackupReport, ErrorKind> {
-    let restored =
-        SqliteBackend::restore(from, &SqliteConfig::new(to), replace, &Control::new());
+    let restored = SqliteBackend::restore(from, &SqliteConfig::new(to), replace, &Control::new());
     restored.map_err(|e| e.kind())
 }
 
@@ -77,10 +76,8 @@ fn a_backup_has_all_that_was_acknowledged_before_it_began() {
             });
         }
         for round in 0..3 {
-            let put = archive.put(
-                vec![message(7, 7, round, "acknowledged just before")],
-                Origin::Import,
-            );
+            let put =
+                archive.put(vec![message(7, 7, round, "acknowledged just before")], Origin::Import);
             assert_eq!(put.wait().unwrap(), [PutOutcome::Stored]);
             let before = archive.stats().wait().unwrap().messages;
             let task = archive.backup(&backup, round > 0);

@@ -150,7 +150,10 @@ fn a_wrong_key_is_an_error_of_its_own() {
     let e = refused(&plain, Some(right.clone()));
     assert_eq!(e.kind(), ErrorKind::WrongKey, "{e:?}");
     assert!(e.message().contains("is not encrypted"), "{e}");
-    assert_eq!(refused(":memory:".as_ref(), Some(right.clone())).kind(), ErrorKind::InvalidArgument);
+    assert_eq!(
+        refused(":memory:".as_ref(), Some(right.clone())).kind(),
+        ErrorKind::InvalidArgument
+    );
     open(&path, &right).close();
 }
 
@@ -245,7 +248,8 @@ fn nothing_is_written_to_stderr() {
         .env(CHILD, &path)
         .output()
         .unwrap();
-    let (out, err) = (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
+    let (out, err) =
+        (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
     assert!(child.status.success(), "{out}{err}");
     assert!(!out.contains("sqlcipher") && !out.contains("codec"), "{out}");
     assert_eq!(err, "");

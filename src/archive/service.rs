@@ -258,9 +258,8 @@ impl Archive {
     pub(super) fn remove(&self, hashes: Vec<MessageHash>, lift: bool) -> Pending<u64> {
         let (reply, pending) = Pending::new();
         let pushed = self.check_writable();
-        match pushed.and_then(|()| {
-            self.0.shared.queue.push_removal(Remove { hashes, lift, reply })
-        }) {
+        match pushed.and_then(|()| self.0.shared.queue.push_removal(Remove { hashes, lift, reply }))
+        {
             Ok(()) => pending,
             Err(e) => Pending::ready(Err(e)),
         }

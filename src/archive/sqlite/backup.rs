@@ -72,7 +72,7 @@ pub(super) fn restore(
     // The copy, not the source: nothing is written to that, and here an older one is brought up to
     // date.
     let conn = open::open(&Place::File(draft.part().to_owned()), &how)?;
-    let report = verify::verify(&conn, control)?;
+    let report = verify::verify(&conn, None, control)?;
     if let Some(finding) = report.findings.first.first() {
         return Err(corrupt(format!(
             "{} things do not fit, the first: {}",

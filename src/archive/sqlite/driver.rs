@@ -14,7 +14,7 @@ use super::open::{BUSY_TIMEOUT, How, Place, Role, WAL_LIMIT};
 use super::scan::{self, Source, Sources, Span};
 use super::topic_stats::{self, Tally, content_bytes};
 use super::topics::Topics;
-use super::{backup, index_walk, page, removal, scan::Key, verify};
+use super::{backup, index_walk, open, page, read_only, removal, scan::Key, verify};
 use crate::archive::{
     BackupReport, Control, Driver, FeedItem, Figures, IndexEntry, IndexQuery, Removal, Stats,
     TopicQuery, TopicStats, VerifyReport,
@@ -228,7 +228,14 @@ impl Driver for Sqlite {
     }
 
     fn verify(&mut self, control: &Control) -> Result<VerifyReport> {
-        verify::verify(&self.conn, control)
+        let reopen = || match (&self.place, self.role) {
+            (Place::File(path), Role::Reader) => {
+                read_only::connect(path, &self.how).map(|(conn, _)| conn)
+            }
+            _ => open::connect(&self.place, &self.how, self.role),
+        };
+        // One in memory is not encrypted.
+        verify::verify(&self.conn, self.how.key.is_some().then_some(&reopen), control)
     }
 
     fn figures(&mut self) -> Result<Figures> {

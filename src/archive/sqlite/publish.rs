@@ -118,9 +118,8 @@ fn seize(path: &Path, how: &How) -> Result<Option<Connection>> {
     let take = || -> Result<Connection> {
         let fail = sql("taking over the file that is there");
         let conn = open::connect(&Place::File(path.to_owned()), how, Role::Writer)?;
-        let mode: String = conn
-            .query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))
-            .map_err(&fail)?;
+        let mode: String =
+            conn.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0)).map_err(&fail)?;
         if mode != "delete" {
             bail!(ArchiveLocked, "the archive that is there is in use");
         }

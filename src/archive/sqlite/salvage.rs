@@ -9,7 +9,7 @@ use super::driver::{Tx, insert};
 use super::error::sql;
 use super::open::{self, Place};
 use super::publish::{self, Draft};
-use super::rows::{Item, Walk};
+use super::rows::{Item, Reopen, Walk};
 use super::topics::Topics;
 use super::verify::{mismatch, unreadable};
 use super::{SqliteConfig, read_only, removal, schema};
@@ -34,14 +34,21 @@ pub(super) fn salvage(
         bail!(InvalidArgument, "what is salvaged is a file, and becomes one")
     };
     let draft = Draft::new(&target, false)?;
-    let (damaged, _) = read_only::connect(&source, &from.how())?;
+    let how = from.how();
+    let connect = || read_only::connect(&source, &how).map(|(conn, _)| conn);
+    let damaged = connect()?;
     schema::check_format(&damaged).map_err(|e| e.context(source.display()))?;
     let new = open::open(&Place::File(draft.part().to_owned()), &to.how())?;
+    // An encrypted file needs another connection after damage.
+    let reopen: Option<Reopen<'_>> = how.key.is_some().then_some(&connect);
     let mut work = Work { damaged, new, report: SalvageReport::default(), control };
-    work.messages()?;
-    work.count();
-    work.tombstones()?;
-    work.floor()?;
+    work.messages(reopen)?;
+    for step in [Work::count, Work::tombstones, Work::floor] {
+        if let Some(reopen) = reopen {
+            work.damaged = reopen()?;
+        }
+        step(&mut work)?;
+    }
     let Work { new, report, .. } = work;
     publish::close(new)?;
     control.check()?;
@@ -57,9 +64,9 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn messages(&mut self) -> Result<()> {
+    fn messages(&mut self, reopen: Option<Reopen<'_>>) -> Result<()> {
         let Work { damaged, new, report, control } = self;
-        let mut walk = Walk::new(damaged);
+        let mut walk = Walk::new(damaged, reopen);
         let mut topics = Topics::default();
         loop {
             control.check()?;
@@ -75,7 +82,7 @@ impl Work<'_> {
     }
 
     /// Garbage may look like the end of the table: then nothing is missed but by the figure.
-    fn count(&mut self) {
+    fn count(&mut self) -> Result<()> {
         let read = self.damaged.query_row("SELECT messages FROM figures", [], |row| row.get(0));
         let held = read.ok().and_then(|held: i64| u64::try_from(held).ok()).unwrap_or(0);
         let SalvageReport { messages, lost, .. } = &mut self.report;
@@ -83,6 +90,7 @@ impl Work<'_> {
             let what = format!("{messages} messages could be read, the archive should have {held}");
             lost.add(FindingKind::Figure, None, what);
         }
+        Ok(())
     }
 
     /// They stay, also where nothing else does: what was taken down is not to come back.

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 
 use super::driver::Tx;
 use super::error::sql;
-use super::rows::{Item, Walk, damage};
+use super::rows::{Item, Reopen, Walk, damage};
 use crate::archive::{Control, FindingKind, Findings, MAX_FINDINGS, VerifyReport};
 use crate::error::Result;
 use crate::types::MessageHash;
@@ -16,15 +16,19 @@ const STEP: usize = 128;
 /// Instructions of SQLite's machine between looks at whether it was cancelled.
 const LOOK_EVERY: i32 = 100_000;
 
-/// Verifies what this connection sees.
-pub(super) fn verify(conn: &Connection, control: &Control) -> Result<VerifyReport> {
+/// Verifies what this connection sees. `reopen` gives another to the same file, where it is
+/// encrypted.
+pub(super) fn verify(
+    conn: &Connection,
+    reopen: Option<Reopen<'_>>,
+    control: &Control,
+) -> Result<VerifyReport> {
     let mut report = VerifyReport::default();
     let held = || number(conn, "SELECT messages FROM figures");
     let total = damage(held())?.ok().and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-    let mut walk = Walk::new(conn);
+    let mut walk = Walk::new(conn, reopen);
     loop {
         control.check()?;
-        // In no transaction: SQLCipher gives up on one in which it met a damaged page.
         let items = walk.step(STEP)?;
         if items.is_empty() {
             break;
@@ -34,10 +38,15 @@ pub(super) fn verify(conn: &Connection, control: &Control) -> Result<VerifyRepor
         }
         control.set(report.messages, total.max(report.messages));
     }
-    conn.progress_handler(LOOK_EVERY, Some({
-        let control = control.clone();
-        move || control.is_cancelled()
-    }))
+    let own = walk.into_own();
+    let conn = own.as_ref().unwrap_or(conn);
+    conn.progress_handler(
+        LOOK_EVERY,
+        Some({
+            let control = control.clone();
+            move || control.is_cancelled()
+        }),
+    )
     .map_err(sql(VERIFYING))?;
     let checked = whole(conn, &mut report.findings);
     let _ = conn.progress_handler(0, None::<fn() -> bool>);
@@ -82,6 +91,8 @@ fn whole(conn: &Connection, findings: &mut Findings) -> Result<()> {
     let tx = Tx::begin(conn, "BEGIN", VERIFYING)?;
     if let Err(e) = damage(structure(conn, findings))? {
         findings.add(FindingKind::Structure, None, e.message());
+        // There is no counting after this.
+        return Ok(());
     }
     if let Err(e) = damage(figures(conn, findings))? {
         findings.add(FindingKind::Structure, None, e.message());
@@ -128,7 +139,8 @@ fn figures(conn: &Connection, findings: &mut Findings) -> Result<()> {
     let mut rows = statement.query([]).map_err(&fail)?;
     while let Some(row) = rows.next().map_err(&fail)? {
         let get = |column| row.get::<_, i64>(column).map_err(&fail);
-        let what = format!("channel {} has {} messages, the figure is {}", get(0)?, get(2)?, get(1)?);
+        let what =
+            format!("channel {} has {} messages, the figure is {}", get(0)?, get(2)?, get(1)?);
         findings.add(FindingKind::Figure, None, what);
     }
     Ok(())
