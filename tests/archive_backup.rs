@@ -192,7 +192,7 @@ fn what_is_no_backup_or_not_sound_is_not_restored() {
 
     // The reason to have one: what is there is damaged.
     fs::write(&backup, &good).unwrap();
-    fs::write(&path, &text.display().to_string()).unwrap();
+    fs::write(&path, text.display().to_string()).unwrap();
     fs::write(dir.path().join("archive.db-wal"), "what was left of it").unwrap();
     assert_eq!(restore(&backup, &path, true).unwrap().messages, 2_000);
     assert!(!dir.path().join("archive.db-wal").exists());
