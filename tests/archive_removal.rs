@@ -226,16 +226,19 @@ mod sqlite {
         put(&archive, &all);
         archive.close();
         drop(archive);
-        // What the second version added, taken away again.
+        // What the later versions added, taken away again.
         let conn = rusqlite::Connection::open(&path).unwrap();
         conn.execute_batch(
-            "DROP TABLE tombstone; ALTER TABLE figures DROP COLUMN tombstones;
+            "DROP INDEX channel_by_pubsub; ALTER TABLE channel DROP COLUMN messages;
+             ALTER TABLE channel DROP COLUMN bytes;
+             DROP TABLE tombstone; ALTER TABLE figures DROP COLUMN tombstones;
              ALTER TABLE figures DROP COLUMN floor; PRAGMA user_version = 1;",
         )
         .unwrap();
         drop(conn);
         let archive = open(&path, config());
         assert_eq!(held(&archive).len(), 50);
+        assert!(archive.verify().wait().unwrap().is_sound(), "also the figures by channel");
         assert_eq!(archive.take_down(hashes(&all[..5])).wait().unwrap(), 5);
         assert_eq!(held(&archive).len(), 45);
     }
