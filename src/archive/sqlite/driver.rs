@@ -287,6 +287,7 @@ pub(super) fn insert(
     // Takes the lock for writing at once: a transaction that begins by reading could be refused
     // it later, whatever it is ready to wait.
     let tx = Tx::begin(conn, "BEGIN IMMEDIATE", WRITING)?;
+    removal::check_put(conn, batch)?;
     let fail = sql(WRITING);
     let mut new = Vec::with_capacity(batch.len());
     let mut filed = Vec::with_capacity(batch.len());

@@ -30,7 +30,9 @@ fn kind(e: &Sql) -> ErrorKind {
             Sql::FromSqlConversionFailure(..)
             | Sql::IntegralValueOutOfRange(..)
             | Sql::Utf8Error(..)
-            | Sql::InvalidColumnType(..) => ErrorKind::ArchiveCorrupt,
+            | Sql::InvalidColumnType(..)
+            // A row that is always there.
+            | Sql::QueryReturnedNoRows => ErrorKind::ArchiveCorrupt,
             Sql::NulError(_) | Sql::InvalidPath(_) => ErrorKind::ArchiveOpen,
             _ => ErrorKind::ArchiveIo,
         };
@@ -41,12 +43,9 @@ fn kind(e: &Sql) -> ErrorKind {
         ffi::SQLITE_IOERR_SHORT_READ | ffi::SQLITE_IOERR_CORRUPTFS => {
             return ErrorKind::ArchiveCorrupt;
         }
-        // SQLCipher has no other word for a page whose authentication fails; an error of a statement
-        // says what is wrong with it.
-        #[cfg(feature = "sqlcipher")]
-        ffi::SQLITE_ERROR if e.to_string() == "SQL logic error" => {
-            return ErrorKind::ArchiveCorrupt;
-        }
+        // Our statements are always the same: where one does not fit the tables, these are not ours.
+        // (And SQLCipher has no other word for a page whose authentication fails.)
+        ffi::SQLITE_ERROR | ffi::SQLITE_MISMATCH => return ErrorKind::ArchiveCorrupt,
         _ => {}
     }
     match failure.code {

@@ -1,7 +1,8 @@
 //! Removing: the oldest, for retention, and single messages that are taken down; and giving the
 //! space back.
 //!
-//! What must hold: count, floor and tombstones change in the transaction that removes.
+//! What must hold: count, floor and tombstones change in the transaction that removes, and a put
+//! looks at them in its own: what another process has removed stays removed.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -11,8 +12,8 @@ use super::scan::sync_id;
 use super::topic_stats::Tally;
 use super::topics::Topics;
 use crate::archive::{FeedItem, Figures, Removal};
-use crate::error::Result;
-use crate::types::{MessageHash, Origin, SyncId, Timestamp};
+use crate::error::{Result, bail};
+use crate::types::{MessageHash, Origin, StoredMessage, SyncId, Timestamp};
 
 const REMOVING: &str = "removing messages from the archive";
 const READING: &str = "reading the archive's figures";
@@ -178,6 +179,24 @@ pub(super) fn reinstate(conn: &Connection, hashes: &[MessageHash]) -> Result<u64
         .and_then(|mut s| s.execute([i64::try_from(lifted).unwrap_or(i64::MAX)]))
         .map_err(&fail)?;
     Ok(lifted as u64)
+}
+
+/// Checks, within the transaction of a put, that nothing of it was removed before.
+pub(super) fn check_put(conn: &Connection, batch: &[(StoredMessage, Origin)]) -> Result<()> {
+    let (tombstones, floor): (i64, Option<i64>) = conn
+        .prepare_cached("SELECT tombstones, floor FROM figures")
+        .and_then(|mut s| s.query_row([], |row| Ok((row.get(0)?, row.get(1)?))))
+        .map_err(sql(READING))?;
+    let floor = Timestamp(floor.unwrap_or(i64::MIN));
+    for (message, _) in batch {
+        if message.timestamp() < floor {
+            bail!(TimestampTooOld, "message {:?} is older than what is kept", message.hash);
+        }
+        if tombstones > 0 && is_taken_down(conn, &message.hash)? {
+            bail!(TakenDown, "message {:?} was taken down", message.hash);
+        }
+    }
+    Ok(())
 }
 
 /// What retention goes by.

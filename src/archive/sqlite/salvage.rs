@@ -38,10 +38,12 @@ pub(super) fn salvage(
     let connect = || read_only::connect(&source, &how).map(|(conn, _)| conn);
     let damaged = connect()?;
     schema::check_format(&damaged).map_err(|e| e.context(source.display()))?;
+    let version: i64 =
+        damaged.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sql(SALVAGING))?;
     let new = open::open(&Place::File(draft.part().to_owned()), &to.how())?;
     // An encrypted file needs another connection after damage.
     let reopen: Option<Reopen<'_>> = how.key.is_some().then_some(&connect);
-    let mut work = Work { damaged, new, report: SalvageReport::default(), control };
+    let mut work = Work { damaged, version, new, report: SalvageReport::default(), control };
     work.messages(reopen)?;
     for step in [Work::count, Work::tombstones, Work::floor] {
         if let Some(reopen) = reopen {
@@ -58,6 +60,8 @@ pub(super) fn salvage(
 
 struct Work<'a> {
     damaged: Connection,
+    /// Of its schema.
+    version: i64,
     new: Connection,
     report: SalvageReport,
     control: &'a Control,
@@ -65,7 +69,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn messages(&mut self, reopen: Option<Reopen<'_>>) -> Result<()> {
-        let Work { damaged, new, report, control } = self;
+        let Work { damaged, new, report, control, .. } = self;
         let mut walk = Walk::new(damaged, reopen);
         let mut topics = Topics::default();
         loop {
@@ -95,15 +99,16 @@ impl Work<'_> {
 
     /// They stay, also where nothing else does: what was taken down is not to come back.
     fn tombstones(&mut self) -> Result<()> {
-        let Work { damaged, new, report, control } = self;
+        if self.version < 2 {
+            return Ok(());
+        }
+        let Work { damaged, new, report, control, .. } = self;
         let mut topics = Topics::default();
         let mut after = None;
         loop {
             control.check()?;
             let down = match removal::tombstones(damaged, after, TOMBSTONES) {
                 Ok(down) => down,
-                // Of before there were any.
-                Err(e) if e.kind() == ErrorKind::ArchiveIo && after.is_none() => return Ok(()),
                 Err(e) if e.kind() == ErrorKind::ArchiveCorrupt => {
                     let what = format!("tombstones: {}", e.message());
                     report.lost.add(FindingKind::Unreadable, None, what);
@@ -124,6 +129,10 @@ impl Work<'_> {
     }
 
     fn floor(&mut self) -> Result<()> {
+        // As the tombstones, the first version had none.
+        if self.version < 2 {
+            return Ok(());
+        }
         let read = self.damaged.query_row("SELECT floor FROM figures", [], |row| row.get(0));
         match read.map_err(sql(SALVAGING)) {
             Ok(floor) => {
@@ -131,8 +140,6 @@ impl Work<'_> {
                 let set = self.new.execute("UPDATE figures SET floor = ?1", [floor]);
                 set.map(drop).map_err(sql(SALVAGING))
             }
-            // Of before there was one.
-            Err(e) if e.kind() == ErrorKind::ArchiveIo => Ok(()),
             Err(e) if e.kind() != ErrorKind::ArchiveCorrupt => Err(e),
             Err(e) => {
                 let what = format!("the retention's floor: {}", e.message());
