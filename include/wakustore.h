@@ -216,6 +216,10 @@ enum wks_status
      */
     WKS_ERR_TAKEN_DOWN = 310,
     /**
+     * The archive is encrypted with another key, or a key was given for one that is not encrypted.
+     */
+    WKS_ERR_WRONG_KEY = 311,
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     WKS_ERR_STORE_BAD_REQUEST = 400,

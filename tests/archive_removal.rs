@@ -231,6 +231,8 @@ mod sqlite {
         conn.execute_batch(
             "DROP TABLE removed; DROP TABLE expired; ALTER TABLE figures DROP COLUMN feed;
              ALTER TABLE figures DROP COLUMN seq; ALTER TABLE figures DROP COLUMN trimmed;
+             DROP INDEX channel_by_pubsub; ALTER TABLE channel DROP COLUMN messages;
+             ALTER TABLE channel DROP COLUMN bytes;
              DROP TABLE tombstone; ALTER TABLE figures DROP COLUMN tombstones;
              ALTER TABLE figures DROP COLUMN floor; PRAGMA user_version = 1;",
         )
@@ -238,6 +240,7 @@ mod sqlite {
         drop(conn);
         let archive = open(&path, config());
         assert_eq!(held(&archive).len(), 50);
+        assert!(archive.verify().wait().unwrap().is_sound(), "also the figures by channel");
         assert_eq!(archive.take_down(hashes(&all[..5])).wait().unwrap(), 5);
         assert_eq!(held(&archive).len(), 45);
     }

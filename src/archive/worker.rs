@@ -16,6 +16,7 @@ use super::pending::Reply;
 use super::pump::{Did, Pump};
 use super::queue::{Put, Queue, Remove};
 use super::retention::{Floor, Keeper, check_floor};
+use super::task::Tasks;
 use super::{Backend, Driver, PutOutcome, Validator, validator};
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::{MessageHash, Origin, StoredMessage, Timestamp};
@@ -25,6 +26,11 @@ const PUT_ATTEMPTS: usize = 4;
 
 thread_local! {
     static ON_ARCHIVE_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// This thread belongs to an archive from now on.
+pub(super) fn is_archive_thread() {
+    ON_ARCHIVE_THREAD.set(true);
 }
 
 /// Whether this thread belongs to an archive. Waiting for an archive here could wait for itself.
@@ -48,6 +54,7 @@ pub(super) struct Shared {
     pub(super) feeds: Feeds,
     pub(super) floor: Floor,
     pub(super) validator: Option<Arc<dyn Validator>>,
+    pub(super) tasks: Arc<Tasks>,
 }
 
 /// A driver and what to do when it panics.
@@ -105,7 +112,7 @@ impl Desk {
         };
     }
 
-    fn close(self) {
+    pub(super) fn close(self) {
         if let Ok(mut driver) = self.driver {
             quietly(move || driver.close());
         }
@@ -139,6 +146,7 @@ pub(super) fn write(shared: &Arc<Shared>, mut desk: Desk, reads_too: bool, mut k
     }
     shared.feeds.end();
     shared.queue.wait_for_readers();
+    shared.tasks.wait();
     desk.close();
 }
 
@@ -154,7 +162,10 @@ pub(super) fn read(shared: &Shared, mut desk: Desk) {
 
 /// Takes messages down, tells the feeds, then who asked.
 fn take_down(shared: &Shared, desk: &mut Desk, pump: &mut Pump, removal: Remove) {
-    let Remove { hashes, reply } = removal;
+    let Remove { hashes, lift, reply } = removal;
+    if lift {
+        return answer(reply, desk.run(|driver| driver.reinstate(&hashes)));
+    }
     let removed = remove(shared, desk, pump, &Removal::Hashes(hashes));
     answer(reply, removed.map(|n| n as u64));
 }

@@ -4230,6 +4230,10 @@ public enum ErrorKind: Int32, Equatable, Hashable {
      */
     case takenDown = 310
     /**
+     * The archive is encrypted with another key, or a key was given for one that is not encrypted.
+     */
+    case wrongKey = 311
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     case storeBadRequest = 400
@@ -4386,35 +4390,37 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
 
         case 38: return .takenDown
 
-        case 39: return .storeBadRequest
+        case 39: return .wrongKey
 
-        case 40: return .storeBadResponse
+        case 40: return .storeBadRequest
 
-        case 41: return .storeTooManyRequests
+        case 41: return .storeBadResponse
 
-        case 42: return .storeUnavailable
+        case 42: return .storeTooManyRequests
 
-        case 43: return .syncProtocol
+        case 43: return .storeUnavailable
 
-        case 44: return .syncScope
+        case 44: return .syncProtocol
 
-        case 45: return .syncBusy
+        case 45: return .syncScope
 
-        case 46: return .address
+        case 46: return .syncBusy
 
-        case 47: return .dial
+        case 47: return .address
 
-        case 48: return .listen
+        case 48: return .dial
 
-        case 49: return .peerUnknown
+        case 49: return .listen
 
-        case 50: return .protocolUnsupported
+        case 50: return .peerUnknown
 
-        case 51: return .streamClosed
+        case 51: return .protocolUnsupported
 
-        case 52: return .keyFile
+        case 52: return .streamClosed
 
-        case 53: return .otherCluster
+        case 53: return .keyFile
+
+        case 54: return .otherCluster
 
         default: throw UniffiInternalError.unexpectedEnumCase
         }
@@ -4576,64 +4582,68 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
             writeInt(&buf, Int32(38))
 
 
-        case .storeBadRequest:
+        case .wrongKey:
             writeInt(&buf, Int32(39))
 
 
-        case .storeBadResponse:
+        case .storeBadRequest:
             writeInt(&buf, Int32(40))
 
 
-        case .storeTooManyRequests:
+        case .storeBadResponse:
             writeInt(&buf, Int32(41))
 
 
-        case .storeUnavailable:
+        case .storeTooManyRequests:
             writeInt(&buf, Int32(42))
 
 
-        case .syncProtocol:
+        case .storeUnavailable:
             writeInt(&buf, Int32(43))
 
 
-        case .syncScope:
+        case .syncProtocol:
             writeInt(&buf, Int32(44))
 
 
-        case .syncBusy:
+        case .syncScope:
             writeInt(&buf, Int32(45))
 
 
-        case .address:
+        case .syncBusy:
             writeInt(&buf, Int32(46))
 
 
-        case .dial:
+        case .address:
             writeInt(&buf, Int32(47))
 
 
-        case .listen:
+        case .dial:
             writeInt(&buf, Int32(48))
 
 
-        case .peerUnknown:
+        case .listen:
             writeInt(&buf, Int32(49))
 
 
-        case .protocolUnsupported:
+        case .peerUnknown:
             writeInt(&buf, Int32(50))
 
 
-        case .streamClosed:
+        case .protocolUnsupported:
             writeInt(&buf, Int32(51))
 
 
-        case .keyFile:
+        case .streamClosed:
             writeInt(&buf, Int32(52))
 
 
-        case .otherCluster:
+        case .keyFile:
             writeInt(&buf, Int32(53))
+
+
+        case .otherCluster:
+            writeInt(&buf, Int32(54))
 
         }
     }

@@ -66,10 +66,7 @@ pub extern "C" fn wks_archive_options_new(
 ) -> wks_status {
     guard::give(error, options, |_| {
         wks_archive_options::publish(OptionsObject(Mutex::new(Options {
-            sqlite: SqliteConfig {
-                path: PathBuf::from(":memory:"),
-                durability: Durability::default(),
-            },
+            sqlite: SqliteConfig::new(PathBuf::from(":memory:")),
             archive: ArchiveConfig::new(clock::now),
         })))
     })

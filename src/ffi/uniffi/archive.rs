@@ -263,7 +263,7 @@ impl Archive {
 }
 
 fn configs(path: String, options: Option<ArchiveOptions>) -> (SqliteConfig, ArchiveConfig) {
-    let mut sqlite = SqliteConfig { path: PathBuf::from(path), durability: Default::default() };
+    let mut sqlite = SqliteConfig::new(PathBuf::from(path));
     let mut config = ArchiveConfig::new(clock);
     if let Some(options) = options {
         sqlite.durability = match options.durability {

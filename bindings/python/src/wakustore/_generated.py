@@ -2069,6 +2069,11 @@ class ErrorKind(enum.Enum):
     The message was taken down: it is not taken in again.
 """
 
+    WRONG_KEY = 311
+    """
+    The archive is encrypted with another key, or a key was given for one that is not encrypted.
+"""
+
     STORE_BAD_REQUEST = 400
     """
     The store peer, or we, found the request invalid (status 400).
@@ -2227,34 +2232,36 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
         if variant == 38:
             return ErrorKind.TAKEN_DOWN
         if variant == 39:
-            return ErrorKind.STORE_BAD_REQUEST
+            return ErrorKind.WRONG_KEY
         if variant == 40:
-            return ErrorKind.STORE_BAD_RESPONSE
+            return ErrorKind.STORE_BAD_REQUEST
         if variant == 41:
-            return ErrorKind.STORE_TOO_MANY_REQUESTS
+            return ErrorKind.STORE_BAD_RESPONSE
         if variant == 42:
-            return ErrorKind.STORE_UNAVAILABLE
+            return ErrorKind.STORE_TOO_MANY_REQUESTS
         if variant == 43:
-            return ErrorKind.SYNC_PROTOCOL
+            return ErrorKind.STORE_UNAVAILABLE
         if variant == 44:
-            return ErrorKind.SYNC_SCOPE
+            return ErrorKind.SYNC_PROTOCOL
         if variant == 45:
-            return ErrorKind.SYNC_BUSY
+            return ErrorKind.SYNC_SCOPE
         if variant == 46:
-            return ErrorKind.ADDRESS
+            return ErrorKind.SYNC_BUSY
         if variant == 47:
-            return ErrorKind.DIAL
+            return ErrorKind.ADDRESS
         if variant == 48:
-            return ErrorKind.LISTEN
+            return ErrorKind.DIAL
         if variant == 49:
-            return ErrorKind.PEER_UNKNOWN
+            return ErrorKind.LISTEN
         if variant == 50:
-            return ErrorKind.PROTOCOL_UNSUPPORTED
+            return ErrorKind.PEER_UNKNOWN
         if variant == 51:
-            return ErrorKind.STREAM_CLOSED
+            return ErrorKind.PROTOCOL_UNSUPPORTED
         if variant == 52:
-            return ErrorKind.KEY_FILE
+            return ErrorKind.STREAM_CLOSED
         if variant == 53:
+            return ErrorKind.KEY_FILE
+        if variant == 54:
             return ErrorKind.OTHER_CLUSTER
         raise InternalError("Raw enum value doesn't match any cases")
 
@@ -2335,6 +2342,8 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
         if value == ErrorKind.VALIDATOR_REFUSED:
             return
         if value == ErrorKind.TAKEN_DOWN:
+            return
+        if value == ErrorKind.WRONG_KEY:
             return
         if value == ErrorKind.STORE_BAD_REQUEST:
             return
@@ -2446,36 +2455,38 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
             buf.write_i32(37)
         if value == ErrorKind.TAKEN_DOWN:
             buf.write_i32(38)
-        if value == ErrorKind.STORE_BAD_REQUEST:
+        if value == ErrorKind.WRONG_KEY:
             buf.write_i32(39)
-        if value == ErrorKind.STORE_BAD_RESPONSE:
+        if value == ErrorKind.STORE_BAD_REQUEST:
             buf.write_i32(40)
-        if value == ErrorKind.STORE_TOO_MANY_REQUESTS:
+        if value == ErrorKind.STORE_BAD_RESPONSE:
             buf.write_i32(41)
-        if value == ErrorKind.STORE_UNAVAILABLE:
+        if value == ErrorKind.STORE_TOO_MANY_REQUESTS:
             buf.write_i32(42)
-        if value == ErrorKind.SYNC_PROTOCOL:
+        if value == ErrorKind.STORE_UNAVAILABLE:
             buf.write_i32(43)
-        if value == ErrorKind.SYNC_SCOPE:
+        if value == ErrorKind.SYNC_PROTOCOL:
             buf.write_i32(44)
-        if value == ErrorKind.SYNC_BUSY:
+        if value == ErrorKind.SYNC_SCOPE:
             buf.write_i32(45)
-        if value == ErrorKind.ADDRESS:
+        if value == ErrorKind.SYNC_BUSY:
             buf.write_i32(46)
-        if value == ErrorKind.DIAL:
+        if value == ErrorKind.ADDRESS:
             buf.write_i32(47)
-        if value == ErrorKind.LISTEN:
+        if value == ErrorKind.DIAL:
             buf.write_i32(48)
-        if value == ErrorKind.PEER_UNKNOWN:
+        if value == ErrorKind.LISTEN:
             buf.write_i32(49)
-        if value == ErrorKind.PROTOCOL_UNSUPPORTED:
+        if value == ErrorKind.PEER_UNKNOWN:
             buf.write_i32(50)
-        if value == ErrorKind.STREAM_CLOSED:
+        if value == ErrorKind.PROTOCOL_UNSUPPORTED:
             buf.write_i32(51)
-        if value == ErrorKind.KEY_FILE:
+        if value == ErrorKind.STREAM_CLOSED:
             buf.write_i32(52)
-        if value == ErrorKind.OTHER_CLUSTER:
+        if value == ErrorKind.KEY_FILE:
             buf.write_i32(53)
+        if value == ErrorKind.OTHER_CLUSTER:
+            buf.write_i32(54)
 
 
 

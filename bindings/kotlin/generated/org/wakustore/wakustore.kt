@@ -5073,6 +5073,10 @@ enum class ErrorKind(val value: kotlin.Int) {
      */
     TAKEN_DOWN(310),
     /**
+     * The archive is encrypted with another key, or a key was given for one that is not encrypted.
+     */
+    WRONG_KEY(311),
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     STORE_BAD_REQUEST(400),
