@@ -15,6 +15,7 @@ mod service;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod validator;
+mod validator_thread;
 mod worker;
 
 pub use driver::{Backend, Driver, Figures, IndexEntry, IndexQuery, PutOutcome, Removal, Stats};
@@ -27,3 +28,4 @@ pub use service::{Archive, ArchiveConfig};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteBackend, SqliteConfig};
 pub use validator::{Validator, Validity};
+pub use validator_thread::ValidatorThread;
