@@ -19,18 +19,23 @@ from . import _generated as _g
 from ._archive import Archive, Starting, open_archive
 from ._lifetime import shutdown, translated as _translated
 from ._node import Node, start_node
-from ._stream import History, NodeEvents
+from ._stream import Changes, History, NodeEvents
 from ._types import (
     Agreement,
+    Change,
+    ChangedMessage,
     Coverage,
     Direction,
     Durability,
     Entry,
     ErrorKind,
     Failure,
+    Invalid,
     Lagged,
     Message,
     MessageStored,
+    MessagesRemoved,
+    MessagesStored,
     NodeEvent,
     Origin,
     Page,
@@ -53,12 +58,19 @@ from ._types import (
     SyncReport,
     SyncStarted,
     TopicMessage,
+    Unknown,
+    Valid,
+    Validator,
+    Verdict,
     WakuError,
 )
 
 __all__ = [
     "Agreement",
     "Archive",
+    "Change",
+    "ChangedMessage",
+    "Changes",
     "Coverage",
     "Direction",
     "Durability",
@@ -66,9 +78,12 @@ __all__ = [
     "ErrorKind",
     "Failure",
     "History",
+    "Invalid",
     "Lagged",
     "Message",
     "MessageStored",
+    "MessagesRemoved",
+    "MessagesStored",
     "Node",
     "NodeEvent",
     "NodeEvents",
@@ -94,6 +109,10 @@ __all__ = [
     "SyncReport",
     "SyncStarted",
     "TopicMessage",
+    "Unknown",
+    "Valid",
+    "Validator",
+    "Verdict",
     "WakuError",
     "message_hash",
     "open_archive",
