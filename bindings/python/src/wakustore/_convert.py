@@ -221,12 +221,13 @@ def change_out(c: Any) -> Change:
 
 def verdict_in(v: Any) -> Any:
     """A validator's word for the library."""
+    validity: Any = g.Validity
     if isinstance(v, Valid):
-        return g.Validity.VALID()
+        return validity.VALID()
     if isinstance(v, Invalid):
-        return g.Validity.INVALID(reason=str(v.reason))
+        return validity.INVALID(reason=str(v.reason))
     if isinstance(v, Unknown):
-        return g.Validity.UNKNOWN(reason=str(v.reason))
+        return validity.UNKNOWN(reason=str(v.reason))
     raise TypeError(f"a validator answers with Valid, Invalid or Unknown, not with {v!r}")
 
 
