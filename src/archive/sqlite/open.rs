@@ -31,7 +31,7 @@ pub(super) const WAL_LIMIT: u32 = 32 * 1024 * 1024;
 /// Between attempts at what SQLite itself would not wait for.
 const RETRY: Duration = Duration::from_millis(5);
 /// Prepared statements that are kept; all of ours.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 80;
 
 /// Where an archive is.
 #[derive(Clone, PartialEq, Eq, Debug)]

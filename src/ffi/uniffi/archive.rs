@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::call::{Guarded, call, call_blocking, enter, guard, guarded};
-use super::changes::Changes;
+use super::changes::{self, Changes};
 use super::error::Result;
 use super::message::{self, Message, Origin, PutResult, StoredMessage, TopicMessage};
 use super::query::{Page, Query};
 use super::stream::History;
 use super::validator::{self, Validator};
-use crate::archive::{self, ArchiveConfig, Retention, Rules, SqliteBackend, SqliteConfig};
+use crate::archive::{self, ArchiveConfig, Position, Retention, Rules, SqliteBackend, SqliteConfig};
 use crate::error::bail;
 use crate::runtime::{Registration, Runtime, Stage};
 use crate::types::{self, Timestamp};
@@ -296,15 +296,51 @@ impl Archive {
 
     /// What is committed from now on: what is stored, from wherever it comes, and what is removed.
     /// Up to `capacity` messages wait for the reader (10,000 where absent), and always one commit,
-    /// however large it is; what is beyond that it is told to have missed.
+    /// however large it is; what is beyond that it is told to have missed. What others commit on the
+    /// same file or database comes within some 250 ms.
     ///
     /// Fails with `InvalidArgument` for a capacity of 0.
     #[uniffi::method(default(capacity = None))]
     pub fn changes(&self, capacity: Option<u32>) -> Result<Arc<Changes>> {
         guard(|| {
             let archive = self.0.get()?.archive();
-            Ok(Arc::new(Changes::of(self.0.runtime(), archive, capacity)?))
+            let feed = archive.subscribe(changes::capacity(capacity)?);
+            Ok(Arc::new(Changes::over(self.0.runtime(), feed)))
         })
+    }
+
+    /// Everything after a position, each change once: first what lies behind, as fast as it is read,
+    /// then what is committed, with no gap or double between the two. Without a position it begins
+    /// with all messages that are held, in the order in which they were stored. A reader that is
+    /// behind cannot lag.
+    ///
+    /// Fails with `PositionGone` where the position is too old, or of another archive: then read
+    /// anew, without one; with `Malformed`, `InvalidArgument`, `Unsupported`, `Busy`, `ArchiveIo`,
+    /// `ArchiveClosed`.
+    #[uniffi::method(default(position = None, capacity = None))]
+    pub async fn changes_from(
+        &self,
+        position: Option<Vec<u8>>,
+        capacity: Option<u32>,
+    ) -> Result<Arc<Changes>> {
+        guarded(async move {
+            let from = position.map_or(Ok(Position::START), |p| Position::from_bytes(&p))?;
+            let feed = self.0.get()?.archive().subscribe_from(from, changes::capacity(capacity)?);
+            Ok(Arc::new(Changes::over(self.0.runtime(), call(feed).await?)))
+        })
+        .await
+    }
+
+    /// Where the change feed stands now: `changes_from` there tells of everything that is committed
+    /// after this.
+    ///
+    /// Fails with `Unsupported`, `Busy`, `ArchiveIo`, `ArchiveClosed`.
+    pub async fn position(&self) -> Result<Vec<u8>> {
+        guarded(async move {
+            let position = self.0.get()?.archive().position();
+            Ok(call(position).await?.to_bytes().to_vec())
+        })
+        .await
     }
 
     /// Commits what was accepted and closes the file. Every other call then fails with

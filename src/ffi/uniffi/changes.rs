@@ -1,12 +1,12 @@
 //! An archive's change feed, pulled commit by commit.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::call::{Guarded, guarded};
+use super::call::{Guarded, guard, guarded};
 use super::error::Result;
 use super::message::Origin;
 use super::stream::{Source, Stream};
-use crate::archive::{Archive, Feed, FeedEvent, FeedItem};
+use crate::archive::{Feed, FeedEvent, FeedItem, Position};
 use crate::error::bail;
 use crate::runtime::Runtime;
 
@@ -31,19 +31,29 @@ pub struct ChangedMessage {
 /// What an archive has committed.
 #[derive(Clone, PartialEq, Eq, Debug, uniffi::Enum)]
 pub enum Change {
-    /// One commit's new messages; those that were there already are not among them.
+    /// New messages; those that were there already are not among them. Of this archive's own
+    /// commits, while the reader keeps up, one change is one commit.
     Stored {
-        /// In the order of the commit.
+        /// In the order of the commits.
         messages: Vec<ChangedMessage>,
     },
-    /// Messages that were removed in one commit, by retention or taken down.
+    /// Messages that were removed, by retention or taken down. The reader may not know them.
     Removed {
         /// Which.
         messages: Vec<ChangedMessage>,
     },
-    /// The reader was too slow: messages were left out here.
+    /// Retention removed all messages up to this one, with it: told so of other archives on the same
+    /// file or database, and of what lies behind.
+    Expired {
+        /// When the last of them was sent, in Unix nanoseconds.
+        timestamp: i64,
+        /// Its hash, 32 bytes.
+        hash: Vec<u8>,
+    },
+    /// The reader was too slow: messages were left out here. From the position that the
+    /// subscription tells then, a new one goes on with nothing left out.
     Lagged {
-        /// How many, stored or removed.
+        /// How many, stored or removed; 0 where it is not known.
         missed: u64,
     },
 }
@@ -66,38 +76,52 @@ impl From<FeedEvent> for Change {
         match event {
             FeedEvent::Stored(items) => Change::Stored { messages: of_each(&items) },
             FeedEvent::Removed(items) => Change::Removed { messages: of_each(&items) },
-            FeedEvent::Lagged(missed) => Change::Lagged { missed },
+            FeedEvent::Expired(last) => {
+                Change::Expired { timestamp: last.timestamp.nanos(), hash: last.hash.0.to_vec() }
+            }
+            FeedEvent::Lagged { missed, .. } => Change::Lagged { missed },
         }
     }
 }
+
+/// A change, and where to go on from after it.
+struct Step(Option<FeedEvent>, Option<Position>);
 
 impl Source for Feed {
-    type Item = Option<FeedEvent>;
+    type Item = Step;
 
-    async fn pull(&mut self) -> crate::Result<Self::Item> {
-        Ok(self.next().await)
+    async fn pull(&mut self) -> crate::Result<Step> {
+        let event = self.next().await;
+        Ok(Step(event, self.position()))
     }
 }
 
-/// A subscription to what an archive commits, from the moment it was made. It does not keep the
-/// archive open.
+struct Subscribed {
+    stream: Arc<Stream<Feed>>,
+    position: Mutex<Option<Position>>,
+}
+
+/// A subscription to what is committed, by this archive and by others on the same file or database,
+/// from the moment it was made or from a position on. It does not keep the archive open.
 #[derive(uniffi::Object)]
-pub struct Changes(Guarded<Arc<Stream<Feed>>>);
+pub struct Changes(Guarded<Subscribed>);
+
+/// What a subscriber asked for, or the usual.
+///
+/// # Errors
+/// [`crate::ErrorKind::InvalidArgument`] for a capacity of 0.
+pub(super) fn capacity(asked: Option<u32>) -> crate::Result<usize> {
+    match asked.unwrap_or(CAPACITY) {
+        0 => bail!(InvalidArgument, "a subscription has room for at least one message"),
+        capacity => Ok(usize::try_from(capacity).unwrap_or(usize::MAX)),
+    }
+}
 
 impl Changes {
-    /// # Errors
-    /// [`crate::ErrorKind::InvalidArgument`] for a capacity of 0.
-    pub(super) fn of(
-        runtime: Arc<Runtime>,
-        archive: &Archive,
-        capacity: Option<u32>,
-    ) -> crate::Result<Self> {
-        let capacity = capacity.unwrap_or(CAPACITY);
-        if capacity == 0 {
-            bail!(InvalidArgument, "a subscription has room for at least one message");
-        }
-        let feed = archive.subscribe(usize::try_from(capacity).unwrap_or(usize::MAX));
-        Ok(Changes(Guarded::new(runtime, Stream::new(feed))))
+    /// Over this feed of the archive.
+    pub(super) fn over(runtime: Arc<Runtime>, feed: Feed) -> Self {
+        let position = Mutex::new(feed.position());
+        Changes(Guarded::new(runtime, Subscribed { stream: Stream::new(feed), position }))
     }
 }
 
@@ -105,6 +129,24 @@ impl Changes {
 impl Changes {
     /// The next change; nothing once the archive is closed and all have been handed out.
     pub async fn next(&self) -> Result<Option<Change>> {
-        guarded(async move { Ok(self.0.get()?.next().await?.map(Change::from)) }).await
+        guarded(async move {
+            let subscribed = self.0.get()?;
+            let Step(event, position) = subscribed.stream.next().await?;
+            if position.is_some() {
+                *subscribed.position.lock().unwrap_or_else(PoisonError::into_inner) = position;
+            }
+            Ok(event.map(Change::from))
+        })
+        .await
+    }
+
+    /// Where `Archive.changes_from` goes on from after the changes that `next` gave: 24 bytes to
+    /// keep, after what they asked for is done. Nothing where it is not known yet.
+    pub fn position(&self) -> Result<Option<Vec<u8>>> {
+        guard(|| {
+            let subscribed = self.0.get()?;
+            let position = subscribed.position.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(position.map(|p| p.to_bytes().to_vec()))
+        })
     }
 }
