@@ -221,6 +221,11 @@ enum wks_status
      */
     WKS_ERR_TAKEN_DOWN = 310,
     /**
+     * The position is not one of this archive's change feed (any more): read the archive anew, and
+     * go on from where it stands now.
+     */
+    WKS_ERR_POSITION_GONE = 311,
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     WKS_ERR_STORE_BAD_REQUEST = 400,
@@ -280,6 +285,10 @@ enum wks_status
      * The peer belongs to another cluster.
      */
     WKS_ERR_OTHER_CLUSTER = 607,
+    /**
+     * No connected peer takes messages of this topic over relay.
+     */
+    WKS_ERR_NO_RELAY_PEERS = 608,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -733,9 +742,10 @@ typedef int32_t wks_origin;
 typedef int32_t wks_verdict;
 
 /**
- * A subscription to what an archive commits, from the moment it was made: what is stored, from
- * wherever it comes, and what is removed. A bounded queue: a reader that is too slow is told how
- * much it missed. It does not keep the archive open.
+ * A subscription to what is committed, from the moment it was made or from a position on: what is
+ * stored, from wherever it comes, and what is removed, by this archive and by others on the same
+ * file or database. A bounded queue: a reader that is too slow is told how much it missed, and from
+ * where to go on. It does not keep the archive open.
  */
 typedef struct wks_changes {
     /**
@@ -743,6 +753,18 @@ typedef struct wks_changes {
      */
     uint64_t id;
 } wks_changes;
+
+/**
+ * A place in the change feed of one archive, to keep and to go on from: everything up to it was
+ * told. Opaque, but of two positions of one archive the one whose bytes compare as less comes
+ * first.
+ */
+typedef struct wks_position {
+    /**
+     * The bytes; all zero for the beginning.
+     */
+    uint8_t bytes[24];
+} wks_position;
 
 /**
  * One change.
@@ -760,7 +782,8 @@ typedef struct wks_change {
 typedef int32_t wks_change_kind;
 
 /**
- * What a change tells. The caller allocates it and sets `struct_size`.
+ * What a change tells; what its kind does not name is zero. The caller allocates it and sets
+ * `struct_size`; what it points to is the change's, and lives until `wks_change_free`.
  */
 typedef struct wks_change_info {
     /**
@@ -772,13 +795,26 @@ typedef struct wks_change_info {
      */
     wks_change_kind kind;
     /**
-     * How many messages were stored or removed: for `wks_change_item`.
+     * How many messages were stored or removed: for `wks_change_get`.
      */
     size_t count;
     /**
      * How many messages were left out.
      */
     uint64_t lagged;
+    /**
+     * Where `wks_archive_subscribe_from` goes on from after this change: 24 bytes, or none where it
+     * is not known. Keep it after what the change asks for is done.
+     */
+    struct wks_bytes position;
+    /**
+     * The last message that expired, 32 bytes.
+     */
+    const uint8_t *hash;
+    /**
+     * When that was sent, in Unix nanoseconds.
+     */
+    int64_t timestamp;
 } wks_change_info;
 
 /**
@@ -1303,19 +1339,27 @@ typedef struct wks_sync_progress {
 #define WKS_VERDICT_INVALID 2
 
 /**
- * Messages were stored, in one commit; those that were there already are not among them.
+ * Messages were stored; those that were there already are not among them. Of this archive's own
+ * commits, while the reader keeps up, one change is one commit.
  */
 #define WKS_CHANGE_STORED 1
 
 /**
- * Messages were removed in one commit, by retention or taken down.
+ * Messages were removed, by retention or taken down. Do not mind one that you do not know.
  */
 #define WKS_CHANGE_REMOVED 2
 
 /**
- * The reader was too slow: `lagged` messages, stored or removed, were left out here.
+ * The reader was too slow: `lagged` messages, stored or removed, were left out here (0 where it is
+ * not known how many). From `position` a new subscription goes on with nothing left out.
  */
 #define WKS_CHANGE_LAGGED 3
+
+/**
+ * Retention removed all messages up to the one of `timestamp` and `hash`, with it: told so of other
+ * archives on the same file or database, and of what lies behind.
+ */
+#define WKS_CHANGE_EXPIRED 4
 
 /**
  * Both ways.
@@ -2432,7 +2476,9 @@ wks_status wks_op_take_number(struct wks_op op, uint64_t *number, struct wks_err
 /**
  * Subscribes to what the archive commits from now on. Up to `capacity` messages wait for the
  * reader, and always one commit, however large it is; what is beyond that it is told to have
- * missed. A put's messages are there by the time it is acknowledged.
+ * missed. A put's messages are there by the time it is acknowledged; what others commit on the same
+ * file or database comes within some 250 ms, and may be missed where it falls into the moment of
+ * this call: where none may be, ask for `wks_archive_position` and subscribe from there.
  *
  * Threads: any. Blocks: no. Owns: the subscription is the caller's, to free with
  * `wks_changes_free`.
@@ -2443,6 +2489,87 @@ wks_status wks_archive_subscribe(struct wks_archive archive,
                                  size_t capacity,
                                  struct wks_changes *changes,
                                  struct wks_error *error);
+
+/**
+ * Subscribes to everything after a position, each change once: first what lies behind, as fast as
+ * it is read, then what is committed, with no gap or double between the two. An empty `position` is
+ * the beginning: from there all messages that are held are told first, in the order in which they
+ * were stored. A reader that is behind cannot lag. `capacity` is as for `wks_archive_subscribe`.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until the archive has answered. Owns: the
+ * position is lent for the call; the subscription is the caller's, to free with
+ * `wks_changes_free`.
+ * Errors: `WKS_ERR_POSITION_GONE` where the position is too old, or of another archive: then read
+ * anew, from the beginning; `WKS_ERR_MALFORMED` for a length that is neither 0 nor 24,
+ * `WKS_ERR_INVALID_ARGUMENT` for a capacity of 0, `WKS_ERR_UNSUPPORTED` where the archive keeps no
+ * log of its changes, `WKS_ERR_BUSY`, `WKS_ERR_ARCHIVE_IO`, `WKS_ERR_ARCHIVE_CLOSED`,
+ * `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_archive_subscribe_from(struct wks_archive archive,
+                                      struct wks_bytes position,
+                                      size_t capacity,
+                                      struct wks_changes *changes,
+                                      struct wks_error *error);
+
+/**
+ * Starts to subscribe from a position: take the subscription with `wks_op_take_changes`.
+ *
+ * Threads: any. Blocks: no. Owns: the position is lent for the call; the operation is the
+ * caller's, to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`, as for `wks_archive_subscribe_from`; the
+ * operation's are the others.
+ */
+wks_status wks_archive_subscribe_from_async(struct wks_archive archive,
+                                            struct wks_bytes position,
+                                            size_t capacity,
+                                            struct wks_op *op,
+                                            struct wks_error *error);
+
+/**
+ * Takes a subscription.
+ *
+ * Threads: any. Blocks: no. Owns: the subscription is the caller's, to free with
+ * `wks_changes_free`.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_changes(struct wks_op op,
+                               struct wks_changes *changes,
+                               struct wks_error *error);
+
+/**
+ * Where the change feed stands now: a subscription from there tells of everything that is committed
+ * after this.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until the archive has answered. Owns: nothing.
+ * Errors: `WKS_ERR_UNSUPPORTED` where the archive keeps no log of its changes, `WKS_ERR_BUSY`,
+ * `WKS_ERR_ARCHIVE_IO`, `WKS_ERR_ARCHIVE_CLOSED`, `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`,
+ * `WKS_ERR_CANCELLED` by a shutdown, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_archive_position(struct wks_archive archive,
+                                struct wks_position *position,
+                                struct wks_error *error);
+
+/**
+ * Starts to ask where the change feed stands: take it with `wks_op_take_position`.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_archive_position`.
+ */
+wks_status wks_archive_position_async(struct wks_archive archive,
+                                      struct wks_op *op,
+                                      struct wks_error *error);
+
+/**
+ * Takes a position.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_position(struct wks_op op,
+                                struct wks_position *position,
+                                struct wks_error *error);
 
 /**
  * Waits for the next change; the null handle once the archive is closed and all were given.
@@ -2486,7 +2613,8 @@ void wks_changes_free(struct wks_changes changes);
 /**
  * What a change tells. Set `info->struct_size` first.
  *
- * Threads: any. Blocks: no. Owns: nothing.
+ * Threads: any. Blocks: no. Owns: `info` is the caller's; what it points to is the change's, and
+ * lives until `wks_change_free`.
  * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for a wrong
  * `struct_size`.
  */

@@ -21,11 +21,12 @@ type
     TimestampInFuture, TimestampTooOld, InvalidTimeRange
     Truncated = 200, FrameTooLarge, Malformed
     ArchiveOpen = 300, ArchiveCorrupt, DiskFull, CursorNotFound, SchemaTooNew, ArchiveIo,
-    ArchiveLocked, ArchiveReadOnly, ArchiveClosed, ValidatorRefused, TakenDown
+    ArchiveLocked, ArchiveReadOnly, ArchiveClosed, ValidatorRefused, TakenDown,
+    PositionGone
     StoreBadRequest = 400, StoreBadResponse, StoreTooManyRequests, StoreUnavailable
     SyncProtocol = 500, SyncScope, SyncBusy
     Address = 600, Dial, Listen, PeerUnknown, ProtocolUnsupported, StreamClosed, KeyFile,
-    OtherCluster
+    OtherCluster, NoRelayPeers
 
   WakuError* = object of CatchableError
     kind*: ErrorKind
@@ -90,17 +91,23 @@ type
     pubsubTopic*, contentTopic*: string
     origin*: Origin
 
+  Position* = array[24, byte]
+    ## A place in the changes of one archive, to keep and to go on from.
+
   ChangeKind* {.pure.} = enum
-    Other, Stored, Removed, Lagged
+    Other, Stored, Removed, Lagged, Expired
 
   Change* = object
-    ## What an archive has committed.
+    ## What was committed, by this archive or by others on the same file.
+    position*: Option[Position]  ## Where to go on from after it.
     case kind*: ChangeKind
     of ChangeKind.Other: discard
     of ChangeKind.Stored, ChangeKind.Removed:
       messages*: seq[ChangedMessage]
     of ChangeKind.Lagged:
-      missed*: uint64  ## Messages that the reader was too slow for.
+      missed*: uint64  ## Messages that the reader was too slow for; 0 where it is not known.
+    of ChangeKind.Expired:
+      last*: SyncId    ## Retention removed all up to this one, with it.
 
   SyncProtocol* {.pure.} = enum
     ## `Auto`, the best that the peer speaks, is only to ask for.
@@ -398,11 +405,17 @@ proc changeOf(change: WksChange): Change =
     messages.add ChangedMessage(
       hash: hashAt(m.hash), timestamp: m.timestamp, pubsubTopic: text(m.pubsubTopic),
       contentTopic: text(m.contentTopic), origin: Origin(m.origin))
-  case i.kind
-  of 1: Change(kind: ChangeKind.Stored, messages: messages)
-  of 2: Change(kind: ChangeKind.Removed, messages: messages)
-  of 3: Change(kind: ChangeKind.Lagged, missed: i.lagged)
-  else: Change(kind: ChangeKind.Other)
+  result = case i.kind
+    of 1: Change(kind: ChangeKind.Stored, messages: messages)
+    of 2: Change(kind: ChangeKind.Removed, messages: messages)
+    of 3: Change(kind: ChangeKind.Lagged, missed: i.lagged)
+    of 4: Change(kind: ChangeKind.Expired,
+                 last: SyncId(timestamp: i.timestamp, hash: hashAt(i.hash)))
+    else: Change(kind: ChangeKind.Other)
+  if int(i.position.len) == sizeof(Position):
+    var position: Position
+    copyMem(addr position, i.position.data, sizeof(position))
+    result.position = some(position)
 
 proc take*[T](op: Op[T]): T =
   ## The result of an operation that has ended, once; raises its error.
@@ -430,6 +443,13 @@ proc take*[T](op: Op[T]): T =
     var change: WksChange
     ok wks_op_take_change(handle, addr change, addr err)
     if change.id != 0: result = some(changeOf(change))
+  elif T is Changes:
+    result = make(Changes)
+    ok wks_op_take_changes(handle, addr result.held, addr err)
+  elif T is Position:
+    var position: WksPosition
+    ok wks_op_take_position(handle, addr position, addr err)
+    result = position.bytes
   elif T is uint64:
     ok wks_op_take_number(handle, addr result, addr err)
   elif T is seq[PutResult]:
@@ -735,6 +755,19 @@ proc changes*(archive: Archive, capacity = 10_000): Changes =
   result = make(Changes)
   ok wks_archive_subscribe(
     archive.held, csize_t(max(capacity, 0)), addr result.held, addr err)
+
+proc changesFrom*(archive: Archive, position = none(Position), capacity = 10_000): Op[Changes] =
+  ## Everything after a position, each change once: what lies behind, then what is committed.
+  ## Without one it begins with all messages that are held. `PositionGone` says to begin so.
+  var bytes: Position
+  if position.isSome: bytes = position.unsafeGet
+  let lent = if position.isSome: lend(bytes) else: WksBytes()
+  starting(Changes, wks_archive_subscribe_from_async(
+    archive.held, lent, csize_t(max(capacity, 0)), op, addr err))
+
+proc position*(archive: Archive): Op[Position] =
+  ## Where the changes stand now.
+  starting(Position, wks_archive_position_async(archive.held, op, addr err))
 
 proc next*(changes: Changes): Op[Option[Change]] =
   ## The next change; none once the archive is closed. A cancel loses none.

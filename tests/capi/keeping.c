@@ -242,6 +242,64 @@ static void lagging(void)
     wks_archive_free(archive);
 }
 
+/* From a position on: what lies behind, then what comes; and on from where a reader lagged. */
+static void positions(void)
+{
+    static const char *const payloads[] = {"p", "q", "r"};
+    wks_archive archive = an_archive(NULL), other = an_archive(NULL);
+    wks_changes changes, more;
+    wks_change_info info;
+    wks_position begin, now;
+    wks_status statuses[3];
+    wks_change change;
+    wks_bytes none = {NULL, 0};
+    wks_op op;
+    int i;
+
+    OK(wks_archive_position(archive, &begin, &err));
+    put(archive, payloads, 3, now_ns(), statuses, NULL);
+    OK(wks_archive_subscribe_from(archive, none, 1, &changes, &err));
+    for (i = 0; i < 3; i += (int)info.count) {
+        change = next_change(changes, &info);
+        CHECK(info.kind == WKS_CHANGE_STORED && info.count >= 1 && info.position.len == 24);
+        if (i + (int)info.count == 3) {
+            OK(wks_archive_position_async(archive, &op, &err));
+            OK(wks_op_wait(op, WKS_FOREVER, &err));
+            OK(wks_op_take_position(op, &now, &err));
+            wks_op_free(op);
+            CHECK(memcmp(info.position.ptr, now.bytes, 24) == 0);
+            CHECK(memcmp(begin.bytes, now.bytes, 24) < 0);
+        }
+        wks_change_free(change);
+    }
+    /* It is live now, and one message is all that it has room for. */
+    for (i = 0; i < 4; i++)
+        put(archive, payloads + i % 3, 1, now_ns() + i, statuses, NULL);
+    wks_change_free(next_change(changes, &info));
+    CHECK(info.kind == WKS_CHANGE_STORED);
+    change = next_change(changes, &info);
+    CHECK(info.kind == WKS_CHANGE_LAGGED && info.lagged == 3);
+    OK(wks_archive_subscribe_from_async(archive, info.position, 10, &op, &err));
+    OK(wks_op_wait(op, WKS_FOREVER, &err));
+    OK(wks_op_take_changes(op, &more, &err));
+    wks_op_free(op);
+    EXPECT(WKS_ERR_POSITION_GONE,
+           wks_archive_subscribe_from(other, info.position, 10, &changes, &err));
+    wks_change_free(change);
+    for (i = 0; i < 3; i += (int)info.count) {
+        wks_change_free(next_change(more, &info));
+        CHECK(info.kind == WKS_CHANGE_STORED);
+    }
+    CHECK(i == 3);
+    wks_changes_free(more);
+    EXPECT(WKS_ERR_MALFORMED,
+           wks_archive_subscribe_from(archive, (wks_bytes){now.bytes, 23}, 10, &more, &err));
+    EXPECT(WKS_ERR_INVALID_ARGUMENT, wks_archive_subscribe_from(archive, none, 0, &more, &err));
+    CHECK(more.id == 0);
+    wks_archive_free(archive);
+    wks_archive_free(other);
+}
+
 /* What a validator is given, and leaves behind. */
 typedef struct {
     wks_archive archive;
@@ -389,6 +447,7 @@ int main(void)
     retention();
     takedowns();
     lagging();
+    positions();
     validator();
     stuck_validator();
     frees_its_archive();

@@ -69,6 +69,8 @@ type
     len*: csize_t
   WksHash* {.importc: "wks_hash", header: "wakustore.h", bycopy.} = object
     bytes*: array[32, byte]
+  WksPosition* {.importc: "wks_position", header: "wakustore.h", bycopy.} = object
+    bytes*: array[24, byte]
 
   WksCompletion* {.importc: "wks_completion", header: "wakustore.h", bycopy.} = object
     structSize* {.importc: "struct_size".}: csize_t
@@ -214,6 +216,9 @@ type
     kind*: int32
     count*: csize_t
     lagged*: uint64
+    position*: WksBytes
+    hash*: ptr UncheckedArray[byte]
+    timestamp*: int64
 
   WksChangeMessage* {.importc: "wks_change_message", header: "wakustore.h", bycopy.} = object
     structSize* {.importc: "struct_size".}: csize_t
@@ -248,6 +253,8 @@ proc wks_op_take_node*(op: WksOp, node: ptr WksNode, error: ptr WksError): cint
 proc wks_op_take_report*(op: WksOp, report: ptr WksReport, error: ptr WksError): cint
 proc wks_op_take_event*(op: WksOp, event: ptr WksEvent, error: ptr WksError): cint
 proc wks_op_take_number*(op: WksOp, number: ptr uint64, error: ptr WksError): cint
+proc wks_op_take_changes*(op: WksOp, changes: ptr WksChanges, error: ptr WksError): cint
+proc wks_op_take_position*(op: WksOp, position: ptr WksPosition, error: ptr WksError): cint
 proc wks_op_take_change*(op: WksOp, change: ptr WksChange, error: ptr WksError): cint
 proc wks_op_free*(op: WksOp)
 
@@ -303,6 +310,10 @@ proc wks_archive_take_down_async*(archive: WksArchive, hashes: WksBytes, op: ptr
 proc wks_archive_floor*(archive: WksArchive, floor: ptr int64, error: ptr WksError): cint
 proc wks_archive_subscribe*(archive: WksArchive, capacity: csize_t, changes: ptr WksChanges,
                             error: ptr WksError): cint
+proc wks_archive_subscribe_from_async*(archive: WksArchive, position: WksBytes,
+                                       capacity: csize_t, op: ptr WksOp,
+                                       error: ptr WksError): cint
+proc wks_archive_position_async*(archive: WksArchive, op: ptr WksOp, error: ptr WksError): cint
 proc wks_archive_stats_async*(archive: WksArchive, op: ptr WksOp, error: ptr WksError): cint
 proc wks_archive_close_async*(archive: WksArchive, op: ptr WksOp, error: ptr WksError): cint
 proc wks_archive_history*(archive: WksArchive, query: WksQuery, history: ptr WksHistory,

@@ -644,11 +644,24 @@ public protocol ArchiveProtocol: AnyObject, Sendable {
     /**
      * What is committed from now on: what is stored, from wherever it comes, and what is removed.
      * Up to `capacity` messages wait for the reader (10,000 where absent), and always one commit,
-     * however large it is; what is beyond that it is told to have missed.
+     * however large it is; what is beyond that it is told to have missed. What others commit on the
+     * same file or database comes within some 250 ms.
      *
      * Fails with `InvalidArgument` for a capacity of 0.
      */
     func changes(capacity: UInt32?) throws  -> Changes
+
+    /**
+     * Everything after a position, each change once: first what lies behind, as fast as it is read,
+     * then what is committed, with no gap or double between the two. Without a position it begins
+     * with all messages that are held, in the order in which they were stored. A reader that is
+     * behind cannot lag.
+     *
+     * Fails with `PositionGone` where the position is too old, or of another archive: then read
+     * anew, without one; with `Malformed`, `InvalidArgument`, `Unsupported`, `Busy`, `ArchiveIo`,
+     * `ArchiveClosed`.
+     */
+    func changesFrom(position: Data?, capacity: UInt32?) async throws  -> Changes
 
     /**
      * The lowest timestamp that is kept and taken in, in Unix nanoseconds: what is older was
@@ -678,6 +691,14 @@ public protocol ArchiveProtocol: AnyObject, Sendable {
      * Fails with `InvalidHash`, `ArchiveIo`, `ArchiveClosed`.
      */
     func missing(hashes: [Data]) async throws  -> [Data]
+
+    /**
+     * Where the change feed stands now: `changes_from` there tells of everything that is committed
+     * after this.
+     *
+     * Fails with `Unsupported`, `Busy`, `ArchiveIo`, `ArchiveClosed`.
+     */
+    func position() async throws  -> Data
 
     /**
      * Stores one message and gives its hash. It is committed when this returns; a message that
@@ -815,7 +836,8 @@ public static func `open`(path: String, options: ArchiveOptions? = nil, validato
     /**
      * What is committed from now on: what is stored, from wherever it comes, and what is removed.
      * Up to `capacity` messages wait for the reader (10,000 where absent), and always one commit,
-     * however large it is; what is beyond that it is told to have missed.
+     * however large it is; what is beyond that it is told to have missed. What others commit on the
+     * same file or database comes within some 250 ms.
      *
      * Fails with `InvalidArgument` for a capacity of 0.
      */
@@ -827,6 +849,33 @@ open func changes(capacity: UInt32? = nil)throws  -> Changes  {
         FfiConverterOptionUInt32.lower(capacity),uniffiCallStatus
     )
 })
+}
+
+    /**
+     * Everything after a position, each change once: first what lies behind, as fast as it is read,
+     * then what is committed, with no gap or double between the two. Without a position it begins
+     * with all messages that are held, in the order in which they were stored. A reader that is
+     * behind cannot lag.
+     *
+     * Fails with `PositionGone` where the position is too old, or of another archive: then read
+     * anew, without one; with `Malformed`, `InvalidArgument`, `Unsupported`, `Busy`, `ArchiveIo`,
+     * `ArchiveClosed`.
+     */
+open func changesFrom(position: Data? = nil, capacity: UInt32? = nil)async throws  -> Changes  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_archive_changes_from(
+                        self.uniffiCloneHandle(),FfiConverterOptionData.lower(position),FfiConverterOptionUInt32.lower(capacity)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_u64,
+            completeFunc: ffi_wakustore_rust_future_complete_u64,
+            freeFunc: ffi_wakustore_rust_future_free_u64,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_u64($0) },
+            liftFunc: FfiConverterTypeChanges_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
 }
 
     /**
@@ -899,6 +948,29 @@ open func missing(hashes: [Data])async throws  -> [Data]  {
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
             cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterSequenceData.lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Where the change feed stands now: `changes_from` there tells of everything that is committed
+     * after this.
+     *
+     * Fails with `Unsupported`, `Busy`, `ArchiveIo`, `ArchiveClosed`.
+     */
+open func position()async throws  -> Data  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_archive_position(
+                        self.uniffiCloneHandle()
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterData.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
 }
@@ -1095,8 +1167,8 @@ public func FfiConverterTypeArchive_lower(_ value: Archive) -> UInt64 {
 
 
 /**
- * A subscription to what an archive commits, from the moment it was made. It does not keep the
- * archive open.
+ * A subscription to what is committed, by this archive and by others on the same file or database,
+ * from the moment it was made or from a position on. It does not keep the archive open.
  */
 public protocol ChangesProtocol: AnyObject, Sendable {
 
@@ -1105,10 +1177,16 @@ public protocol ChangesProtocol: AnyObject, Sendable {
      */
     func next() async throws  -> Change?
 
+    /**
+     * Where `Archive.changes_from` goes on from after the changes that `next` gave: 24 bytes to
+     * keep, after what they asked for is done. Nothing where it is not known yet.
+     */
+    func position() throws  -> Data?
+
 }
 /**
- * A subscription to what an archive commits, from the moment it was made. It does not keep the
- * archive open.
+ * A subscription to what is committed, by this archive and by others on the same file or database,
+ * from the moment it was made or from a position on. It does not keep the archive open.
  */
 open class Changes: ChangesProtocol, @unchecked Sendable {
     fileprivate let handle: UInt64
@@ -1181,6 +1259,19 @@ open func next()async throws  -> Change?  {
             liftFunc: FfiConverterOptionTypeChange.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
+}
+
+    /**
+     * Where `Archive.changes_from` goes on from after the changes that `next` gave: 24 bytes to
+     * keep, after what they asked for is done. Nothing where it is not known yet.
+     */
+open func position()throws  -> Data?  {
+    return try  FfiConverterOptionData.lift(try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_changes_position(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+})
 }
 
 
@@ -4530,15 +4621,16 @@ public func FfiConverterTypeAgreement_lower(_ value: Agreement) -> RustBuffer {
 public enum Change: Equatable, Hashable {
 
     /**
-     * One commit's new messages; those that were there already are not among them.
+     * New messages; those that were there already are not among them. Of this archive's own
+     * commits, while the reader keeps up, one change is one commit.
      */
     case stored(
         /**
-         * In the order of the commit.
+         * In the order of the commits.
          */messages: [ChangedMessage]
     )
     /**
-     * Messages that were removed in one commit, by retention or taken down.
+     * Messages that were removed, by retention or taken down. The reader may not know them.
      */
     case removed(
         /**
@@ -4546,11 +4638,24 @@ public enum Change: Equatable, Hashable {
          */messages: [ChangedMessage]
     )
     /**
-     * The reader was too slow: messages were left out here.
+     * Retention removed all messages up to this one, with it: told so of other archives on the same
+     * file or database, and of what lies behind.
+     */
+    case expired(
+        /**
+         * When the last of them was sent, in Unix nanoseconds.
+         */timestamp: Int64,
+        /**
+         * Its hash, 32 bytes.
+         */hash: Data
+    )
+    /**
+     * The reader was too slow: messages were left out here. From the position that the
+     * subscription tells then, a new one goes on with nothing left out.
      */
     case lagged(
         /**
-         * How many, stored or removed.
+         * How many, stored or removed; 0 where it is not known.
          */missed: UInt64
     )
 
@@ -4580,7 +4685,10 @@ public struct FfiConverterTypeChange: FfiConverterRustBuffer {
         case 2: return .removed(messages: try FfiConverterSequenceTypeChangedMessage.read(from: &buf)
         )
 
-        case 3: return .lagged(missed: try FfiConverterUInt64.read(from: &buf)
+        case 3: return .expired(timestamp: try FfiConverterInt64.read(from: &buf), hash: try FfiConverterData.read(from: &buf)
+        )
+
+        case 4: return .lagged(missed: try FfiConverterUInt64.read(from: &buf)
         )
 
         default: throw UniffiInternalError.unexpectedEnumCase
@@ -4601,8 +4709,14 @@ public struct FfiConverterTypeChange: FfiConverterRustBuffer {
             FfiConverterSequenceTypeChangedMessage.write(messages, into: &buf)
 
 
-        case let .lagged(missed):
+        case let .expired(timestamp,hash):
             writeInt(&buf, Int32(3))
+            FfiConverterInt64.write(timestamp, into: &buf)
+            FfiConverterData.write(hash, into: &buf)
+
+
+        case let .lagged(missed):
+            writeInt(&buf, Int32(4))
             FfiConverterUInt64.write(missed, into: &buf)
 
         }
@@ -4936,6 +5050,11 @@ public enum ErrorKind: Int32, Equatable, Hashable {
      */
     case takenDown = 310
     /**
+     * The position is not one of this archive's change feed (any more): read the archive anew, and
+     * go on from where it stands now.
+     */
+    case positionGone = 311
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     case storeBadRequest = 400
@@ -4995,6 +5114,10 @@ public enum ErrorKind: Int32, Equatable, Hashable {
      * The peer belongs to another cluster.
      */
     case otherCluster = 607
+    /**
+     * No connected peer takes messages of this topic over relay.
+     */
+    case noRelayPeers = 608
 
 
 
@@ -5092,35 +5215,39 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
 
         case 38: return .takenDown
 
-        case 39: return .storeBadRequest
+        case 39: return .positionGone
 
-        case 40: return .storeBadResponse
+        case 40: return .storeBadRequest
 
-        case 41: return .storeTooManyRequests
+        case 41: return .storeBadResponse
 
-        case 42: return .storeUnavailable
+        case 42: return .storeTooManyRequests
 
-        case 43: return .syncProtocol
+        case 43: return .storeUnavailable
 
-        case 44: return .syncScope
+        case 44: return .syncProtocol
 
-        case 45: return .syncBusy
+        case 45: return .syncScope
 
-        case 46: return .address
+        case 46: return .syncBusy
 
-        case 47: return .dial
+        case 47: return .address
 
-        case 48: return .listen
+        case 48: return .dial
 
-        case 49: return .peerUnknown
+        case 49: return .listen
 
-        case 50: return .protocolUnsupported
+        case 50: return .peerUnknown
 
-        case 51: return .streamClosed
+        case 51: return .protocolUnsupported
 
-        case 52: return .keyFile
+        case 52: return .streamClosed
 
-        case 53: return .otherCluster
+        case 53: return .keyFile
+
+        case 54: return .otherCluster
+
+        case 55: return .noRelayPeers
 
         default: throw UniffiInternalError.unexpectedEnumCase
         }
@@ -5282,64 +5409,72 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
             writeInt(&buf, Int32(38))
 
 
-        case .storeBadRequest:
+        case .positionGone:
             writeInt(&buf, Int32(39))
 
 
-        case .storeBadResponse:
+        case .storeBadRequest:
             writeInt(&buf, Int32(40))
 
 
-        case .storeTooManyRequests:
+        case .storeBadResponse:
             writeInt(&buf, Int32(41))
 
 
-        case .storeUnavailable:
+        case .storeTooManyRequests:
             writeInt(&buf, Int32(42))
 
 
-        case .syncProtocol:
+        case .storeUnavailable:
             writeInt(&buf, Int32(43))
 
 
-        case .syncScope:
+        case .syncProtocol:
             writeInt(&buf, Int32(44))
 
 
-        case .syncBusy:
+        case .syncScope:
             writeInt(&buf, Int32(45))
 
 
-        case .address:
+        case .syncBusy:
             writeInt(&buf, Int32(46))
 
 
-        case .dial:
+        case .address:
             writeInt(&buf, Int32(47))
 
 
-        case .listen:
+        case .dial:
             writeInt(&buf, Int32(48))
 
 
-        case .peerUnknown:
+        case .listen:
             writeInt(&buf, Int32(49))
 
 
-        case .protocolUnsupported:
+        case .peerUnknown:
             writeInt(&buf, Int32(50))
 
 
-        case .streamClosed:
+        case .protocolUnsupported:
             writeInt(&buf, Int32(51))
 
 
-        case .keyFile:
+        case .streamClosed:
             writeInt(&buf, Int32(52))
 
 
-        case .otherCluster:
+        case .keyFile:
             writeInt(&buf, Int32(53))
+
+
+        case .otherCluster:
+            writeInt(&buf, Int32(54))
+
+
+        case .noRelayPeers:
+            writeInt(&buf, Int32(55))
 
         }
     }
@@ -7288,7 +7423,10 @@ private let initializationResult: InitializationResult = {
     if (uniffi_wakustore_checksum_func_version() != 40951) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_wakustore_checksum_method_archive_changes() != 5297) {
+    if (uniffi_wakustore_checksum_method_archive_changes() != 20464) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_archive_changes_from() != 56979) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_archive_floor() != 3407) {
@@ -7301,6 +7439,9 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_archive_missing() != 21243) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_archive_position() != 27222) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_archive_put() != 50959) {
@@ -7322,6 +7463,9 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_changes_next() != 37511) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_changes_position() != 42075) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_node_addresses() != 8940) {

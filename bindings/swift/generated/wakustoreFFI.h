@@ -279,6 +279,11 @@ uint64_t uniffi_wakustore_fn_constructor_archive_open(RustBuffer path, RustBuffe
 uint64_t uniffi_wakustore_fn_method_archive_changes(uint64_t ptr, RustBuffer capacity, RustCallStatus *_Nonnull out_status
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_CHANGES_FROM
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_CHANGES_FROM
+uint64_t uniffi_wakustore_fn_method_archive_changes_from(uint64_t ptr, RustBuffer position, RustBuffer capacity
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_FLOOR
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_FLOOR
 RustBuffer uniffi_wakustore_fn_method_archive_floor(uint64_t ptr, RustCallStatus *_Nonnull out_status
@@ -297,6 +302,11 @@ uint64_t uniffi_wakustore_fn_method_archive_history(uint64_t ptr, RustBuffer que
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_MISSING
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_MISSING
 uint64_t uniffi_wakustore_fn_method_archive_missing(uint64_t ptr, RustBuffer hashes
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_POSITION
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_POSITION
+uint64_t uniffi_wakustore_fn_method_archive_position(uint64_t ptr
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_PUT
@@ -342,6 +352,11 @@ void uniffi_wakustore_fn_free_changes(uint64_t handle, RustCallStatus *_Nonnull 
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_CHANGES_NEXT
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_CHANGES_NEXT
 uint64_t uniffi_wakustore_fn_method_changes_next(uint64_t ptr
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_CHANGES_POSITION
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_CHANGES_POSITION
+RustBuffer uniffi_wakustore_fn_method_changes_position(uint64_t ptr, RustCallStatus *_Nonnull out_status
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_NODE
@@ -813,6 +828,12 @@ uint16_t uniffi_wakustore_checksum_method_archive_changes(void
 
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_CHANGES_FROM
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_CHANGES_FROM
+uint16_t uniffi_wakustore_checksum_method_archive_changes_from(void
+
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_FLOOR
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_FLOOR
 uint16_t uniffi_wakustore_checksum_method_archive_floor(void
@@ -834,6 +855,12 @@ uint16_t uniffi_wakustore_checksum_method_archive_history(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_MISSING
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_MISSING
 uint16_t uniffi_wakustore_checksum_method_archive_missing(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_POSITION
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_POSITION
+uint16_t uniffi_wakustore_checksum_method_archive_position(void
 
 );
 #endif
@@ -876,6 +903,12 @@ uint16_t uniffi_wakustore_checksum_method_archive_take_down(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_CHANGES_NEXT
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_CHANGES_NEXT
 uint16_t uniffi_wakustore_checksum_method_changes_next(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_CHANGES_POSITION
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_CHANGES_POSITION
+uint16_t uniffi_wakustore_checksum_method_changes_position(void
 
 );
 #endif

@@ -12,7 +12,9 @@ use super::message::{self, Message, Origin, PutResult, StoredMessage, TopicMessa
 use super::query::{Page, Query};
 use super::stream::History;
 use super::validator::{self, Validator};
-use crate::archive::{self, ArchiveConfig, Position, Retention, Rules, SqliteBackend, SqliteConfig};
+use crate::archive::{
+    self, ArchiveConfig, Position, Retention, Rules, SqliteBackend, SqliteConfig,
+};
 use crate::error::bail;
 use crate::runtime::{Registration, Runtime, Stage};
 use crate::types::{self, Timestamp};

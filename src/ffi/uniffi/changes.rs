@@ -85,7 +85,7 @@ impl From<FeedEvent> for Change {
 }
 
 /// A change, and where to go on from after it.
-struct Step(Option<FeedEvent>, Option<Position>);
+pub(super) struct Step(Option<FeedEvent>, Option<Position>);
 
 impl Source for Feed {
     type Item = Step;

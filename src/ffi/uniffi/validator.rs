@@ -82,7 +82,9 @@ impl archive::Validator for Foreign {
         let messages = batch.iter().cloned().map(StoredMessage::from).collect();
         match runtime::as_callback(|| self.0.validate(messages, origin.into())) {
             Ok(said) => said.into_iter().map(archive::Validity::from).collect(),
-            Err(WakuError::Failed { reason, .. }) => none(format!("the validator failed: {reason}")),
+            Err(WakuError::Failed { reason, .. }) => {
+                none(format!("the validator failed: {reason}"))
+            }
         }
     }
 }

@@ -30,6 +30,7 @@ import org.wakustore.TopicMessage
 import org.wakustore.Validity
 import org.wakustore.WakuException
 import org.wakustore.changeFlow
+import org.wakustore.changeFlowFrom
 import org.wakustore.closing
 import org.wakustore.entries
 import org.wakustore.eventFlow
@@ -108,6 +109,17 @@ suspend fun takedowns() = openArchive(
         repeat(3) { archive.putMany(batch("more $it")) }
         check((changes.next() as Change.Stored).messages.size == 1)
         check(changes.next() == Change.Lagged(2uL)) { "there was room for one" }
+        val from = changes.position()
+        var missed = 0
+        val reached = mutableListOf<ByteArray>()
+        archive.changeFlowFrom(from) { reached += it }.transformWhile { change ->
+            missed += (change as Change.Stored).messages.size
+            emit(Unit)
+            missed < 2
+        }.toList()
+        // The last change was not gone on from: it would come again.
+        check(missed == 2 && reached.size <= 1) { "$missed, $reached" }
+        check(archive.changesFrom(archive.position()).use { it.position() } != null) { "known" }
     }
 }
 

@@ -84,6 +84,16 @@ proc takedowns(loop: Completions) {.async.} =
   check (await loop.wait changes.next()).get.messages.len == 1, "there was room for one"
   let lagged = (await loop.wait changes.next()).get
   check lagged.kind == ChangeKind.Lagged and lagged.missed == 2, $lagged
+  let more = await loop.wait archive.changesFrom(lagged.position)
+  var missed = 0
+  var reached: Option[Position]
+  while missed < 2:
+    let change = (await loop.wait more.next()).get
+    missed += change.messages.len
+    reached = change.position
+  check reached == some(await loop.wait archive.position()), "all was told"
+  let all = await loop.wait archive.changesFrom()
+  check (await loop.wait all.next()).get.kind == ChangeKind.Stored, "from the beginning"
   await loop.wait archive.close()
 
 type Seen = object

@@ -106,6 +106,69 @@ def test_a_cancelled_wait_loses_no_change():
     in_memory(test)
 
 
+def test_changes_from_a_position(tmp_path):
+    async def first():
+        async with w.open_archive(tmp_path / "x.db") as archive:
+            begin = await archive.position()
+            results = await archive.put_many(s.numbered(5))
+            changes = await archive.changes_from()
+            stored = await changes.next()
+            assert [m.hash for m in stored.messages] == [r.hash for r in results]
+            assert changes.position == await archive.position() != begin
+            kept = changes.position
+            await archive.put_many(s.numbered(4))
+            await archive.take_down([results[0].hash])
+            return results, begin, kept
+
+    async def second(results, begin, kept):
+        async with w.open_archive(tmp_path / "x.db") as archive:
+            seen = []
+            changes = await archive.changes_from(kept)
+            for kind, count in ((w.MessagesStored, 4), (w.MessagesRemoved, 1)):
+                change = await asyncio.wait_for(changes.next(), WAIT)
+                assert isinstance(change, kind) and len(change.messages) == count, change
+                seen.append(changes.position)
+            assert kept < seen[0] < seen[1] == await archive.position()
+            # Another archive on the same file is heard of too.
+            async with w.open_archive(tmp_path / "x.db") as other:
+                result = await other.put(s.TOPIC, s.message("from the other"))
+            change = await asyncio.wait_for(changes.next(), WAIT)
+            assert [m.hash for m in change.messages] == [result.hash]
+            # From the beginning: what is held, without what was taken down.
+            again = await archive.changes_from(begin)
+            held = 0
+            while held < 9:
+                change = await asyncio.wait_for(again.next(), WAIT)
+                held += len(change.messages) if isinstance(change, w.MessagesStored) else 0
+            with s.raises(w.ErrorKind.MALFORMED):
+                await archive.changes_from(b"short")
+        async with w.open_archive(tmp_path / "y.db") as stranger:
+            with s.raises(w.ErrorKind.POSITION_GONE):
+                await stranger.changes_from(kept)
+
+    asyncio.run(second(*asyncio.run(first())))
+
+
+def test_a_reader_that_lagged_goes_on():
+    async def test(archive):
+        changes = archive.changes(capacity=2)
+        for payload in range(6):
+            await archive.put(s.TOPIC, s.message(payload))
+        seen = []
+        change = await changes.next()
+        while not isinstance(change, w.Lagged):
+            seen += [m.hash for m in change.messages]
+            change = await changes.next()
+        assert change.missed == 6 - len(seen) > 0
+        more = await archive.changes_from(changes.position)
+        while len(seen) < 6:
+            seen += [m.hash for m in (await more.next()).messages]
+        page = await archive.query(w.Query(limit=10))
+        assert sorted(seen) == sorted(e.hash for e in page.entries)
+
+    in_memory(test)
+
+
 def kinds(results):
     return [None if r.refusal is None else r.refusal.kind for r in results]
 

@@ -152,10 +152,27 @@ class Archive(_Closable):
         """What is committed from now on: what is stored, from wherever it comes, and what is removed.
 
         Up to ``capacity`` messages (10,000 unless told) wait for the reader, and always one commit,
-        however large it is; what is beyond that it is told to have missed.
+        however large it is; what is beyond that it is told to have missed. What others commit on
+        the same file comes within some 250 ms.
         """
         with translated():
             return Changes(self._inner.changes(capacity))
+
+    async def changes_from(
+        self, position: Optional[bytes] = None, *, capacity: Optional[int] = None
+    ) -> Changes:
+        """Everything after a position, each change once: what lies behind, then what is committed.
+
+        Without a position it begins with all messages that are held, in the order in which they were
+        stored. ``ErrorKind.POSITION_GONE`` says that the position is too old, or of another archive:
+        then read anew, without one.
+        """
+        inner = self._inner
+        return Changes(await call(lambda: inner.changes_from(position, capacity)))
+
+    async def position(self) -> bytes:
+        """Where the changes stand now: 24 bytes, for :meth:`changes_from`."""
+        return await call(self._inner.position)
 
     async def aclose(self) -> None:
         """Commits what was accepted and closes the file. Fine a second time."""

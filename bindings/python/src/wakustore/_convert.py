@@ -15,6 +15,7 @@ from ._types import (
     Lagged,
     Message,
     MessageStored,
+    MessagesExpired,
     MessagesRemoved,
     MessagesStored,
     NodeEvent,
@@ -212,6 +213,8 @@ def change_out(c: Any) -> Change:
     """What an archive has committed."""
     if c.is_lagged():
         return Lagged(c.missed)
+    if c.is_expired():
+        return MessagesExpired(c.timestamp, c.hash)
     messages = [
         ChangedMessage(m.hash, m.timestamp, m.pubsub_topic, m.content_topic, m.origin)
         for m in c.messages

@@ -516,7 +516,9 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_func_version() != 40951:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_wakustore_checksum_method_archive_changes() != 5297:
+    if lib.uniffi_wakustore_checksum_method_archive_changes() != 20464:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_changes_from() != 56979:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_floor() != 3407:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -525,6 +527,8 @@ def _uniffi_check_api_checksums(lib):
     if lib.uniffi_wakustore_checksum_method_archive_history() != 58671:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_missing() != 21243:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_position() != 27222:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_put() != 50959:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -541,6 +545,8 @@ def _uniffi_check_api_checksums(lib):
     if lib.uniffi_wakustore_checksum_constructor_archive_open() != 13452:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_changes_next() != 37511:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_changes_position() != 42075:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_history_cursor() != 14976:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -628,6 +634,9 @@ _UniffiLib.uniffi_wakustore_checksum_func_version.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_archive_changes.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_changes.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_changes_from.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_changes_from.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_archive_floor.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_floor.restype = ctypes.c_uint16
@@ -640,6 +649,9 @@ _UniffiLib.uniffi_wakustore_checksum_method_archive_history.restype = ctypes.c_u
 _UniffiLib.uniffi_wakustore_checksum_method_archive_missing.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_missing.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_position.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_position.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_archive_put.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_put.restype = ctypes.c_uint16
@@ -664,6 +676,9 @@ _UniffiLib.uniffi_wakustore_checksum_constructor_archive_open.restype = ctypes.c
 _UniffiLib.uniffi_wakustore_checksum_method_changes_next.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_changes_next.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_changes_position.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_changes_position.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_history_cursor.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_history_cursor.restype = ctypes.c_uint16
@@ -755,6 +770,12 @@ _UniffiLib.uniffi_wakustore_fn_method_archive_changes.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_method_archive_changes.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_archive_changes_from.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_changes_from.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_archive_floor.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -776,6 +797,10 @@ _UniffiLib.uniffi_wakustore_fn_method_archive_missing.argtypes = (
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_archive_missing.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_archive_position.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_position.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_archive_put.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -817,6 +842,11 @@ _UniffiLib.uniffi_wakustore_fn_method_changes_next.argtypes = (
     ctypes.c_uint64,
 )
 _UniffiLib.uniffi_wakustore_fn_method_changes_next.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_changes_position.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_method_changes_position.restype = _UniffiRustBuffer
 _UniffiLib.uniffi_wakustore_fn_method_history_cursor.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -2323,6 +2353,12 @@ class ErrorKind(enum.Enum):
     The message was taken down: it is not taken in again.
 """
 
+    POSITION_GONE = 311
+    """
+    The position is not one of this archive's change feed (any more): read the archive anew, and
+    go on from where it stands now.
+"""
+
     STORE_BAD_REQUEST = 400
     """
     The store peer, or we, found the request invalid (status 400).
@@ -2396,6 +2432,11 @@ class ErrorKind(enum.Enum):
     OTHER_CLUSTER = 607
     """
     The peer belongs to another cluster.
+"""
+
+    NO_RELAY_PEERS = 608
+    """
+    No connected peer takes messages of this topic over relay.
 """
 
 
@@ -2481,35 +2522,39 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
         if variant == 38:
             return ErrorKind.TAKEN_DOWN
         if variant == 39:
-            return ErrorKind.STORE_BAD_REQUEST
+            return ErrorKind.POSITION_GONE
         if variant == 40:
-            return ErrorKind.STORE_BAD_RESPONSE
+            return ErrorKind.STORE_BAD_REQUEST
         if variant == 41:
-            return ErrorKind.STORE_TOO_MANY_REQUESTS
+            return ErrorKind.STORE_BAD_RESPONSE
         if variant == 42:
-            return ErrorKind.STORE_UNAVAILABLE
+            return ErrorKind.STORE_TOO_MANY_REQUESTS
         if variant == 43:
-            return ErrorKind.SYNC_PROTOCOL
+            return ErrorKind.STORE_UNAVAILABLE
         if variant == 44:
-            return ErrorKind.SYNC_SCOPE
+            return ErrorKind.SYNC_PROTOCOL
         if variant == 45:
-            return ErrorKind.SYNC_BUSY
+            return ErrorKind.SYNC_SCOPE
         if variant == 46:
-            return ErrorKind.ADDRESS
+            return ErrorKind.SYNC_BUSY
         if variant == 47:
-            return ErrorKind.DIAL
+            return ErrorKind.ADDRESS
         if variant == 48:
-            return ErrorKind.LISTEN
+            return ErrorKind.DIAL
         if variant == 49:
-            return ErrorKind.PEER_UNKNOWN
+            return ErrorKind.LISTEN
         if variant == 50:
-            return ErrorKind.PROTOCOL_UNSUPPORTED
+            return ErrorKind.PEER_UNKNOWN
         if variant == 51:
-            return ErrorKind.STREAM_CLOSED
+            return ErrorKind.PROTOCOL_UNSUPPORTED
         if variant == 52:
-            return ErrorKind.KEY_FILE
+            return ErrorKind.STREAM_CLOSED
         if variant == 53:
+            return ErrorKind.KEY_FILE
+        if variant == 54:
             return ErrorKind.OTHER_CLUSTER
+        if variant == 55:
+            return ErrorKind.NO_RELAY_PEERS
         raise InternalError("Raw enum value doesn't match any cases")
 
     @staticmethod
@@ -2590,6 +2635,8 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
             return
         if value == ErrorKind.TAKEN_DOWN:
             return
+        if value == ErrorKind.POSITION_GONE:
+            return
         if value == ErrorKind.STORE_BAD_REQUEST:
             return
         if value == ErrorKind.STORE_BAD_RESPONSE:
@@ -2619,6 +2666,8 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
         if value == ErrorKind.KEY_FILE:
             return
         if value == ErrorKind.OTHER_CLUSTER:
+            return
+        if value == ErrorKind.NO_RELAY_PEERS:
             return
         raise ValueError(value)
 
@@ -2700,36 +2749,40 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
             buf.write_i32(37)
         if value == ErrorKind.TAKEN_DOWN:
             buf.write_i32(38)
-        if value == ErrorKind.STORE_BAD_REQUEST:
+        if value == ErrorKind.POSITION_GONE:
             buf.write_i32(39)
-        if value == ErrorKind.STORE_BAD_RESPONSE:
+        if value == ErrorKind.STORE_BAD_REQUEST:
             buf.write_i32(40)
-        if value == ErrorKind.STORE_TOO_MANY_REQUESTS:
+        if value == ErrorKind.STORE_BAD_RESPONSE:
             buf.write_i32(41)
-        if value == ErrorKind.STORE_UNAVAILABLE:
+        if value == ErrorKind.STORE_TOO_MANY_REQUESTS:
             buf.write_i32(42)
-        if value == ErrorKind.SYNC_PROTOCOL:
+        if value == ErrorKind.STORE_UNAVAILABLE:
             buf.write_i32(43)
-        if value == ErrorKind.SYNC_SCOPE:
+        if value == ErrorKind.SYNC_PROTOCOL:
             buf.write_i32(44)
-        if value == ErrorKind.SYNC_BUSY:
+        if value == ErrorKind.SYNC_SCOPE:
             buf.write_i32(45)
-        if value == ErrorKind.ADDRESS:
+        if value == ErrorKind.SYNC_BUSY:
             buf.write_i32(46)
-        if value == ErrorKind.DIAL:
+        if value == ErrorKind.ADDRESS:
             buf.write_i32(47)
-        if value == ErrorKind.LISTEN:
+        if value == ErrorKind.DIAL:
             buf.write_i32(48)
-        if value == ErrorKind.PEER_UNKNOWN:
+        if value == ErrorKind.LISTEN:
             buf.write_i32(49)
-        if value == ErrorKind.PROTOCOL_UNSUPPORTED:
+        if value == ErrorKind.PEER_UNKNOWN:
             buf.write_i32(50)
-        if value == ErrorKind.STREAM_CLOSED:
+        if value == ErrorKind.PROTOCOL_UNSUPPORTED:
             buf.write_i32(51)
-        if value == ErrorKind.KEY_FILE:
+        if value == ErrorKind.STREAM_CLOSED:
             buf.write_i32(52)
-        if value == ErrorKind.OTHER_CLUSTER:
+        if value == ErrorKind.KEY_FILE:
             buf.write_i32(53)
+        if value == ErrorKind.OTHER_CLUSTER:
+            buf.write_i32(54)
+        if value == ErrorKind.NO_RELAY_PEERS:
+            buf.write_i32(55)
 
 
 
@@ -4530,14 +4583,15 @@ class Change:
     @dataclass
     class STORED:
         """
-        One commit's new messages; those that were there already are not among them.
+        New messages; those that were there already are not among them. Of this archive's own
+        commits, while the reader keeps up, one change is one commit.
 """
 
         def __init__(self, messages:typing.List[ChangedMessage]):
             self.messages = messages
 
             """
-        In the order of the commit.
+        In the order of the commits.
 """
 
             pass
@@ -4560,7 +4614,7 @@ class Change:
     @dataclass
     class REMOVED:
         """
-        Messages that were removed in one commit, by retention or taken down.
+        Messages that were removed, by retention or taken down. The reader may not know them.
 """
 
         def __init__(self, messages:typing.List[ChangedMessage]):
@@ -4588,16 +4642,56 @@ class Change:
             return True
 
     @dataclass
+    class EXPIRED:
+        """
+        Retention removed all messages up to this one, with it: told so of other archives on the same
+        file or database, and of what lies behind.
+"""
+
+        def __init__(self, timestamp:int, hash:bytes):
+            self.timestamp = timestamp
+
+            """
+        When the last of them was sent, in Unix nanoseconds.
+"""
+
+            self.hash = hash
+
+            """
+        Its hash, 32 bytes.
+"""
+
+            pass
+
+
+
+
+
+        def __str__(self):
+            return "Change.EXPIRED(timestamp={}, hash={})".format(self.timestamp, self.hash)
+        def __eq__(self, other):
+            if not isinstance(other, Change):
+                return NotImplemented
+            if not other.is_EXPIRED():
+                return False
+            if self.timestamp != other.timestamp:
+                return False
+            if self.hash != other.hash:
+                return False
+            return True
+
+    @dataclass
     class LAGGED:
         """
-        The reader was too slow: messages were left out here.
+        The reader was too slow: messages were left out here. From the position that the
+        subscription tells then, a new one goes on with nothing left out.
 """
 
         def __init__(self, missed:int):
             self.missed = missed
 
             """
-        How many, stored or removed.
+        How many, stored or removed; 0 where it is not known.
 """
 
             pass
@@ -4629,6 +4723,10 @@ class Change:
         return isinstance(self, Change.REMOVED)
     def is_removed(self) -> bool:
         return isinstance(self, Change.REMOVED)
+    def is_EXPIRED(self) -> bool:
+        return isinstance(self, Change.EXPIRED)
+    def is_expired(self) -> bool:
+        return isinstance(self, Change.EXPIRED)
     def is_LAGGED(self) -> bool:
         return isinstance(self, Change.LAGGED)
     def is_lagged(self) -> bool:
@@ -4640,6 +4738,7 @@ class Change:
 # We might be able to do this a little more neatly with a metaclass, but this'll do.
 Change.STORED = type("Change.STORED", (Change.STORED, Change,), {})  # type: ignore
 Change.REMOVED = type("Change.REMOVED", (Change.REMOVED, Change,), {})  # type: ignore
+Change.EXPIRED = type("Change.EXPIRED", (Change.EXPIRED, Change,), {})  # type: ignore
 Change.LAGGED = type("Change.LAGGED", (Change.LAGGED, Change,), {})  # type: ignore
 
 
@@ -4658,6 +4757,11 @@ class _UniffiFfiConverterTypeChange(_UniffiConverterRustBuffer):
                 _UniffiFfiConverterSequenceTypeChangedMessage.read(buf),
             )
         if variant == 3:
+            return Change.EXPIRED(
+                _UniffiFfiConverterInt64.read(buf),
+                _UniffiFfiConverterBytes.read(buf),
+            )
+        if variant == 4:
             return Change.LAGGED(
                 _UniffiFfiConverterUInt64.read(buf),
             )
@@ -4670,6 +4774,10 @@ class _UniffiFfiConverterTypeChange(_UniffiConverterRustBuffer):
             return
         if value.is_REMOVED():
             _UniffiFfiConverterSequenceTypeChangedMessage.check_lower(value.messages)
+            return
+        if value.is_EXPIRED():
+            _UniffiFfiConverterInt64.check_lower(value.timestamp)
+            _UniffiFfiConverterBytes.check_lower(value.hash)
             return
         if value.is_LAGGED():
             _UniffiFfiConverterUInt64.check_lower(value.missed)
@@ -4684,8 +4792,12 @@ class _UniffiFfiConverterTypeChange(_UniffiConverterRustBuffer):
         if value.is_REMOVED():
             buf.write_i32(2)
             _UniffiFfiConverterSequenceTypeChangedMessage.write(value.messages, buf)
-        if value.is_LAGGED():
+        if value.is_EXPIRED():
             buf.write_i32(3)
+            _UniffiFfiConverterInt64.write(value.timestamp, buf)
+            _UniffiFfiConverterBytes.write(value.hash, buf)
+        if value.is_LAGGED():
+            buf.write_i32(4)
             _UniffiFfiConverterUInt64.write(value.missed, buf)
 
 
@@ -5442,8 +5554,8 @@ class _UniffiFfiConverterOptionalTypeChange(_UniffiConverterRustBuffer):
 
 class ChangesProtocol(typing.Protocol):
     """
-    A subscription to what an archive commits, from the moment it was made. It does not keep the
-    archive open.
+    A subscription to what is committed, by this archive and by others on the same file or database,
+    from the moment it was made or from a position on. It does not keep the archive open.
 """
 
     async def next(self, ) -> typing.Optional[Change]:
@@ -5451,11 +5563,17 @@ class ChangesProtocol(typing.Protocol):
         The next change; nothing once the archive is closed and all have been handed out.
 """
         raise NotImplementedError
+    def position(self, ) -> typing.Optional[bytes]:
+        """
+        Where `Archive.changes_from` goes on from after the changes that `next` gave: 24 bytes to
+        keep, after what they asked for is done. Nothing where it is not known yet.
+"""
+        raise NotImplementedError
 
 class Changes(ChangesProtocol):
     """
-    A subscription to what an archive commits, from the moment it was made. It does not keep the
-    archive open.
+    A subscription to what is committed, by this archive and by others on the same file or database,
+    from the moment it was made or from a position on. It does not keep the archive open.
 """
 
     _handle: ctypes.c_uint64
@@ -5497,6 +5615,22 @@ class Changes(ChangesProtocol):
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
+    def position(self, ) -> typing.Optional[bytes]:
+        """
+        Where `Archive.changes_from` goes on from after the changes that `next` gave: 24 bytes to
+        keep, after what they asked for is done. Nothing where it is not known yet.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterOptionalBytes.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_wakustore_fn_method_changes_position,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
 
 
 
@@ -5771,9 +5905,22 @@ class ArchiveProtocol(typing.Protocol):
         """
         What is committed from now on: what is stored, from wherever it comes, and what is removed.
         Up to `capacity` messages wait for the reader (10,000 where absent), and always one commit,
-        however large it is; what is beyond that it is told to have missed.
+        however large it is; what is beyond that it is told to have missed. What others commit on the
+        same file or database comes within some 250 ms.
 
         Fails with `InvalidArgument` for a capacity of 0.
+"""
+        raise NotImplementedError
+    async def changes_from(self, position: typing.Union[object, typing.Optional[bytes]] = _DEFAULT,capacity: typing.Union[object, typing.Optional[int]] = _DEFAULT) -> Changes:
+        """
+        Everything after a position, each change once: first what lies behind, as fast as it is read,
+        then what is committed, with no gap or double between the two. Without a position it begins
+        with all messages that are held, in the order in which they were stored. A reader that is
+        behind cannot lag.
+
+        Fails with `PositionGone` where the position is too old, or of another archive: then read
+        anew, without one; with `Malformed`, `InvalidArgument`, `Unsupported`, `Busy`, `ArchiveIo`,
+        `ArchiveClosed`.
 """
         raise NotImplementedError
     def floor(self, ) -> typing.Optional[int]:
@@ -5803,6 +5950,14 @@ class ArchiveProtocol(typing.Protocol):
         of them.
 
         Fails with `InvalidHash`, `ArchiveIo`, `ArchiveClosed`.
+"""
+        raise NotImplementedError
+    async def position(self, ) -> bytes:
+        """
+        Where the change feed stands now: `changes_from` there tells of everything that is committed
+        after this.
+
+        Fails with `Unsupported`, `Busy`, `ArchiveIo`, `ArchiveClosed`.
 """
         raise NotImplementedError
     async def put(self, pubsub_topic: str,message: Message,origin: typing.Union[object, typing.Optional[Origin]] = _DEFAULT) -> PutResult:
@@ -5924,7 +6079,8 @@ class Archive(ArchiveProtocol):
         """
         What is committed from now on: what is stored, from wherever it comes, and what is removed.
         Up to `capacity` messages wait for the reader (10,000 where absent), and always one commit,
-        however large it is; what is beyond that it is told to have missed.
+        however large it is; what is beyond that it is told to have missed. What others commit on the
+        same file or database comes within some 250 ms.
 
         Fails with `InvalidArgument` for a capacity of 0.
 """
@@ -5944,6 +6100,40 @@ class Archive(ArchiveProtocol):
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
+    async def changes_from(self, position: typing.Union[object, typing.Optional[bytes]] = _DEFAULT,capacity: typing.Union[object, typing.Optional[int]] = _DEFAULT) -> Changes:
+        """
+        Everything after a position, each change once: first what lies behind, as fast as it is read,
+        then what is committed, with no gap or double between the two. Without a position it begins
+        with all messages that are held, in the order in which they were stored. A reader that is
+        behind cannot lag.
+
+        Fails with `PositionGone` where the position is too old, or of another archive: then read
+        anew, without one; with `Malformed`, `InvalidArgument`, `Unsupported`, `Busy`, `ArchiveIo`,
+        `ArchiveClosed`.
+"""
+
+        if position is _DEFAULT:
+            position = None
+        _UniffiFfiConverterOptionalBytes.check_lower(position)
+
+        if capacity is _DEFAULT:
+            capacity = None
+        _UniffiFfiConverterOptionalUInt32.check_lower(capacity)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterOptionalBytes.lower(position),
+            _UniffiFfiConverterOptionalUInt32.lower(capacity),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeChanges.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_archive_changes_from(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_u64,
+            _UniffiLib.ffi_wakustore_rust_future_complete_u64,
+            _UniffiLib.ffi_wakustore_rust_future_free_u64,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     def floor(self, ) -> typing.Optional[int]:
         """
         The lowest timestamp that is kept and taken in, in Unix nanoseconds: what is older was
@@ -6020,6 +6210,26 @@ class Archive(ArchiveProtocol):
         _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
         return await _uniffi_rust_call_async(
             _UniffiLib.uniffi_wakustore_fn_method_archive_missing(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def position(self, ) -> bytes:
+        """
+        Where the change feed stands now: `changes_from` there tells of everything that is committed
+        after this.
+
+        Fails with `Unsupported`, `Busy`, `ArchiveIo`, `ArchiveClosed`.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterBytes.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_archive_position(*_uniffi_lowered_args),
             _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,

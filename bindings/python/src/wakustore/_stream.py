@@ -141,17 +141,28 @@ class NodeEvents:
 
 
 class Changes:
-    """A subscription to what an archive commits: ``async for change in archive.changes()``.
+    """A subscription to what is committed: ``async for change in archive.changes()``.
 
-    It ends when the archive is closed. A reader that is too slow is told that it lagged.
+    It ends when the archive is closed. A reader that is too slow is told that it lagged: from its
+    ``position`` then, a new subscription goes on with nothing left out.
     """
 
     def __init__(self, inner: g.Changes) -> None:
+        self._inner = inner
         self._pulled: _Pulled[Change] = _Pulled(inner.next, _convert.change_out)
 
     async def next(self) -> Optional[Change]:
         """The next change; None once the archive is closed."""
         return await self._pulled.next()
+
+    @property
+    def position(self) -> Optional[bytes]:
+        """Where :meth:`Archive.changes_from` goes on from after the changes that were given.
+
+        24 bytes to keep, after what the changes asked for is done; None where it is not known yet.
+        """
+        with translated():
+            return self._inner.position()
 
     async def aclose(self) -> None:
         """Gives up a change that is being waited for."""

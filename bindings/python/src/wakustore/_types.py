@@ -36,6 +36,7 @@ __all__ = [
     "Lagged",
     "Message",
     "MessageStored",
+    "MessagesExpired",
     "MessagesRemoved",
     "MessagesStored",
     "NodeEvent",
@@ -360,7 +361,7 @@ class SyncFinished:
 class Lagged:
     """The reader was too slow: so many events were left out here.
 
-    (Of an archive's changes it is so many messages, stored or removed.)
+    (Of an archive's changes it is so many messages, stored or removed, or 0 where it is not known.)
     """
 
     missed: int
@@ -422,16 +423,30 @@ class ChangedMessage:
 
 @dataclass(frozen=True)
 class MessagesStored:
-    """One commit's new messages; those that were there already are not among them."""
+    """New messages; those that were there already are not among them.
+
+    Of this archive's own commits, while the reader keeps up, one change is one commit.
+    """
 
     messages: Sequence[ChangedMessage]
 
 
 @dataclass(frozen=True)
 class MessagesRemoved:
-    """Messages that were removed in one commit, by retention or taken down."""
+    """Messages that were removed, by retention or taken down. The reader may not know them."""
 
     messages: Sequence[ChangedMessage]
 
 
-Change = Union[MessagesStored, MessagesRemoved, Lagged]
+@dataclass(frozen=True)
+class MessagesExpired:
+    """Retention removed all messages up to this one, with it.
+
+    Told so of other archives on the same file or database, and of what lies behind.
+    """
+
+    timestamp: int
+    hash: bytes
+
+
+Change = Union[MessagesStored, MessagesRemoved, MessagesExpired, Lagged]

@@ -718,6 +718,8 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_wakustore_checksum_method_archive_changes(
     ): Int
+    external fun uniffi_wakustore_checksum_method_archive_changes_from(
+    ): Int
     external fun uniffi_wakustore_checksum_method_archive_floor(
     ): Int
     external fun uniffi_wakustore_checksum_method_archive_get(
@@ -725,6 +727,8 @@ internal object IntegrityCheckingUniffiLib {
     external fun uniffi_wakustore_checksum_method_archive_history(
     ): Int
     external fun uniffi_wakustore_checksum_method_archive_missing(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_archive_position(
     ): Int
     external fun uniffi_wakustore_checksum_method_archive_put(
     ): Int
@@ -739,6 +743,8 @@ internal object IntegrityCheckingUniffiLib {
     external fun uniffi_wakustore_checksum_method_archive_take_down(
     ): Int
     external fun uniffi_wakustore_checksum_method_changes_next(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_changes_position(
     ): Int
     external fun uniffi_wakustore_checksum_method_node_addresses(
     ): Int
@@ -813,6 +819,8 @@ internal object UniffiLib {
     ): Long
     external fun uniffi_wakustore_fn_method_archive_changes(`ptr`: Long,`capacity`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
     ): Long
+    external fun uniffi_wakustore_fn_method_archive_changes_from(`ptr`: Long,`position`: RustBuffer.ByValue,`capacity`: RustBuffer.ByValue,
+    ): Long
     external fun uniffi_wakustore_fn_method_archive_floor(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): RustBuffer.ByValue
     external fun uniffi_wakustore_fn_method_archive_get(`ptr`: Long,`hashes`: RustBuffer.ByValue,
@@ -820,6 +828,8 @@ internal object UniffiLib {
     external fun uniffi_wakustore_fn_method_archive_history(`ptr`: Long,`query`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
     ): Long
     external fun uniffi_wakustore_fn_method_archive_missing(`ptr`: Long,`hashes`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_archive_position(`ptr`: Long,
     ): Long
     external fun uniffi_wakustore_fn_method_archive_put(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,`message`: RustBuffer.ByValue,`origin`: RustBuffer.ByValue,
     ): Long
@@ -839,6 +849,8 @@ internal object UniffiLib {
     ): Unit
     external fun uniffi_wakustore_fn_method_changes_next(`ptr`: Long,
     ): Long
+    external fun uniffi_wakustore_fn_method_changes_position(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): RustBuffer.ByValue
     external fun uniffi_wakustore_fn_clone_node(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Long
     external fun uniffi_wakustore_fn_free_node(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
@@ -1042,7 +1054,10 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_wakustore_checksum_func_version() and 0xFFFF) != 40951) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_wakustore_checksum_method_archive_changes() and 0xFFFF) != 5297) {
+    if ((lib.uniffi_wakustore_checksum_method_archive_changes() and 0xFFFF) != 20464) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_archive_changes_from() and 0xFFFF) != 56979) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_archive_floor() and 0xFFFF) != 3407) {
@@ -1055,6 +1070,9 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_archive_missing() and 0xFFFF) != 21243) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_archive_position() and 0xFFFF) != 27222) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_archive_put() and 0xFFFF) != 50959) {
@@ -1076,6 +1094,9 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_changes_next() and 0xFFFF) != 37511) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_changes_position() and 0xFFFF) != 42075) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_node_addresses() and 0xFFFF) != 8940) {
@@ -1677,11 +1698,24 @@ public interface ArchiveInterface {
     /**
      * What is committed from now on: what is stored, from wherever it comes, and what is removed.
      * Up to `capacity` messages wait for the reader (10,000 where absent), and always one commit,
-     * however large it is; what is beyond that it is told to have missed.
+     * however large it is; what is beyond that it is told to have missed. What others commit on the
+     * same file or database comes within some 250 ms.
      *
      * Fails with `InvalidArgument` for a capacity of 0.
      */
     fun `changes`(`capacity`: kotlin.UInt? = null): Changes
+
+    /**
+     * Everything after a position, each change once: first what lies behind, as fast as it is read,
+     * then what is committed, with no gap or double between the two. Without a position it begins
+     * with all messages that are held, in the order in which they were stored. A reader that is
+     * behind cannot lag.
+     *
+     * Fails with `PositionGone` where the position is too old, or of another archive: then read
+     * anew, without one; with `Malformed`, `InvalidArgument`, `Unsupported`, `Busy`, `ArchiveIo`,
+     * `ArchiveClosed`.
+     */
+    suspend fun `changesFrom`(`position`: kotlin.ByteArray? = null, `capacity`: kotlin.UInt? = null): Changes
 
     /**
      * The lowest timestamp that is kept and taken in, in Unix nanoseconds: what is older was
@@ -1711,6 +1745,14 @@ public interface ArchiveInterface {
      * Fails with `InvalidHash`, `ArchiveIo`, `ArchiveClosed`.
      */
     suspend fun `missing`(`hashes`: List<kotlin.ByteArray>): List<kotlin.ByteArray>
+
+    /**
+     * Where the change feed stands now: `changes_from` there tells of everything that is committed
+     * after this.
+     *
+     * Fails with `Unsupported`, `Busy`, `ArchiveIo`, `ArchiveClosed`.
+     */
+    suspend fun `position`(): kotlin.ByteArray
 
     /**
      * Stores one message and gives its hash. It is committed when this returns; a message that
@@ -1875,7 +1917,8 @@ open class Archive: Disposable, AutoCloseable, ArchiveInterface
     /**
      * What is committed from now on: what is stored, from wherever it comes, and what is removed.
      * Up to `capacity` messages wait for the reader (10,000 where absent), and always one commit,
-     * however large it is; what is beyond that it is told to have missed.
+     * however large it is; what is beyond that it is told to have missed. What others commit on the
+     * same file or database comes within some 250 ms.
      *
      * Fails with `InvalidArgument` for a capacity of 0.
      */
@@ -1892,6 +1935,39 @@ open class Archive: Disposable, AutoCloseable, ArchiveInterface
     )
     }
 
+
+
+    /**
+     * Everything after a position, each change once: first what lies behind, as fast as it is read,
+     * then what is committed, with no gap or double between the two. Without a position it begins
+     * with all messages that are held, in the order in which they were stored. A reader that is
+     * behind cannot lag.
+     *
+     * Fails with `PositionGone` where the position is too old, or of another archive: then read
+     * anew, without one; with `Malformed`, `InvalidArgument`, `Unsupported`, `Busy`, `ArchiveIo`,
+     * `ArchiveClosed`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `changesFrom`(`position`: kotlin.ByteArray?, `capacity`: kotlin.UInt?) : Changes {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_archive_changes_from(
+                uniffiHandle,
+
+        FfiConverterOptionalByteArray.lower(`position`),
+        FfiConverterOptionalUInt.lower(`capacity`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_u64(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_u64(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_u64(future) },
+        // lift function
+        { FfiConverterTypeChanges.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
 
 
     /**
@@ -1982,6 +2058,33 @@ open class Archive: Disposable, AutoCloseable, ArchiveInterface
         { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
         // lift function
         { FfiConverterSequenceByteArray.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Where the change feed stands now: `changes_from` there tells of everything that is committed
+     * after this.
+     *
+     * Fails with `Unsupported`, `Busy`, `ArchiveIo`, `ArchiveClosed`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `position`() : kotlin.ByteArray {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_archive_position(
+                uniffiHandle,
+
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterByteArray.lift(it) },
         // Error FFI converter
         WakuException.ErrorHandler,
     )
@@ -2320,8 +2423,8 @@ public object FfiConverterTypeArchive: FfiConverter<Archive, Long> {
 
 
 /**
- * A subscription to what an archive commits, from the moment it was made. It does not keep the
- * archive open.
+ * A subscription to what is committed, by this archive and by others on the same file or database,
+ * from the moment it was made or from a position on. It does not keep the archive open.
  */
 public interface ChangesInterface {
 
@@ -2330,12 +2433,18 @@ public interface ChangesInterface {
      */
     suspend fun `next`(): Change?
 
+    /**
+     * Where `Archive.changes_from` goes on from after the changes that `next` gave: 24 bytes to
+     * keep, after what they asked for is done. Nothing where it is not known yet.
+     */
+    fun `position`(): kotlin.ByteArray?
+
     companion object
 }
 
 /**
- * A subscription to what an archive commits, from the moment it was made. It does not keep the
- * archive open.
+ * A subscription to what is committed, by this archive and by others on the same file or database,
+ * from the moment it was made or from a position on. It does not keep the archive open.
  */
 open class Changes: Disposable, AutoCloseable, ChangesInterface
 {
@@ -2461,6 +2570,24 @@ open class Changes: Disposable, AutoCloseable, ChangesInterface
         WakuException.ErrorHandler,
     )
     }
+
+
+    /**
+     * Where `Archive.changes_from` goes on from after the changes that `next` gave: 24 bytes to
+     * keep, after what they asked for is done. Nothing where it is not known yet.
+     */
+    @Throws(WakuException::class)override fun `position`(): kotlin.ByteArray? {
+            return FfiConverterOptionalByteArray.lift(
+    callWithHandle {
+    uniffiRustCallWithError(WakuException) { _status ->
+    UniffiLib.uniffi_wakustore_fn_method_changes_position(
+        it,
+        _status)
+}
+    }
+    )
+    }
+
 
 
 
@@ -5757,11 +5884,12 @@ public object FfiConverterTypeAgreement: FfiConverterRustBuffer<Agreement> {
 sealed class Change {
 
     /**
-     * One commit's new messages; those that were there already are not among them.
+     * New messages; those that were there already are not among them. Of this archive's own
+     * commits, while the reader keeps up, one change is one commit.
      */
     data class Stored(
         /**
-         * In the order of the commit.
+         * In the order of the commits.
          */
         val `messages`: List<org.wakustore.ChangedMessage>) : Change()
 
@@ -5772,7 +5900,7 @@ sealed class Change {
     }
 
     /**
-     * Messages that were removed in one commit, by retention or taken down.
+     * Messages that were removed, by retention or taken down. The reader may not know them.
      */
     data class Removed(
         /**
@@ -5787,11 +5915,32 @@ sealed class Change {
     }
 
     /**
-     * The reader was too slow: messages were left out here.
+     * Retention removed all messages up to this one, with it: told so of other archives on the same
+     * file or database, and of what lies behind.
+     */
+    data class Expired(
+        /**
+         * When the last of them was sent, in Unix nanoseconds.
+         */
+        val `timestamp`: kotlin.Long,
+        /**
+         * Its hash, 32 bytes.
+         */
+        val `hash`: kotlin.ByteArray) : Change()
+
+    {
+
+
+        companion object
+    }
+
+    /**
+     * The reader was too slow: messages were left out here. From the position that the
+     * subscription tells then, a new one goes on with nothing left out.
      */
     data class Lagged(
         /**
-         * How many, stored or removed.
+         * How many, stored or removed; 0 where it is not known.
          */
         val `missed`: kotlin.ULong) : Change()
 
@@ -5823,7 +5972,11 @@ public object FfiConverterTypeChange : FfiConverterRustBuffer<Change>{
             2 -> Change.Removed(
                 FfiConverterSequenceTypeChangedMessage.read(buf),
                 )
-            3 -> Change.Lagged(
+            3 -> Change.Expired(
+                FfiConverterLong.read(buf),
+                FfiConverterByteArray.read(buf),
+                )
+            4 -> Change.Lagged(
                 FfiConverterULong.read(buf),
                 )
             else -> throw RuntimeException("invalid enum value, something is very wrong!!")
@@ -5843,6 +5996,14 @@ public object FfiConverterTypeChange : FfiConverterRustBuffer<Change>{
             (
                 4UL
                 + FfiConverterSequenceTypeChangedMessage.allocationSize(value.`messages`)
+            )
+        }
+        is Change.Expired -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+                + FfiConverterLong.allocationSize(value.`timestamp`)
+                + FfiConverterByteArray.allocationSize(value.`hash`)
             )
         }
         is Change.Lagged -> {
@@ -5866,8 +6027,14 @@ public object FfiConverterTypeChange : FfiConverterRustBuffer<Change>{
                 FfiConverterSequenceTypeChangedMessage.write(value.`messages`, buf)
                 Unit
             }
-            is Change.Lagged -> {
+            is Change.Expired -> {
                 buf.putInt(3)
+                FfiConverterLong.write(value.`timestamp`, buf)
+                FfiConverterByteArray.write(value.`hash`, buf)
+                Unit
+            }
+            is Change.Lagged -> {
+                buf.putInt(4)
                 FfiConverterULong.write(value.`missed`, buf)
                 Unit
             }
@@ -6129,6 +6296,11 @@ enum class ErrorKind(val value: kotlin.Int) {
      */
     TAKEN_DOWN(310),
     /**
+     * The position is not one of this archive's change feed (any more): read the archive anew, and
+     * go on from where it stands now.
+     */
+    POSITION_GONE(311),
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     STORE_BAD_REQUEST(400),
@@ -6187,7 +6359,11 @@ enum class ErrorKind(val value: kotlin.Int) {
     /**
      * The peer belongs to another cluster.
      */
-    OTHER_CLUSTER(607);
+    OTHER_CLUSTER(607),
+    /**
+     * No connected peer takes messages of this topic over relay.
+     */
+    NO_RELAY_PEERS(608);
 
 
 

@@ -100,6 +100,17 @@ func takedowns() async throws {
         _ = try await changes.next()
         let lagged = try await changes.next()
         try check(lagged == .lagged(missed: 2), "\(String(describing: lagged))")
+        let more = try await archive.changesFrom(position: try changes.position())
+        var missed = 0
+        for try await change in more {
+            guard case .stored(let messages) = change else { throw Unexpected(what: "\(change)") }
+            missed += messages.count
+            if missed == 2 { break }
+        }
+        let stands = try await archive.position()
+        try check(try more.position() == stands, "all was told")
+        let all = try await archive.changesFrom()
+        guard case .stored? = try await all.next() else { throw Unexpected(what: "from the start") }
     }
 }
 

@@ -44,6 +44,24 @@ fun Changes.flow(): Flow<Change> = flow { while (true) emit(next() ?: break) }
 fun Archive.changeFlow(capacity: Int = 10_000): Flow<Change> =
     flow { changes(capacity.toUInt()).use { emitAll(it.flow()) } }
 
+/**
+ * Everything after a position, then what is committed, until the archive is closed; without one, from
+ * all that is held. [done] is told the position after each change, once the collector is done with
+ * it: keep it to go on from.
+ */
+fun Archive.changeFlowFrom(
+    position: ByteArray? = null,
+    capacity: Int = 10_000,
+    done: suspend (position: ByteArray) -> Unit = {},
+): Flow<Change> = flow {
+    changesFrom(position, capacity.toUInt()).use { changes ->
+        while (true) {
+            emit(changes.next() ?: break)
+            changes.position()?.let { done(it) }
+        }
+    }
+}
+
 /** What is left of this walk, entry by entry. */
 fun History.entries(): Flow<Entry> = pages().transform { page -> page.entries.forEach { emit(it) } }
 
