@@ -28,6 +28,7 @@ mod sqlite;
 mod task;
 mod tools;
 mod validator;
+mod validator_thread;
 mod worker;
 
 pub use changes::{Change, Changes, Commit, Logged};
@@ -49,3 +50,4 @@ pub use service::{Archive, ArchiveConfig};
 pub use sqlite::{Durability, SqliteBackend, SqliteConfig};
 pub use task::{Control, Progress, Task};
 pub use validator::{Validator, Validity};
+pub use validator_thread::ValidatorThread;

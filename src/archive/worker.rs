@@ -38,6 +38,11 @@ pub(super) fn on_archive_thread() -> bool {
     ON_ARCHIVE_THREAD.get()
 }
 
+/// From now on this thread counts as one of an archive.
+pub(super) fn join_archive_threads() {
+    ON_ARCHIVE_THREAD.set(true);
+}
+
 /// Runs other people's code; a panic in it ends here.
 pub(super) fn quietly(f: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(f));
@@ -121,7 +126,7 @@ impl Desk {
 
 /// The body of the writer's thread.
 pub(super) fn write(shared: &Arc<Shared>, mut desk: Desk, reads_too: bool, mut keeper: Keeper) {
-    ON_ARCHIVE_THREAD.set(true);
+    join_archive_threads();
     let mut pump = Pump::default();
     let patience = |keeper: &Keeper, pump: &Pump| {
         keeper.patience().into_iter().chain(pump.patience(shared)).min()
@@ -152,7 +157,7 @@ pub(super) fn write(shared: &Arc<Shared>, mut desk: Desk, reads_too: bool, mut k
 
 /// The body of a reader's thread.
 pub(super) fn read(shared: &Shared, mut desk: Desk) {
-    ON_ARCHIVE_THREAD.set(true);
+    join_archive_threads();
     while let Some(read) = shared.queue.next_read() {
         quietly(|| read(&mut desk));
     }

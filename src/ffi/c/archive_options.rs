@@ -42,7 +42,8 @@ impl OptionsObject {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Options> {
+    /// To change them. What is replaced and may call the host is dropped after.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Options> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

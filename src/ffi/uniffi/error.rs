@@ -172,6 +172,13 @@ impl From<Error> for WakuError {
     }
 }
 
+/// What a host's code throws that is called by the library, and that is not of this type.
+impl From<uniffi::UnexpectedUniFFICallbackError> for WakuError {
+    fn from(e: uniffi::UnexpectedUniFFICallbackError) -> Self {
+        WakuError::Failed { kind: ErrorKind::Internal, reason: e.reason }
+    }
+}
+
 /// A failure that is told rather than thrown: of one message of a batch, or of a sync that the
 /// peer began.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
