@@ -9,6 +9,7 @@
 mod archive;
 mod contenders;
 mod index;
+mod own;
 mod report;
 mod rivals;
 mod sets;

@@ -150,7 +150,7 @@ pub(crate) fn mixed(sides: &Sides, tuning: &Tuning) -> (usize, usize) {
 }
 
 /// How many ids each side alone holds.
-fn differences(sides: &Sides) -> (usize, usize) {
+pub(crate) fn differences(sides: &Sides) -> (usize, usize) {
     let lacks = |ids: &[SyncId], of: &[SyncId]| {
         of.iter().filter(|id| ids.binary_search(id).is_err()).count()
     };
