@@ -1,5 +1,6 @@
 //! The index: one insert into it, a fingerprint of it, what it takes in memory, and how long it takes
-//! to stand at start.
+//! to stand at start. With it go the sums that a session of wakustore's own protocol compares: an
+//! insert is charged with keeping them.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,8 +9,9 @@ use rusqlite::Connection;
 use wakustore::archive::{Archive, ArchiveConfig, Durability, SqliteBackend, SqliteConfig};
 use wakustore::engine::{Engine, EngineConfig, Now, Output};
 use wakustore::sync::index::Index;
+use wakustore::sync::summary::{Kept, whole_slices};
 use wakustore::types::{
-    ContentTopic, Origin, PubsubTopic, StoredMessage, SyncId, Timestamp, WakuMessage,
+    ContentTopic, Origin, PubsubTopic, StoredMessage, SyncId, TimeRange, Timestamp, WakuMessage,
 };
 
 use crate::report::{figure, median_us, versus};
@@ -40,6 +42,13 @@ impl Vectors {
     }
 }
 
+/// The window that a node compares by default at this time.
+fn window_at(now: i64) -> TimeRange {
+    let config = EngineConfig::default();
+    let end = Timestamp(now).saturating_sub(config.margin);
+    whole_slices(TimeRange::new(end.saturating_sub(config.window), end).unwrap())
+}
+
 fn in_memory(n: usize) {
     let rng = &mut Noise::new(3);
     let ids = spread(n, rng);
@@ -47,33 +56,60 @@ fn in_memory(n: usize) {
     let mut tree: Index = ids.iter().copied().collect();
     figure(&format!("sync.index.build_sorted_ms.n{n}"), start.elapsed().as_secs_f64() * 1e3, "ms");
     let mut vectors = Vectors(ids, vec![1; n], vec![2; n]);
+    let mut kept = Kept::new();
+    let start = Instant::now();
+    while !kept.advance(&tree, window_at(NOW), usize::MAX) {}
+    figure(&format!("sync.index.build_sums_ms.n{n}"), start.elapsed().as_secs_f64() * 1e3, "ms");
 
-    // Anywhere in the hour, and in the last 20 s of it.
-    for (name, span, ours, theirs) in
-        [("insert_ns", HOUR, 100_000, 200), ("insert_end_ns", 20_000_000_000, 100_000, 20_000)]
-    {
-        let mut batch = |count: usize| -> Vec<SyncId> {
-            (0..count)
-                .map(|_| {
-                    let at = NOW - span + (rng.below(span as u64) as i64);
-                    rng.id(at)
-                })
-                .collect()
-        };
-        let each_ns =
-            |start: Instant, count: usize| start.elapsed().as_secs_f64() * 1e9 / count as f64;
-        let more = batch(ours);
+    let each_ns = |took: Duration, count: usize| took.as_secs_f64() * 1e9 / count as f64;
+    let mut batch = |count: usize, from: i64, span: i64| -> Vec<SyncId> {
+        (0..count)
+            .map(|_| {
+                let at = from + (rng.below(span as u64) as i64);
+                rng.id(at)
+            })
+            .collect()
+    };
+
+    // Anywhere in the hour, so mostly where the sums are kept.
+    let name = format!("sync.index.insert_ns.n{n}");
+    let more = batch(100_000, NOW - HOUR, HOUR);
+    let start = Instant::now();
+    for id in &more {
+        tree.insert(*id);
+        kept.inserted(id);
+    }
+    let ours = each_ns(start.elapsed(), more.len());
+    let more = batch(200, NOW - HOUR, HOUR);
+    let start = Instant::now();
+    more.iter().for_each(|id| vectors.insert(*id));
+    let theirs = each_ns(start.elapsed(), more.len());
+    versus(&name, ours, "ns", "scan", theirs);
+
+    // In the last 20 s, as messages come, at a million an hour for six minutes. Every 20 s the sums
+    // move on: what has come enters them, and as much leaves them.
+    const MARGIN: i64 = 20_000_000_000;
+    let (mut ours, mut sums, mut theirs) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+    let (each, rounds) = (n / 180, 18);
+    for now in (0..rounds).map(|round| NOW + round * MARGIN) {
+        let more = batch(each, now - MARGIN, MARGIN);
         let start = Instant::now();
-        more.iter().for_each(|id| {
+        for id in &more {
             tree.insert(*id);
-        });
-        let tree_ns = each_ns(start, ours);
-        let more = batch(theirs);
+            kept.inserted(id);
+        }
+        ours += start.elapsed();
+        let start = Instant::now();
+        while !kept.advance(&tree, window_at(now + MARGIN), 4096) {}
+        sums += start.elapsed();
         let start = Instant::now();
         more.into_iter().for_each(|id| vectors.insert(id));
-        let vector_ns = each_ns(start, theirs);
-        versus(&format!("sync.index.{name}.n{n}"), tree_ns, "ns", "scan", vector_ns);
+        theirs += start.elapsed();
     }
+    let count = each * rounds as usize;
+    figure(&format!("sync.index.insert_end_sums_ns.n{n}"), each_ns(sums, count), "ns");
+    let (ours, theirs) = (each_ns(ours + sums, count), each_ns(theirs, count));
+    versus(&format!("sync.index.insert_end_ns.n{n}"), ours, "ns", "scan", theirs);
 
     let bounds: Vec<(SyncId, SyncId)> = (0..1000)
         .map(|_| {
@@ -90,7 +126,7 @@ fn in_memory(n: usize) {
     let ours = all(&|(a, b)| tree.fingerprint(a, b).xor.0[0]);
     let theirs = all(&|(a, b)| vectors.fingerprint(*a, *b)[0]);
     versus(&format!("sync.index.fingerprint_ns.n{n}"), ours, "ns", "scan", theirs);
-    let bytes = tree.heap_bytes() as f64 / tree.len() as f64;
+    let bytes = (tree.heap_bytes() + kept.heap_bytes()) as f64 / tree.len() as f64;
     figure("sync.index.bytes_per_id", bytes, "bytes");
 }
 
