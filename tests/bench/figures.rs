@@ -16,6 +16,7 @@ mod sets;
 mod sync;
 #[path = "../sync_common/mod.rs"]
 mod sync_common;
+mod wall;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
@@ -29,6 +30,9 @@ fn main() {
     }
     if runs("sync") {
         sync::run();
+    }
+    if runs("sync.wall") {
+        wall::run_all();
     }
     if runs("archive") {
         archive::run();

@@ -43,18 +43,20 @@ pub(crate) fn best(mut session: impl FnMut() -> (usize, usize, usize)) -> Measur
     }
 }
 
+/// Negentropy's vector storage.
+pub(crate) fn vector_of(ids: &[SyncId]) -> NegentropyStorageVector {
+    let mut store = NegentropyStorageVector::with_capacity(ids.len());
+    for id in ids {
+        let time = u64::try_from(id.timestamp.nanos()).unwrap();
+        store.insert(time, Id::from_byte_array(id.hash.0)).unwrap();
+    }
+    store.seal().unwrap();
+    store
+}
+
 /// The `negentropy` crate: vector storage, no limit to its frames.
 pub(crate) fn negentropy(sides: &Sides) -> Measured {
-    let store = |ids: &[SyncId]| {
-        let mut store = NegentropyStorageVector::with_capacity(ids.len());
-        for id in ids {
-            let time = u64::try_from(id.timestamp.nanos()).unwrap();
-            store.insert(time, Id::from_byte_array(id.hash.0)).unwrap();
-        }
-        store.seal().unwrap();
-        store
-    };
-    let (a, b) = (store(&sides.a), store(&sides.b));
+    let (a, b) = (vector_of(&sides.a), vector_of(&sides.b));
     let differ = differences(sides);
     best(|| {
         let mut client = Negentropy::borrowed(&a, 0).unwrap();
