@@ -25,10 +25,10 @@ fn main() {
         sync::tuning();
         return;
     }
-    if runs("index") {
+    if runs("sync.index") {
         index::run(1_000_000);
     }
-    if runs("sync") {
+    if runs("sync.sets") {
         sync::run();
     }
     if runs("sync.wall") {

@@ -122,8 +122,8 @@ fn exchange(ends: &mut [End<'_>; 2], dry_run: bool) -> Cost {
     let mut queue = std::collections::VecDeque::from([(1, ends[0].open())]);
     loop {
         let Some((to, frame)) = queue.pop_front() else {
-            for at in 0..2 {
-                queue.extend(ends[at].verdict().map(|frame| (1 - at, frame)));
+            for (at, end) in ends.iter_mut().enumerate() {
+                queue.extend(end.verdict().map(|frame| (1 - at, frame)));
             }
             assert!(!queue.is_empty(), "it stands still");
             continue;
