@@ -221,8 +221,8 @@ mod tests {
                 sizes.push((frame.len(), false));
             }
         }
-        // The large one is not whole in the buffer, and the last is too large.
-        let one = [(3, true), (0, false), (5, false), (90, true), (1, false)];
+        // The large one is not whole in the buffer; the last, too large, is told by a read.
+        let one = [(3, true), (0, false), (5, false), (90, true), (1, true)];
         assert_eq!(sizes, one);
     }
 
