@@ -7,7 +7,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod archive;
-mod contenders;
 mod index;
 mod report;
 mod rivals;
@@ -29,7 +28,11 @@ fn main() {
     if runs("sync") {
         sync::run();
     }
-    if runs("archive") {
-        archive::run();
-    }
+    let archive: [(&str, fn()); 4] = [
+        ("archive.put", archive::puts::run),
+        ("archive.page", archive::pages::run),
+        ("archive.retention", archive::retention::run),
+        ("archive.open", archive::opening::run),
+    ];
+    archive.into_iter().filter(|(group, _)| runs(group)).for_each(|(_, measure)| measure());
 }
