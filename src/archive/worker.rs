@@ -8,11 +8,12 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::driver::Removal;
 use super::feed::{Change, FeedItem, Feeds};
 use super::pending::Reply;
-use super::queue::{Put, Queue, Remove};
+use super::queue::{Company, Put, Queue, Remove, Ticket};
 use super::retention::{Floor, Keeper};
 use super::{Backend, Driver, PutOutcome, Validator, validator};
 use crate::error::{Error, ErrorKind, Result, bail};
@@ -102,9 +103,12 @@ impl Desk {
 /// The body of the writer's thread.
 pub(super) fn write(shared: &Shared, mut desk: Desk, reads_too: bool, mut keeper: Keeper) {
     ON_ARCHIVE_THREAD.set(true);
-    while let Some(work) = shared.queue.next_work(reads_too, keeper.patience()) {
+    let mut company = None;
+    while let Some(work) = shared.queue.next_work(reads_too, keeper.patience(), company.take()) {
         if !work.puts.is_empty() {
+            let (puts, begin) = (work.puts.len(), Instant::now());
             quietly(|| commit(shared, &mut desk, work.puts));
+            company = Company::of(puts, begin.elapsed());
             keeper.put_came();
         }
         for removal in work.removals {
@@ -116,18 +120,28 @@ pub(super) fn write(shared: &Shared, mut desk: Desk, reads_too: bool, mut keeper
         }
     }
     shared.feeds.end();
-    shared.queue.wait_for_readers();
+    // The writer's driver closes last.
+    shared.queue.wait_for_readers().into_iter().for_each(Desk::close);
     desk.close();
 }
 
 /// The body of a reader's thread.
-pub(super) fn read(shared: &Shared, mut desk: Desk) {
+pub(super) fn read(shared: &Shared) {
     ON_ARCHIVE_THREAD.set(true);
-    while let Some(read) = shared.queue.next_read() {
+    while let Some((read, mut desk)) = shared.queue.next_read() {
         quietly(|| read(&mut desk));
+        shared.queue.give_back(desk);
     }
-    desk.close();
     shared.queue.remove_reader();
+}
+
+/// Asks a question that still waits on this thread, which would only wait for its answer, if a
+/// driver is free for it. (While it runs, the other threads have theirs.)
+pub(super) fn read_here(shared: &Shared, ticket: Ticket) {
+    if let Some((read, mut desk)) = shared.queue.take_read(ticket) {
+        quietly(|| read(&mut desk));
+        shared.queue.give_back(desk);
+    }
 }
 
 /// Takes messages down, tells the feeds, then who asked.

@@ -19,17 +19,20 @@ use crate::error::{Error, ErrorKind, Result, bail};
 
 /// How long a connection waits for another's lock.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// The page caches, in KiB: upper bounds, taken up as they are needed.
-const WRITER_CACHE_KIB: i64 = 32 * 1024;
-const READER_CACHE_KIB: i64 = 8 * 1024;
+/// A connection's page cache, in KiB: an upper bound, taken up as it is needed. A question for a
+/// thousand hashes, the most that one may name, reads up to ten MiB of pages: less than that and
+/// the same question, asked again, would read each of them again.
+const CACHE_KIB: i64 = 32 * 1024;
 /// The WAL is carried over into the file once it has so many pages. More make for fewer, longer
 /// stalls.
-const CHECKPOINT_PAGES: i64 = 4_000;
+pub(super) const CHECKPOINT_PAGES: i32 = 4_000;
 /// Once the WAL's file is longer than this, in bytes, the writer makes readers let go of it, so that
 /// it begins anew; and to this it is cut when it does.
 pub(super) const WAL_LIMIT: u32 = 32 * 1024 * 1024;
 /// Between attempts at what SQLite itself would not wait for.
 const RETRY: Duration = Duration::from_millis(5);
+/// What SQLite calls the `auto_vacuum` of this name.
+const INCREMENTAL: i64 = 2;
 /// Prepared statements that are kept; all of ours.
 const STATEMENTS: usize = 64;
 
@@ -108,8 +111,14 @@ fn prepare(place: &Place, durability: Durability) -> Result<Connection> {
     let mut conn = connect(place, durability, Role::Writer)?;
     schema::check(&conn)?;
     // So that what retention frees can be given back. It takes effect in a file that is empty yet;
-    // one that an earlier release made keeps its free pages for what comes.
-    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(sql("setting the file up"))?;
+    // one that an earlier release made keeps its free pages for what comes. Setting what is set
+    // already would be a commit, and the waiting for the disk that goes with it, at each opening.
+    let fail = sql("setting the file up");
+    let vacuum: i64 =
+        conn.pragma_query_value(None, "auto_vacuum", |row| row.get(0)).map_err(&fail)?;
+    if vacuum != INCREMENTAL {
+        conn.pragma_update(None, "auto_vacuum", INCREMENTAL).map_err(&fail)?;
+    }
     if *place != Place::Memory {
         let mode = turn_to_wal(&conn).map_err(sql("turning to write-ahead logging"))?;
         if mode != "wal" {
@@ -163,14 +172,13 @@ pub(super) fn connect(place: &Place, durability: Durability, role: Role) -> Resu
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false).map_err(&fail)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).map_err(&fail)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false).map_err(&fail)?;
-    let cache = if role == Role::Writer { WRITER_CACHE_KIB } else { READER_CACHE_KIB };
     let synchronous = if durability == Durability::Full { "FULL" } else { "NORMAL" };
     // Without mmap: there an I/O error, or a file that is cut short under us, would be a signal
     // that ends the host.
     let settings: [(&str, &dyn rusqlite::ToSql); 7] = [
         ("mmap_size", &0),
         ("cell_size_check", &true),
-        ("cache_size", &-cache),
+        ("cache_size", &-CACHE_KIB),
         ("temp_store", &"MEMORY"),
         ("synchronous", &synchronous),
         ("wal_autocheckpoint", &CHECKPOINT_PAGES),

@@ -100,8 +100,11 @@ pub(crate) fn run() {
     for _ in 0..ROUNDS {
         rest -= REMOVED;
         let retention = Retention { max_messages: Some(rest), ..Retention::default() };
-        let keeping =
-            open_with(&file, Durability::Full, wakustore::archive::ArchiveConfig { retention, ..config() });
+        let keeping = open_with(
+            &file,
+            Durability::Full,
+            wakustore::archive::ArchiveConfig { retention, ..config() },
+        );
         let begin = Instant::now();
         keep(&mut with, load(&keeping, &next, || keeping.stats().wait().unwrap().messages <= rest));
         let took = begin.elapsed();
