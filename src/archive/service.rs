@@ -246,6 +246,11 @@ impl Archive {
         self.0.shared.floor.get(&self.0.config.retention, self.now())
     }
 
+    /// Whether a host's validator sees what is put.
+    pub fn has_validator(&self) -> bool {
+        self.0.config.validator.is_some()
+    }
+
     /// The archive's clock.
     pub fn now(&self) -> Timestamp {
         (self.0.config.clock)()

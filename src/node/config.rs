@@ -36,6 +36,9 @@ pub struct NodeConfig {
     pub cluster_id: u32,
     /// The shards it tells in metadata. Its sync scope is in `engine`.
     pub shards: Vec<u32>,
+    /// Whether it takes part in relay (gossipsub): then it is subscribed to the topics of `shards`
+    /// from the start, stores what comes and passes it on.
+    pub relay: bool,
     /// Whether it answers Store requests.
     pub serve_store: bool,
     /// Whether it answers and begins syncs.
@@ -65,6 +68,7 @@ impl Default for NodeConfig {
             listen: Vec::new(),
             cluster_id: 0,
             shards: Vec::new(),
+            relay: false,
             serve_store: true,
             sync: true,
             engine: EngineConfig::default(),

@@ -19,9 +19,13 @@ mod facts;
 mod frame;
 mod history;
 mod identity;
+mod keys;
 mod listeners;
 mod metadata;
 mod peers;
+mod publish;
+mod relay;
+mod relay_intake;
 mod shared;
 mod start;
 mod state;
@@ -49,12 +53,13 @@ use libp2p::multiaddr::Protocol;
 use tokio::sync::oneshot;
 
 use self::address::{PeerName, parse, parse_peer};
+use self::relay::Wish;
 use self::shared::{Shared, stopped};
 use self::sync_input::{Demand, Input};
 use crate::archive::Archive;
 use crate::engine::{Coverage, SessionId, SyncOptions, SyncReport};
 use crate::error::{Result, bail};
-use crate::types::{Page, Query};
+use crate::types::{MessageHash, Page, PubsubTopic, Query, WakuMessage};
 
 /// A running node. Clones are handles to the same one. When the last is dropped the node stops by
 /// itself, in the background; [`Node::stop`] waits for it.
@@ -214,6 +219,44 @@ impl Node {
     /// names a file for the state.
     pub fn coverage(&self) -> Vec<Coverage> {
         self.shared().coverage.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes part in a pubsub topic over relay: what comes is stored and passed on. Fine a second
+    /// time.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unsupported`] where the node does not relay,
+    /// [`crate::ErrorKind::Shutdown`].
+    pub async fn subscribe(&self, topic: PubsubTopic) -> Result<()> {
+        self.shared().relay(topic, Wish::Subscribe).await
+    }
+
+    /// Takes no part in a pubsub topic any more. Fine where it did not.
+    ///
+    /// # Errors
+    /// As for [`Node::subscribe`].
+    pub async fn unsubscribe(&self, topic: PubsubTopic) -> Result<()> {
+        self.shared().relay(topic, Wish::Unsubscribe).await
+    }
+
+    /// Stores a message (unless it is ephemeral) and sends it over relay. It need not be subscribed
+    /// to the topic. Where nobody took it ([`crate::ErrorKind::NoRelayPeers`]) it stays stored, and
+    /// syncs will bring it to others; the same message may be published again.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NoRelayPeers`]; [`crate::ErrorKind::Unsupported`] where the node does not
+    /// relay; what the archive refuses it for, and then it was not sent;
+    /// [`crate::ErrorKind::Shutdown`].
+    pub async fn publish(&self, topic: PubsubTopic, message: WakuMessage) -> Result<MessageHash> {
+        publish::publish(self.shared(), topic, message).await
+    }
+
+    /// The connected peers that are subscribed to a pubsub topic over relay.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Shutdown`].
+    pub async fn relay_peers(&self, topic: PubsubTopic) -> Result<Vec<String>> {
+        self.shared().relay_peers(topic).await
     }
 
     /// From now on, what happens. A bounded queue; a slow reader is told that it lagged.

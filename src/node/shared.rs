@@ -12,6 +12,8 @@ use super::address::{Address, PeerName};
 use super::event::Hub;
 use super::metadata::Answer;
 use super::peers::Waiter;
+use super::relay::Wish;
+use super::relay_intake::Judged;
 use super::stream::Stream;
 use super::streams::Opened;
 use super::sync_input::Input;
@@ -19,6 +21,7 @@ use super::tasks::Tasks;
 use crate::archive::Archive;
 use crate::engine::{AddressGroup, Coverage};
 use crate::error::{Error, ErrorKind, Result, bail};
+use crate::types::PubsubTopic;
 
 /// What the swarm's task is asked to do.
 pub(super) enum Command {
@@ -36,6 +39,12 @@ pub(super) enum Command {
     Placed { peer: PeerId, group: AddressGroup },
     /// Enough was waited for what a peer says of itself.
     Waited { peer: PeerId },
+    /// Something about relay.
+    Relay { topic: PubsubTopic, wish: Wish, done: oneshot::Sender<Result<()>> },
+    /// Which connected peers are subscribed to a topic.
+    RelayPeers { topic: PubsubTopic, found: oneshot::Sender<Vec<String>> },
+    /// What is to become of messages that came over relay.
+    Judged(Vec<Judged>),
     /// What metadata said of a peer, whoever asked whom.
     Metadata { peer: PeerId, answer: Answer },
 }
@@ -49,6 +58,8 @@ pub(super) struct Shared {
     pub(super) commands: mpsc::Sender<Command>,
     /// The way to the sync task; closed where the node does not sync.
     pub(super) sync: mpsc::UnboundedSender<Input>,
+    /// Whether the node takes part in relay.
+    pub(super) relays: bool,
     pub(super) request_timeout: Duration,
     pub(super) addresses: RwLock<Vec<Multiaddr>>,
     /// The peers that were taken in, and their names.
@@ -114,6 +125,18 @@ impl Shared {
         let (opened, answer) = oneshot::channel();
         let protocol = StreamProtocol::new(protocol);
         self.ask(Command::Open { peer, protocol, opened }, answer).await?
+    }
+
+    /// Has relay do something.
+    pub(super) async fn relay(&self, topic: PubsubTopic, wish: Wish) -> Result<()> {
+        let (done, answer) = oneshot::channel();
+        self.ask(Command::Relay { topic, wish, done }, answer).await?
+    }
+
+    /// The connected peers that are subscribed to a topic.
+    pub(super) async fn relay_peers(&self, topic: PubsubTopic) -> Result<Vec<String>> {
+        let (found, answer) = oneshot::channel();
+        self.ask(Command::RelayPeers { topic, found }, answer).await
     }
 
     /// Ends all connections to a peer and waits until they are gone.

@@ -19,10 +19,11 @@ use super::streams::Streams;
 use super::swarm::{State, SwarmTask};
 use super::sync_host::SyncHost;
 use super::tasks::Tasks;
-use super::{NodeConfig, address, identity, state, sync_host, transport};
+use super::{NodeConfig, address, identity, relay_intake, state, sync_host, transport};
 use crate::archive::Archive;
 use crate::engine::EngineConfig;
 use crate::error::{Error, ErrorKind, Result, bail};
+use crate::types::PubsubTopic;
 use crate::wire;
 use crate::wire::metadata::Metadata;
 
@@ -66,17 +67,23 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         hub: Arc::new(Hub::new()),
         commands,
         sync,
+        relays: config.relay,
         request_timeout: config.request_timeout,
         addresses: RwLock::new(Vec::new()),
         peers: RwLock::new(BTreeMap::new()),
         coverage: RwLock::new(Vec::new()),
     });
 
+    let relayed = match config.relay {
+        true => shard_topics(&config),
+        false => Vec::new(),
+    };
     let metadata = Metadata { cluster_id: Some(config.cluster_id), shards: config.shards };
     let metadata = Bytes::from(metadata.encode());
     let store =
         config.serve_store.then(|| StoreService::new(archive.clone(), config.max_store_requests));
-    let state = State::new(config.cluster_id, metadata, store);
+    let intake = config.relay.then(|| relay_intake::begin(&shared));
+    let state = State::new(config.cluster_id, metadata, store, intake);
     let mut task = SwarmTask { swarm, commands: to_swarm, shared: shared.clone(), state };
     let listening = match timeout(LISTEN_TIMEOUT, task.listen(&listen)).await {
         Ok(listening) => listening,
@@ -90,6 +97,9 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         tasks.kill();
         tasks.join().await;
         return Err(e);
+    }
+    for topic in &relayed {
+        task.subscribe(topic)?;
     }
     let (ended, ends) = mpsc::unbounded_channel();
     let events = archive.subscribe(EVENT_FEED);
@@ -121,6 +131,10 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
     }
     tasks.spawn_until_killed(task.run());
     Ok(shared)
+}
+
+fn shard_topics(config: &NodeConfig) -> Vec<PubsubTopic> {
+    config.shards.iter().map(|n| PubsubTopic::of_shard(config.cluster_id, *n)).collect()
 }
 
 fn check(config: &NodeConfig) -> Result<()> {
@@ -166,7 +180,7 @@ fn build_swarm(config: &NodeConfig, key: &Keypair, tasks: &Arc<Tasks>) -> Result
         }
     }
     let accepted = accepted.into_iter().map(StreamProtocol::new).collect();
-    let behaviour = Behaviour::new(config, key, Streams::new(accepted, tasks.clone()));
+    let behaviour = Behaviour::new(config, key, Streams::new(accepted, tasks.clone()))?;
     let transport = transport::build(key, config.request_timeout)?;
     // Connections run in the node's own set of tasks, so that a stop joins them too.
     let executor = {

@@ -188,6 +188,7 @@ impl NodeOptions {
             listen: self.listen,
             cluster_id: self.cluster_id,
             shards: self.shards,
+            relay: default.relay,
             serve_store: self.serve_store,
             sync: self.sync,
             engine,
