@@ -1,15 +1,16 @@
 //! What the node's handles and tasks share: the way to the swarm, to sync, and to the events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use libp2p::swarm::StreamProtocol;
 use libp2p::{Multiaddr, PeerId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::address::{Address, PeerName};
 use super::event::Hub;
+use super::measured::Measured;
 use super::metadata::Answer;
 use super::peers::Waiter;
 use super::relay::Wish;
@@ -64,6 +65,12 @@ pub(super) struct Shared {
     pub(super) addresses: RwLock<Vec<Multiaddr>>,
     /// The peers that were taken in, and their names.
     pub(super) peers: RwLock<BTreeMap<PeerId, String>>,
+    /// Those of them that speak Store.
+    pub(super) store: RwLock<BTreeSet<PeerId>>,
+    /// How well they answer.
+    pub(super) measured: Measured,
+    /// Store requests on their way.
+    pub(super) asking: Semaphore,
     /// What the engine said last.
     pub(super) coverage: RwLock<Vec<Coverage>>,
 }
@@ -149,6 +156,11 @@ impl Shared {
     pub(super) async fn send_away(&self, peer: PeerId) {
         // It fails only where the node stops.
         let _ = self.commands.send(Command::SendAway { peer }).await;
+    }
+
+    /// The connected peers that speak Store.
+    pub(super) fn store_peers(&self) -> Vec<PeerId> {
+        self.store.read().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
     /// The names of the peers that were taken in.

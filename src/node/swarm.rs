@@ -339,6 +339,13 @@ impl SwarmTask {
         let Some(state) = self.state.peers.get_mut(&peer) else { return };
         let before = state.facts;
         learn(&mut state.facts);
+        if state.is_ours() {
+            let mut store = self.shared.store.write().unwrap_or_else(PoisonError::into_inner);
+            match state.facts.info.store {
+                true => store.insert(peer),
+                false => store.remove(&peer),
+            };
+        }
         // Only what the engine could take differently is news.
         let news = !before.are_complete() || state.facts.info != before.info;
         if news && state.facts.are_complete() && state.is_ours() {
@@ -355,6 +362,7 @@ impl SwarmTask {
         for waiter in state.leaving {
             let _ = waiter.send(());
         }
+        self.shared.store.write().unwrap_or_else(PoisonError::into_inner).remove(&peer);
         let _ = self.shared.sync.send(Input::Disconnected { peer });
         let name = self.shared.peers.write().unwrap_or_else(PoisonError::into_inner).remove(&peer);
         if let Some(peer_id) = name {
@@ -372,6 +380,11 @@ impl SwarmTask {
             Ok(()) => {
                 if state.facts.are_complete() {
                     let _ = self.shared.sync.send(Input::Connected { peer, facts: state.facts });
+                }
+                if state.facts.info.store {
+                    let mut store =
+                        self.shared.store.write().unwrap_or_else(PoisonError::into_inner);
+                    store.insert(peer);
                 }
                 let name = peer.to_string();
                 let mut all = self.shared.peers.write().unwrap_or_else(PoisonError::into_inner);
