@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use super::checkpoint::{self, Checkpointer};
 use super::error::sql;
 use super::open::{BUSY_TIMEOUT, Place, Role, WAL_LIMIT};
 use super::scan::{self, Source, Sources, Span};
 use super::topics::Topics;
-use super::{Durability, index_walk, page, removal, scan::Key};
+use super::{index_walk, page, removal, scan::Key};
 use crate::archive::{Driver, FeedItem, Figures, IndexEntry, IndexQuery, Removal, Stats};
 use crate::error::Result;
 use crate::types::{Direction, MessageHash, Origin, Page, Query, StoredMessage, Timestamp};
@@ -26,8 +25,6 @@ const CHECKPOINT_PATIENCE: Duration = Duration::from_millis(200);
 /// What the WAL grows by, in bytes, between attempts at making it begin anew: a reader that stays
 /// must not cost every commit the wait.
 const CHECKPOINT_STEP: u64 = 8 * 1024 * 1024;
-/// What the WAL may grow by, in bytes, while the writer waits for a pass beside it to end.
-const PASS_ROOM: u64 = 4 * 1024 * 1024;
 
 pub(super) struct Sqlite {
     conn: Connection,
@@ -36,25 +33,11 @@ pub(super) struct Sqlite {
     role: Role,
     /// The length of the WAL's file beyond which it is to begin anew.
     wal_limit: u64,
-    /// Of a writer on a file.
-    checkpointer: Option<Checkpointer>,
 }
 
 impl Sqlite {
     pub(super) fn new(conn: Connection, place: Place, role: Role) -> Self {
-        let (topics, wal_limit) = (Topics::default(), WAL_LIMIT.into());
-        Sqlite { conn, topics, place, role, wal_limit, checkpointer: None }
-    }
-
-    /// Leaves the checkpoints to a thread of their own, where one can be had.
-    pub(super) fn with_checkpointer(mut self, durability: Durability) -> Self {
-        if let Place::File(_) = self.place {
-            self.checkpointer = Checkpointer::start(&self.place, durability);
-        }
-        if self.checkpointer.is_some() {
-            checkpoint::take_over(&self.conn);
-        }
-        self
+        Sqlite { conn, topics: Topics::default(), place, role, wal_limit: WAL_LIMIT.into() }
     }
 
     /// Carries the WAL over into the file, waiting a little for readers. Whether all of it was.
@@ -114,28 +97,17 @@ impl Driver for Sqlite {
         result
     }
 
-    /// Keeps the WAL short. The checkpoints beside the writer wait for no one, and the WAL begins
-    /// anew only at a moment when all of it was carried over and nobody reads from it: with puts
-    /// that do not pause, or busy readers, never.
+    /// Keeps the WAL short. The checkpoints that SQLite makes by itself wait for no one, and the
+    /// WAL begins anew only at a moment when nobody reads from it: with busy readers, never.
     fn after_put(&mut self) {
         let Place::File(path) = &self.place else { return };
-        if let Some(checkpointer) = &mut self.checkpointer {
-            checkpointer.after_commit();
-        }
         let length = length(&side(path, "-wal"));
         if length <= WAL_LIMIT.into() {
             // It may have begun anew without us; what earlier attempts allowed for is over.
             self.wal_limit = WAL_LIMIT.into();
         } else if length > self.wal_limit {
-            // While a pass goes on beside us, little will be left to do once it has ended.
-            let patient = length <= self.wal_limit + PASS_ROOM;
-            let held = self.checkpointer.as_ref().map(|passes| passes.hold(!patient));
-            if matches!(held, Some(None)) {
-                return;
-            }
             // Then the next commit begins the WAL anew and cuts its file to the limit.
             let done = self.checkpoint("RESTART");
-            drop(held);
             self.wal_limit = if done { WAL_LIMIT.into() } else { length + CHECKPOINT_STEP };
         }
     }
@@ -199,7 +171,6 @@ impl Driver for Sqlite {
         if removed.is_ok() {
             tx.commit()?;
             removal::give_back(&self.conn);
-            self.after_put();
         } else {
             drop(tx);
             self.topics.forget();
@@ -257,7 +228,6 @@ impl Driver for Sqlite {
     /// the archive is opened again. Only the writer does, which closes last: a checkpoint of a
     /// reader's would keep it from the puts that it still has.
     fn close(&mut self) {
-        self.checkpointer = None;
         if self.role == Role::Writer {
             self.checkpoint("TRUNCATE");
         }

@@ -5,7 +5,6 @@
 //! fails with [`crate::ErrorKind::ArchiveLocked`], with nothing of it stored. Each feed tells of
 //! the commits of its own archive. The file must be on a local file system.
 
-mod checkpoint;
 mod driver;
 mod error;
 mod index_walk;
@@ -88,8 +87,7 @@ impl Backend for SqliteBackend {
             }
             (None, Place::File(_)) => open::connect(&self.place, self.durability, Role::Writer)?,
         };
-        let writer = Sqlite::new(connection, self.place.clone(), Role::Writer);
-        Ok(Box::new(writer.with_checkpointer(self.durability)))
+        Ok(Box::new(Sqlite::new(connection, self.place.clone(), Role::Writer)))
     }
 
     fn reader(&self) -> Result<Option<Box<dyn Driver>>> {

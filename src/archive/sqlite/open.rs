@@ -25,7 +25,7 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const CACHE_KIB: i64 = 32 * 1024;
 /// The WAL is carried over into the file once it has so many pages. More make for fewer, longer
 /// stalls.
-pub(super) const CHECKPOINT_PAGES: i32 = 4_000;
+const CHECKPOINT_PAGES: i64 = 4_000;
 /// Once the WAL's file is longer than this, in bytes, the writer makes readers let go of it, so that
 /// it begins anew; and to this it is cut when it does.
 pub(super) const WAL_LIMIT: u32 = 32 * 1024 * 1024;
