@@ -106,6 +106,9 @@ kinds! {
     ValidatorRefused = 309,
     /// The message was taken down: it is not taken in again.
     TakenDown = 310,
+    /// The position is not one of this archive's change feed (any more): read the archive anew, and
+    /// go on from where it stands now.
+    PositionGone = 311,
 
     /// The store peer, or we, found the request invalid (status 400).
     StoreBadRequest = 400,

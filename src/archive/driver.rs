@@ -2,6 +2,7 @@
 //! driver a thread of its own.
 
 use super::feed::FeedItem;
+use super::{Changes, Commit, Position};
 use crate::error::{Error, Result, bail};
 use crate::types::{
     ContentTopic, MessageHash, Origin, Page, PubsubTopic, Query, StoredMessage, SyncId, TimeRange,
@@ -128,6 +129,43 @@ pub trait Driver: Send {
     fn taken_down(&mut self, hashes: &[MessageHash]) -> Result<Vec<MessageHash>> {
         let _ = hashes;
         Ok(Vec::new())
+    }
+
+    /// Where the log of changes stands: what is committed from now on comes after it.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unsupported`] where the backend keeps no log. Then the feed tells of
+    /// this archive's own commits alone, and there is no going on from a position.
+    fn position(&mut self) -> Result<Position> {
+        bail!(Unsupported, "this archive's backend keeps no log of its changes")
+    }
+
+    /// The log after a position, at most so many changes (at least 1). [`Position::START`] is
+    /// before all of it: there the log begins with all messages that are held.
+    ///
+    /// It must never end before a position that any driver of this backend gave earlier (a replica
+    /// that lags cannot answer), and never beyond one that a commit still under way could come to
+    /// lie before.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::PositionGone`] where the log does not reach back to the position, or
+    /// the position is of another archive.
+    fn changes(&mut self, after: Position, limit: usize) -> Result<Changes> {
+        let _ = (after, limit);
+        bail!(Unsupported, "this archive's backend keeps no log of its changes")
+    }
+
+    /// Where the last [`Driver::put`] or [`Driver::remove`] of this driver that did not fail lies
+    /// in the log; `None` where there is no log.
+    fn last_commit(&mut self) -> Option<Commit> {
+        None
+    }
+
+    /// A number that has changed whenever the log has grown by anything but a settled commit of
+    /// this driver's own. It is asked for a few times a second while somebody is subscribed, and
+    /// must be cheap. `None` where nobody else can write: then it is not asked for again.
+    fn foreign_mark(&mut self) -> Result<Option<u64>> {
+        Ok(None)
     }
 
     /// What retention goes by.

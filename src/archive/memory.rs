@@ -8,7 +8,10 @@ use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::feed::FeedItem;
-use super::{Backend, Driver, Figures, IndexEntry, IndexQuery, Removal, Stats};
+use super::memory_log::Log;
+use super::{
+    Backend, Changes, Commit, Driver, Figures, IndexEntry, IndexQuery, Position, Removal, Stats,
+};
 use crate::error::{Result, bail};
 use crate::types::{
     ContentTopic, Direction, Entry, MessageHash, Origin, Page, Query, StoredMessage, SyncId,
@@ -19,11 +22,13 @@ use crate::types::{
 #[derive(Default)]
 pub struct MemoryBackend(Arc<RwLock<State>>);
 
-/// Every hash of `times` is in `messages` under that time and in `origins`, and the other way round.
+/// Every hash of `times` is in `messages` under that time and in `origins`, with its place in the
+/// log, and the other way round.
 #[derive(Default)]
 struct State {
     messages: BTreeMap<SyncId, StoredMessage>,
-    origins: HashMap<MessageHash, Origin>,
+    origins: HashMap<MessageHash, (Origin, u64)>,
+    log: Log,
     taken_down: HashSet<MessageHash>,
     floor: Option<Timestamp>,
     times: HashMap<MessageHash, Timestamp>,
@@ -31,15 +36,15 @@ struct State {
 
 impl Backend for MemoryBackend {
     fn writer(&self) -> Result<Box<dyn Driver>> {
-        Ok(Box::new(Memory(self.0.clone())))
+        Ok(Box::new(Memory(self.0.clone(), None)))
     }
     fn reader(&self) -> Result<Option<Box<dyn Driver>>> {
-        Ok(Some(Box::new(Memory(self.0.clone()))))
+        Ok(Some(Box::new(Memory(self.0.clone(), None))))
     }
 }
 
-/// A driver; all of them share the state.
-struct Memory(Arc<RwLock<State>>);
+/// A driver, and its last commit; all of them share the state.
+struct Memory(Arc<RwLock<State>>, Option<Commit>);
 
 impl Memory {
     fn read<T>(&self, f: impl FnOnce(&State) -> T) -> T {
@@ -50,7 +55,10 @@ impl Memory {
 impl Driver for Memory {
     fn put(&mut self, batch: &[(StoredMessage, Origin)]) -> Result<Vec<bool>> {
         let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(batch.iter().map(|(message, origin)| state.insert(message, *origin)).collect())
+        let before = state.log.position();
+        let new = batch.iter().map(|(message, origin)| state.insert(message, *origin)).collect();
+        self.1 = Some(state.log.commit(before));
+        Ok(new)
     }
 
     fn query(&mut self, query: &Query) -> Result<Page> {
@@ -94,21 +102,48 @@ impl Driver for Memory {
 
     fn remove(&mut self, removal: &Removal) -> Result<Vec<FeedItem>> {
         let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(match removal {
+        let before = state.log.position();
+        let removed: Vec<FeedItem> = match removal {
             Removal::Oldest { before, limit } => {
                 let old = state.messages.range(..SyncId::floor(*before)).take(*limit);
                 let old: Vec<MessageHash> = old.map(|(id, _)| id.hash).collect();
                 let removed: Vec<FeedItem> =
                     old.iter().filter_map(|hash| state.take(hash)).collect();
-                let last = removed.last().map(|item| item.id.timestamp.nanos());
-                state.floor = state.floor.max(last.map(|t| Timestamp(t.saturating_add(1))));
+                if let Some(last) = removed.last().map(|item| item.id) {
+                    let above = Timestamp(last.timestamp.nanos().saturating_add(1));
+                    state.floor = state.floor.max(Some(above));
+                    state.log.expired(last);
+                }
                 removed
             }
             Removal::Hashes(hashes) => {
                 state.taken_down.extend(hashes);
-                hashes.iter().filter_map(|hash| state.take(hash)).collect()
+                let removed: Vec<FeedItem> =
+                    hashes.iter().filter_map(|hash| state.take(hash)).collect();
+                removed.iter().for_each(|item| state.log.removed(item.clone()));
+                removed
             }
+        };
+        self.1 = Some(state.log.commit(before));
+        Ok(removed)
+    }
+
+    fn position(&mut self) -> Result<Position> {
+        Ok(self.read(|state| state.log.position()))
+    }
+
+    fn changes(&mut self, after: Position, limit: usize) -> Result<Changes> {
+        self.read(|state| {
+            let item = |id: &SyncId| {
+                let (origin, _) = state.origins.get(&id.hash)?;
+                Some(FeedItem::new(state.messages.get(id)?, *origin))
+            };
+            state.log.changes(after, limit, item)
         })
+    }
+
+    fn last_commit(&mut self) -> Option<Commit> {
+        self.1
     }
 
     fn taken_down(&mut self, hashes: &[MessageHash]) -> Result<Vec<MessageHash>> {
@@ -144,7 +179,8 @@ impl State {
             return false;
         }
         self.times.insert(id.hash, id.timestamp);
-        self.origins.insert(id.hash, origin);
+        let place = self.log.stored(id);
+        self.origins.insert(id.hash, (origin, place));
         self.messages.insert(id, message.clone());
         true
     }
@@ -152,7 +188,8 @@ impl State {
     fn take(&mut self, hash: &MessageHash) -> Option<FeedItem> {
         let timestamp = self.times.remove(hash)?;
         let message = self.messages.remove(&SyncId::new(timestamp, *hash))?;
-        let origin = self.origins.remove(hash)?;
+        let (origin, place) = self.origins.remove(hash)?;
+        self.log.forget(place);
         Some(FeedItem::new(&message, origin))
     }
 

@@ -4,10 +4,18 @@
 //! the threads on which a [`Driver`] does its blocking work, commits puts in groups, and feeds
 //! subscribers with what was committed. A put is acknowledged after its own commit, never before.
 
+mod changes;
 mod driver;
 mod feed;
+mod feed_queue;
+mod feeds;
 mod memory;
+mod memory_log;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub mod nwaku;
 mod pending;
+mod position;
+mod pump;
 mod queue;
 mod retention;
 mod rules;
@@ -17,10 +25,12 @@ mod sqlite;
 mod validator;
 mod worker;
 
+pub use changes::{Change, Changes, Commit, Logged};
 pub use driver::{Backend, Driver, Figures, IndexEntry, IndexQuery, PutOutcome, Removal, Stats};
 pub use feed::{Feed, FeedEvent, FeedItem};
 pub use memory::MemoryBackend;
 pub use pending::Pending;
+pub use position::Position;
 pub use retention::Retention;
 pub use rules::{MAX_CONTENT_TOPICS, MAX_HASHES, Rules};
 pub use service::{Archive, ArchiveConfig};

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::PutOutcome;
 use super::pending::Reply;
+use super::pump::Join;
 use super::worker::{Desk, quietly};
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::{MessageHash, Origin, StoredMessage};
@@ -28,6 +29,8 @@ const MAX_GROUP_BYTES: usize = 8 * 1024 * 1024;
 const MAX_QUEUED_REMOVALS: usize = 64;
 /// The longest that a group is waited for.
 const MAX_PATIENCE: Duration = Duration::from_millis(1);
+/// The most subscribers from a position on that wait for the writer.
+const MAX_QUEUED_JOINS: usize = 1_024;
 /// Questions that the writer answers between two groups, where it has to read too.
 const READS_BETWEEN_GROUPS: usize = 32;
 
@@ -74,6 +77,8 @@ impl Company {
 
 /// What the writer does next.
 pub(super) struct Work {
+    /// Subscribers to be taken in, before anything else.
+    pub(super) joins: Vec<Join>,
     /// To be committed together; may be empty.
     pub(super) puts: Vec<Put>,
     /// To be taken down, after the puts.
@@ -103,6 +108,9 @@ struct State {
     idle: Vec<Desk>,
     /// Desks that somebody uses.
     lent: usize,
+    joins: Vec<Join>,
+    /// The writer is to look up once, even with nothing to do.
+    nudged: bool,
     /// Of the puts that wait and of the group that is being committed.
     bytes: usize,
     closed: bool,
@@ -152,7 +160,7 @@ impl Queue {
 
     /// Takes a question in.
     pub(super) fn push_read(&self, read: Read) -> Result<Ticket> {
-        let mut state = self.lock();
+        let state = self.lock();
         state.check_open()?;
         if state.reads.len() >= MAX_QUEUED_READS {
             bail!(
@@ -160,6 +168,10 @@ impl Queue {
                 "{MAX_QUEUED_READS} questions wait for the archive already: try again later"
             );
         }
+        Ok(self.take_in(state, read))
+    }
+
+    fn take_in(&self, mut state: MutexGuard<'_, State>, read: Read) -> Ticket {
         let ticket = state.next_ticket;
         state.next_ticket += 1;
         state.reads.push_back((ticket, read));
@@ -172,7 +184,7 @@ impl Queue {
         if let Some(wake) = wake {
             wake.notify_one();
         }
-        Ok(ticket)
+        ticket
     }
 
     /// Takes a question back out, with a desk to ask it at, if it still waits and a desk is idle;
@@ -198,6 +210,33 @@ impl Queue {
         if closed {
             self.for_writer.notify_all();
         }
+    }
+
+    /// Takes in a question that follows another, of which each subscriber has one at the most.
+    pub(super) fn push_read_on(&self, read: Read) -> Result<()> {
+        let state = self.lock();
+        state.check_open()?;
+        self.take_in(state, read);
+        Ok(())
+    }
+
+    /// Takes a subscriber from a position on in.
+    pub(super) fn push_join(&self, join: Join) -> Result<()> {
+        let mut state = self.lock();
+        state.check_open()?;
+        if state.joins.len() >= MAX_QUEUED_JOINS {
+            bail!(Busy, "{MAX_QUEUED_JOINS} subscribers wait for the archive: try again later");
+        }
+        state.joins.push(join);
+        drop(state);
+        self.for_writer.notify_all();
+        Ok(())
+    }
+
+    /// Has the writer look up, where it sleeps.
+    pub(super) fn nudge(&self) {
+        self.lock().nudged = true;
+        self.for_writer.notify_all();
     }
 
     pub(super) fn check_open(&self) -> Result<()> {
@@ -232,16 +271,21 @@ impl Queue {
         }
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            let waits = !state.puts.is_empty() || !state.removals.is_empty();
+            let waits = !state.puts.is_empty()
+                || !state.removals.is_empty()
+                || !state.joins.is_empty()
+                || state.nudged && !state.closed;
             // Once it is closed, housekeeping keeps nobody waiting.
             let idle = left.is_some_and(|left| left.is_zero()) && !state.closed;
             if waits || idle || (reads_too && !state.reads.is_empty()) {
+                state.nudged = false;
+                let joins = std::mem::take(&mut state.joins);
                 let puts = state.take_group();
                 let removals = state.removals.drain(..).collect();
                 let count = if reads_too { READS_BETWEEN_GROUPS } else { 0 };
                 let count = count.min(state.reads.len());
                 let reads = state.reads.drain(..count).map(|(_, read)| read).collect();
-                return Some(Work { puts, removals, reads });
+                return Some(Work { joins, puts, removals, reads });
             }
             if state.closed {
                 return None;
@@ -269,7 +313,10 @@ impl Queue {
         let until = Instant::now() + company.patience;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let alone = state.removals.is_empty() && (!reads_too || state.reads.is_empty());
+            let alone = state.removals.is_empty()
+                && state.joins.is_empty()
+                && !state.nudged
+                && (!reads_too || state.reads.is_empty());
             if state.puts.len() >= company.puts || !alone || state.closed || left.is_zero() {
                 return state;
             }
@@ -329,15 +376,18 @@ impl Queue {
     /// Takes nothing in any more. Puts that wait are still committed; questions are given up,
     /// which answers them with [`ErrorKind::ArchiveClosed`].
     pub(super) fn close(&self) {
-        let reads = {
+        let (reads, joins) = {
             let mut state = self.lock();
             state.closed = true;
-            std::mem::take(&mut state.reads)
+            (std::mem::take(&mut state.reads), std::mem::take(&mut state.joins))
         };
         self.for_writer.notify_all();
         self.for_readers.notify_all();
         for (_, read) in reads {
             quietly(|| drop(read));
+        }
+        for join in joins {
+            quietly(|| drop(join));
         }
     }
 }

@@ -7,12 +7,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use super::feed::Feeds;
+use super::feeds::Feeds;
+use super::pump::Join;
 use super::queue::{Put, Queue, Remove};
 use super::retention::{Floor, Keeper, Retention, check_floor};
 use super::worker::{self, Desk, Shared, answer, on_archive_thread};
 use super::{
-    Backend, Driver, Feed, IndexEntry, IndexQuery, Pending, PutOutcome, Rules, Stats, Validator,
+    Backend, Driver, Feed, IndexEntry, IndexQuery, Pending, Position, PutOutcome, Rules, Stats,
+    Validator,
 };
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::{MessageHash, Origin, Page, Query, StoredMessage, Timestamp};
@@ -216,8 +218,48 @@ impl Archive {
 
     /// From now on, what is committed. `capacity` is in messages, at least 1 (0 counts as 1).
     /// A put's messages are in the feed by the time it is acknowledged.
+    ///
+    /// What others commit on the same file or database is told too, within some 250 milliseconds;
+    /// whose commit falls into the moment of this call may be missed: where none may be, ask for
+    /// the [`Archive::position`] and subscribe from there.
     pub fn subscribe(&self, capacity: usize) -> Feed {
-        self.0.shared.feeds.subscribe(capacity)
+        let shared = &self.0.shared;
+        let (feed, is_first) = shared.feeds.subscribe(Arc::downgrade(shared), capacity);
+        if is_first {
+            shared.queue.nudge();
+        }
+        feed
+    }
+
+    /// Everything after a position, each change once: first what lies behind, as fast as it is
+    /// taken out of the feed, then what is committed, without a gap or a double between the two.
+    /// `capacity` as in [`Archive::subscribe`].
+    ///
+    /// From [`Position::START`] it begins with all messages that are held, in the order in which
+    /// they were stored. Messages that were stored after the position and removed before they were
+    /// read are not told as stored; what removed them is told.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::PositionGone`] where the position is too old (the log of removals is
+    /// bounded) or of another archive: then read the archive anew, from [`Position::START`] or by
+    /// [`Archive::index`]. [`crate::ErrorKind::Unsupported`] where the backend keeps no log;
+    /// [`crate::ErrorKind::Busy`]; those of a question.
+    pub fn subscribe_from(&self, from: Position, capacity: usize) -> Pending<Feed> {
+        let (reply, pending) = Pending::new();
+        match self.0.shared.queue.push_join(Join { from, capacity, reply }) {
+            Ok(()) => pending,
+            Err(e) => Pending::ready(Err(e)),
+        }
+    }
+
+    /// Where the change feed stands: [`Archive::subscribe_from`] there tells of everything that is
+    /// committed after this answer. (What was committed shortly before it may be told too where
+    /// several write to one database, but not with SQLite.)
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unsupported`] where the backend keeps no log; those of a question.
+    pub fn position(&self) -> Pending<Position> {
+        self.ask(|driver| driver.position())
     }
 
     /// Takes messages down: those that are held are removed, all at once, and none of these is

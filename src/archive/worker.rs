@@ -11,8 +11,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::driver::Removal;
-use super::feed::{Change, FeedItem, Feeds};
+use super::feed::FeedItem;
+use super::feeds::Feeds;
 use super::pending::Reply;
+use super::pump::{Did, Pump};
 use super::queue::{Company, Put, Queue, Remove, Ticket};
 use super::retention::{Floor, Keeper, check_floor};
 use super::{Backend, Driver, PutOutcome, Validator, validator};
@@ -55,11 +57,18 @@ pub(super) struct Desk {
     driver: Result<Box<dyn Driver>>,
     backend: Arc<dyn Backend>,
     writes: bool,
+    /// Of how many drivers this is.
+    generation: u64,
 }
 
 impl Desk {
     pub(super) fn new(driver: Box<dyn Driver>, backend: Arc<dyn Backend>, writes: bool) -> Self {
-        Desk { driver: Ok(driver), backend, writes }
+        Desk { driver: Ok(driver), backend, writes, generation: 0 }
+    }
+
+    /// A number that no earlier driver at this desk had.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Asks the driver.
@@ -80,6 +89,7 @@ impl Desk {
 
     /// The old driver goes first: it may hold locks that the new one needs.
     fn replace(&mut self) {
+        self.generation += 1;
         let poisoned = Error::new(ErrorKind::Poisoned, "the archive's driver panicked earlier");
         let old = std::mem::replace(&mut self.driver, Err(poisoned.clone()));
         quietly(|| drop(old));
@@ -104,20 +114,31 @@ impl Desk {
 }
 
 /// The body of the writer's thread.
-pub(super) fn write(shared: &Shared, mut desk: Desk, reads_too: bool, mut keeper: Keeper) {
+pub(super) fn write(shared: &Arc<Shared>, mut desk: Desk, reads_too: bool, mut keeper: Keeper) {
     ON_ARCHIVE_THREAD.set(true);
+    let mut pump = Pump::default();
     let mut company = None;
-    while let Some(work) = shared.queue.next_work(reads_too, keeper.patience(), company.take()) {
+    let patience = |keeper: &Keeper, pump: &Pump| {
+        keeper.patience().into_iter().chain(pump.patience(shared)).min()
+    };
+    while let Some(work) =
+        shared.queue.next_work(reads_too, patience(&keeper, &pump), company.take())
+    {
+        pump.begin(shared, &mut desk);
+        for join in work.joins {
+            quietly(|| pump.join(shared, &mut desk, join));
+        }
         if !work.puts.is_empty() {
             let (puts, begin) = (work.puts.len(), Instant::now());
-            quietly(|| commit(shared, &mut desk, work.puts));
+            quietly(|| commit(shared, &mut desk, &mut pump, work.puts));
             company = Company::of(puts, begin.elapsed());
             keeper.put_came();
         }
         for removal in work.removals {
-            quietly(|| take_down(shared, &mut desk, removal));
+            quietly(|| take_down(shared, &mut desk, &mut pump, removal));
         }
-        quietly(|| keep(shared, &mut desk, &mut keeper));
+        quietly(|| keep(shared, &mut desk, &mut pump, &mut keeper));
+        pump.look(shared, &mut desk);
         for read in work.reads {
             quietly(|| read(&mut desk));
         }
@@ -148,14 +169,14 @@ pub(super) fn read_here(shared: &Shared, ticket: Ticket) {
 }
 
 /// Takes messages down, tells the feeds, then who asked.
-fn take_down(shared: &Shared, desk: &mut Desk, removal: Remove) {
+fn take_down(shared: &Shared, desk: &mut Desk, pump: &mut Pump, removal: Remove) {
     let Remove { hashes, reply } = removal;
-    let removed = remove(shared, desk, &Removal::Hashes(hashes));
+    let removed = remove(shared, desk, pump, &Removal::Hashes(hashes));
     answer(reply, removed.map(|n| n as u64));
 }
 
 /// One step of retention, if one is due.
-fn keep(shared: &Shared, desk: &mut Desk, keeper: &mut Keeper) {
+fn keep(shared: &Shared, desk: &mut Desk, pump: &mut Pump, keeper: &mut Keeper) {
     if !keeper.is_due() {
         return;
     }
@@ -164,11 +185,11 @@ fn keep(shared: &Shared, desk: &mut Desk, keeper: &mut Keeper) {
         shared.floor.raise(figures.floor);
     }
     if let Some(step) = keeper.plan(&figures) {
-        keeper.stepped(&remove(shared, desk, &step));
+        keeper.stepped(&remove(shared, desk, pump, &step));
     }
 }
 
-fn remove(shared: &Shared, desk: &mut Desk, removal: &Removal) -> Result<usize> {
+fn remove(shared: &Shared, desk: &mut Desk, pump: &mut Pump, removal: &Removal) -> Result<usize> {
     let removed = desk.run(|driver| driver.remove(removal))?;
     let count = removed.len();
     if matches!(removal, Removal::Oldest { .. })
@@ -176,7 +197,7 @@ fn remove(shared: &Shared, desk: &mut Desk, removal: &Removal) -> Result<usize> 
     {
         shared.floor.raise(Timestamp(last.nanos().saturating_add(1)));
     }
-    shared.feeds.publish(Change::Removed, || removed);
+    pump.committed(shared, desk, Did::Remove, || removed);
     Ok(count)
 }
 
@@ -197,14 +218,14 @@ fn validated(shared: &Shared, puts: Vec<Put>) -> Vec<Put> {
 }
 
 /// Commits puts together, tells the feeds, then those who wait.
-fn commit(shared: &Shared, desk: &mut Desk, puts: Vec<Put>) {
+fn commit(shared: &Shared, desk: &mut Desk, pump: &mut Pump, puts: Vec<Put>) {
     let mut puts = validated(shared, puts);
     if puts.is_empty() {
         return;
     }
     let (batch, result) = put(shared, desk, &mut puts);
     if let Ok(new) = &result {
-        shared.feeds.publish(Change::Stored, || {
+        pump.committed(shared, desk, Did::Store, || {
             let stored = batch.iter().zip(new).filter(|(_, new)| **new);
             stored.map(|((message, origin), _)| FeedItem::new(message, *origin)).collect()
         });

@@ -17,6 +17,7 @@ use libp2p::PeerId;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::archive_feed::ArchiveFeed;
 use super::conduct::Conduct;
 use super::event::Ended;
 use super::facts::Facts;
@@ -28,7 +29,7 @@ use super::stream::Stream;
 use super::sync_input::{Demand, Input, Report};
 use super::sync_streams::{self, ReadOn};
 use super::tasks::CancelOnDrop;
-use crate::archive::{Feed, IndexEntry, PutOutcome};
+use crate::archive::{IndexEntry, PutOutcome};
 use crate::engine::{
     Engine, EngineConfig, FetchId, LoadId, Misbehaviour, MissingId, Now, PeerInfo, PeerKey,
     QueryId, SessionId, StoreId, SyncProtocol,
@@ -150,7 +151,11 @@ impl SyncHost {
     }
 
     /// Runs until the node stops. `feed` was subscribed before the engine was made.
-    pub(super) async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<Input>, mut feed: Feed) {
+    pub(super) async fn run(
+        mut self,
+        mut inputs: mpsc::UnboundedReceiver<Input>,
+        mut feed: ArchiveFeed,
+    ) {
         let _ending = CancelOnDrop(self.shared.tasks.clone());
         let cancelled = self.shared.tasks.cancelled();
         tokio::pin!(cancelled);

@@ -13,8 +13,10 @@ use super::error::sql;
 use super::open::{BUSY_TIMEOUT, Place, Role, WAL_LIMIT};
 use super::scan::{self, Source, Sources, Span};
 use super::topics::Topics;
-use super::{index_walk, page, removal, scan::Key};
-use crate::archive::{Driver, FeedItem, Figures, IndexEntry, IndexQuery, Removal, Stats};
+use super::{changes, index_walk, page, removal, scan::Key};
+use crate::archive::{
+    Changes, Commit, Driver, FeedItem, Figures, IndexEntry, IndexQuery, Position, Removal, Stats,
+};
 use crate::error::Result;
 use crate::types::{Direction, MessageHash, Origin, Page, Query, StoredMessage, Timestamp};
 
@@ -33,11 +35,13 @@ pub(super) struct Sqlite {
     role: Role,
     /// The length of the WAL's file beyond which it is to begin anew.
     wal_limit: u64,
+    last_commit: Option<Commit>,
 }
 
 impl Sqlite {
     pub(super) fn new(conn: Connection, place: Place, role: Role) -> Self {
-        Sqlite { conn, topics: Topics::default(), place, role, wal_limit: WAL_LIMIT.into() }
+        let (topics, wal_limit) = (Topics::default(), WAL_LIMIT.into());
+        Sqlite { conn, topics, place, role, wal_limit, last_commit: None }
     }
 
     /// Carries the WAL over into the file, waiting a little for readers. Whether all of it was.
@@ -94,7 +98,9 @@ impl Driver for Sqlite {
         if result.is_err() {
             self.topics.forget();
         }
-        result
+        let (new, commit) = result?;
+        self.last_commit = Some(commit);
+        Ok(new)
     }
 
     /// Keeps the WAL short. The checkpoints that SQLite makes by itself wait for no one, and the
@@ -167,15 +173,43 @@ impl Driver for Sqlite {
 
     fn remove(&mut self, removal: &Removal) -> Result<Vec<FeedItem>> {
         let tx = Tx::begin(&self.conn, "BEGIN IMMEDIATE", WRITING)?;
-        let removed = removal::remove(&self.conn, &mut self.topics, removal);
+        let mut head = changes::head(&self.conn)?;
+        let before = head.position();
+        let removed = removal::remove(&self.conn, &mut self.topics, removal, &mut head);
         if removed.is_ok() {
             tx.commit()?;
+            self.last_commit = Some(Commit { before, at: head.position(), settled: true });
             removal::give_back(&self.conn);
         } else {
             drop(tx);
             self.topics.forget();
         }
         removed
+    }
+
+    fn position(&mut self) -> Result<Position> {
+        self.read(|conn, _| Ok(changes::head(conn)?.position()))
+    }
+
+    fn changes(&mut self, after: Position, limit: usize) -> Result<Changes> {
+        self.read(|conn, topics| changes::changes(conn, topics, after, limit))
+    }
+
+    fn last_commit(&mut self) -> Option<Commit> {
+        self.last_commit
+    }
+
+    /// SQLite counts what other connections commit: nothing is read for it but one number in shared
+    /// memory.
+    fn foreign_mark(&mut self) -> Result<Option<u64>> {
+        if self.place == Place::Memory {
+            return Ok(None);
+        }
+        self.conn
+            .prepare_cached("PRAGMA data_version")
+            .and_then(|mut s| s.query_row([], |row| row.get::<_, i64>(0)))
+            .map(|version| Some(version.cast_unsigned()))
+            .map_err(sql(READING))
     }
 
     fn taken_down(&mut self, hashes: &[MessageHash]) -> Result<Vec<MessageHash>> {
@@ -238,19 +272,22 @@ fn insert(
     conn: &Connection,
     topics: &mut Topics,
     batch: &[(StoredMessage, Origin)],
-) -> Result<Vec<bool>> {
+) -> Result<(Vec<bool>, Commit)> {
     // Takes the lock for writing at once: a transaction that begins by reading could be refused
     // it later, whatever it is ready to wait.
     let tx = Tx::begin(conn, "BEGIN IMMEDIATE", WRITING)?;
     removal::check_put(conn, batch)?;
     let fail = sql(WRITING);
     let mut new = Vec::with_capacity(batch.len());
+    let mut head = changes::head(conn)?;
+    let before = head.position();
     {
         let mut statement = conn
             .prepare_cached(
                 "INSERT INTO message(timestamp, channel, pubsub, origin, hash, version, ephemeral,
-                                     meta, rate_limit_proof, payload)
-                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(hash) DO NOTHING",
+                                     meta, rate_limit_proof, payload, id)
+                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                 ON CONFLICT(hash) DO NOTHING",
             )
             .map_err(&fail)?;
         for (stored, origin) in batch {
@@ -268,19 +305,23 @@ fn insert(
                     m.meta.as_deref(),
                     m.rate_limit_proof.as_deref(),
                     &m.payload[..],
+                    head.next(),
                 ])
                 .map_err(&fail)?;
+            if rows == 1 {
+                head.advance();
+            }
             new.push(rows == 1);
         }
     }
     let count = new.iter().filter(|new| **new).count();
     if count > 0 {
-        conn.prepare_cached("UPDATE figures SET messages = messages + ?1")
-            .and_then(|mut s| s.execute([i64::try_from(count).unwrap_or(i64::MAX)]))
+        conn.prepare_cached("UPDATE figures SET messages = messages + ?1, seq = ?2")
+            .and_then(|mut s| s.execute([i64::try_from(count).unwrap_or(i64::MAX), head.last()]))
             .map_err(&fail)?;
     }
     tx.commit()?;
-    Ok(new)
+    Ok((new, Commit { before, at: head.position(), settled: true }))
 }
 
 /// A file that SQLite keeps beside this one.

@@ -6,7 +6,7 @@ use rusqlite::{Error as Sql, ErrorCode};
 use crate::error::{Error, ErrorKind};
 
 /// Translates an error that came up while doing `what` ("reading the archive").
-pub(super) fn sql(what: &'static str) -> impl Fn(Sql) -> Error {
+pub(in crate::archive) fn sql(what: &'static str) -> impl Fn(Sql) -> Error {
     move |e| Error::new(kind(&e), e.to_string()).context(what)
 }
 

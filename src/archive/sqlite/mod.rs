@@ -2,11 +2,12 @@
 //!
 //! One connection writes and any number read beside it (WAL). Several archives, in one process or
 //! in many, may be open on one file: a commit waits up to five seconds for another's and then
-//! fails with [`crate::ErrorKind::ArchiveLocked`], with nothing of it stored. Each feed tells of
-//! the commits of its own archive. The file must be on a local file system.
+//! fails with [`crate::ErrorKind::ArchiveLocked`], with nothing of it stored. Each feed tells of the
+//! commits of all of them. The file must be on a local file system.
 
+mod changes;
 mod driver;
-mod error;
+pub(in crate::archive) mod error;
 mod index_walk;
 mod open;
 mod page;

@@ -34,7 +34,7 @@ const RETRY: Duration = Duration::from_millis(5);
 /// `PRAGMA auto_vacuum`: free pages are given back when that is asked for.
 const INCREMENTAL: i64 = 2;
 /// Prepared statements that are kept; all of ours.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 80;
 
 /// Where an archive is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,7 +117,7 @@ fn prepare(place: &Place, durability: Durability) -> Result<Connection> {
     let vacuum: i64 =
         conn.pragma_query_value(None, "auto_vacuum", |row| row.get(0)).map_err(&fail)?;
     if vacuum != INCREMENTAL {
-        conn.pragma_update(None, "auto_vacuum", INCREMENTAL).map_err(&fail)?;
+        patiently(|| conn.pragma_update(None, "auto_vacuum", INCREMENTAL)).map_err(&fail)?;
     }
     if *place != Place::Memory {
         let mode = turn_to_wal(&conn).map_err(sql("turning to write-ahead logging"))?;
@@ -133,13 +133,18 @@ fn prepare(place: &Place, durability: Durability) -> Result<Connection> {
     Ok(conn)
 }
 
-/// Turns to write-ahead logging; the mode that the file is in then. A fresh file is locked for that
-/// without waiting, whatever the busy timeout: where several processes open it, all but one would
-/// fail.
+/// Turns to write-ahead logging; the mode that the file is in then.
 fn turn_to_wal(conn: &Connection) -> rusqlite::Result<String> {
+    patiently(|| conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)))
+}
+
+/// Does this again while the file is locked, for as long as the busy timeout. A fresh file is locked
+/// for these without waiting, whatever that timeout: where several processes open it, all but one
+/// would fail.
+fn patiently<T>(mut f: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     let begin = Instant::now();
     loop {
-        match conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)) {
+        match f() {
             Err(e)
                 if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
                     && begin.elapsed() < BUSY_TIMEOUT =>

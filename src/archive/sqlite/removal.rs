@@ -1,11 +1,12 @@
 //! Removing: the oldest, for retention, and single messages that are taken down; and giving the
 //! space back.
 //!
-//! What must hold: count, floor and tombstones change in the transaction that removes, and a put
-//! looks at them in its own: what another process has removed stays removed.
+//! What must hold: count, floor, tombstones and the log of changes change in the transaction that
+//! removes, and a put looks at them in its own: what another process has removed stays removed.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::changes::{self, Head};
 use super::error::{corrupt, sql};
 use super::scan::sync_id;
 use super::topics::Topics;
@@ -28,11 +29,12 @@ struct Gone {
     origin: u8,
 }
 
-/// Removes, within the caller's transaction.
+/// Removes, within the caller's transaction; `head` is where the log stands, and is moved on.
 pub(super) fn remove(
     conn: &Connection,
     topics: &mut Topics,
     removal: &Removal,
+    head: &mut Head,
 ) -> Result<Vec<FeedItem>> {
     let gone = match removal {
         Removal::Oldest { before, limit } => oldest(conn, *before, *limit)?,
@@ -41,7 +43,11 @@ pub(super) fn remove(
     let fail = sql(REMOVING);
     let mut statement = conn.prepare_cached("DELETE FROM message WHERE id = ?1").map_err(&fail)?;
     let mut items = Vec::with_capacity(gone.len());
+    let taken_down = matches!(removal, Removal::Hashes(_));
     for Gone { row, id, channel, origin } in gone {
+        if taken_down {
+            changes::log_removed(conn, head, &id, channel, origin)?;
+        }
         statement.execute([row]).map_err(&fail)?;
         let (pubsub_topic, content_topic) = topics.names(conn, channel)?;
         items.push(FeedItem { id, pubsub_topic, content_topic, origin: origin_of(origin)? });
@@ -56,7 +62,9 @@ pub(super) fn remove(
     {
         let floor = last.id.timestamp.nanos().saturating_add(1);
         update("UPDATE figures SET floor = max(coalesce(floor, ?1), ?1)", floor)?;
+        changes::log_expired(conn, head, &last.id)?;
     }
+    changes::keep(conn, head, removal)?;
     Ok(items)
 }
 
@@ -116,7 +124,7 @@ fn read(row: &Row<'_>) -> Result<Gone> {
     })
 }
 
-fn origin_of(number: u8) -> Result<Origin> {
+pub(super) fn origin_of(number: u8) -> Result<Origin> {
     let all = [Origin::Live, Origin::Sync, Origin::Resume, Origin::Import];
     let found = all.into_iter().find(|origin| *origin as u8 == number);
     found.ok_or_else(|| corrupt(format!("a message's origin is {number}")))

@@ -7,6 +7,8 @@
 //!   rows that do not match.
 //! - Each index that is walked in order holds `(timestamp, hash)` and what sync needs beside it:
 //!   a walk over a million ids touches no payload.
+//! - The rowid of a message is its place in the log of changes, which it shares with removals: one
+//!   number after the other, none twice.
 //! - Numbers of topics are never given out twice (AUTOINCREMENT): connections remember them.
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -61,6 +63,25 @@ const MIGRATIONS: &[&str] = &[
     CREATE TABLE tombstone(hash BLOB PRIMARY KEY NOT NULL) STRICT, WITHOUT ROWID;
     ALTER TABLE figures ADD COLUMN tombstones INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE figures ADD COLUMN floor INTEGER;
+",
+    // The change feed; see `changes.rs`.
+    "
+    CREATE TABLE removed(
+        seq INTEGER PRIMARY KEY,
+        timestamp INTEGER NOT NULL,
+        hash BLOB NOT NULL,
+        channel INTEGER NOT NULL,
+        origin INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE expired(
+        seq INTEGER PRIMARY KEY,
+        timestamp INTEGER NOT NULL,
+        hash BLOB NOT NULL
+    ) STRICT;
+    ALTER TABLE figures ADD COLUMN feed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE figures ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE figures ADD COLUMN trimmed INTEGER NOT NULL DEFAULT 0;
+    UPDATE figures SET feed = random() | 1, seq = (SELECT coalesce(max(id), 0) FROM message);
 ",
 ];
 
