@@ -31,16 +31,3 @@ pub(crate) fn cpu() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap())
 }
-
-/// The median time of `rounds` calls, in microseconds.
-pub(crate) fn median_us<T>(rounds: usize, mut call: impl FnMut(usize) -> T) -> f64 {
-    let mut times: Vec<f64> = (0..rounds)
-        .map(|round| {
-            let start = Instant::now();
-            std::hint::black_box(call(round));
-            start.elapsed().as_secs_f64() * 1e6
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
-}
