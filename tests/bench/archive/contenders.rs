@@ -149,6 +149,12 @@ impl Bare {
         self
     }
 
+    /// With commits that survive a power loss.
+    pub(crate) fn durable(self) -> Self {
+        self.db.execute_batch("PRAGMA synchronous=FULL").unwrap();
+        self
+    }
+
     /// One commit of the rows that our archive would write.
     pub(crate) fn put(&self, messages: &[Row]) {
         self.db.execute_batch("BEGIN IMMEDIATE").unwrap();
