@@ -237,8 +237,7 @@ fn stream(frames: &[Vec<u8>]) -> f64 {
 }
 
 fn commits(path: &Path, messages: &[StoredMessage]) -> f64 {
-    // What an archive has by default.
-    let bare = Bare::open(path).knowing_topics().durable();
+    let bare = Bare::open(path).durable().knowing_topics();
     let rows = bare.rows(messages);
     let start = Instant::now();
     rows.chunks(1000).for_each(|batch| bare.put(batch));

@@ -136,6 +136,13 @@ impl Bare {
         Bare { db, channels: HashMap::new() }
     }
 
+    /// As durable as an archive is by default.
+    #[allow(dead_code)] // For the other program of these benchmarks.
+    pub(crate) fn durable(self) -> Self {
+        self.db.execute_batch("PRAGMA synchronous=FULL;").unwrap();
+        self
+    }
+
     /// Reads the topics, all of which must be there by now: for [`Bare::rows`].
     pub(crate) fn knowing_topics(mut self) -> Self {
         let sql = "SELECT p.name, t.name, c.id, c.pubsub FROM channel c
@@ -146,12 +153,6 @@ impl Bare {
             .query_map([], |row| Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?))));
         self.channels = named.unwrap().map(Result::unwrap).collect();
         drop(statement);
-        self
-    }
-
-    /// With commits that survive a power loss.
-    pub(crate) fn durable(self) -> Self {
-        self.db.execute_batch("PRAGMA synchronous=FULL").unwrap();
         self
     }
 
