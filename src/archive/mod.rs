@@ -8,6 +8,8 @@ mod driver;
 mod feed;
 mod memory;
 mod pending;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod queue;
 mod retention;
 mod rules;
@@ -21,6 +23,8 @@ pub use driver::{Backend, Driver, Figures, IndexEntry, IndexQuery, PutOutcome, R
 pub use feed::{Feed, FeedEvent, FeedItem};
 pub use memory::MemoryBackend;
 pub use pending::Pending;
+#[cfg(feature = "postgres")]
+pub use postgres::{MAX_PARTITIONS, Partitions, PostgresBackend, PostgresConfig};
 pub use retention::Retention;
 pub use rules::{MAX_CONTENT_TOPICS, MAX_HASHES, Rules};
 pub use service::{Archive, ArchiveConfig};
