@@ -19,12 +19,12 @@ mod sqlite;
 mod validator;
 mod worker;
 
+#[cfg(feature = "postgres")]
+pub use self::postgres::{MAX_PARTITIONS, Partitions, PostgresBackend, PostgresConfig};
 pub use driver::{Backend, Driver, Figures, IndexEntry, IndexQuery, PutOutcome, Removal, Stats};
 pub use feed::{Feed, FeedEvent, FeedItem};
 pub use memory::MemoryBackend;
 pub use pending::Pending;
-#[cfg(feature = "postgres")]
-pub use postgres::{MAX_PARTITIONS, Partitions, PostgresBackend, PostgresConfig};
 pub use retention::Retention;
 pub use rules::{MAX_CONTENT_TOPICS, MAX_HASHES, Rules};
 pub use service::{Archive, ArchiveConfig};

@@ -86,7 +86,8 @@ pub fn every_backend(config: &ArchiveConfig) -> Vec<Opened> {
         all.push(Opened { name: "sqlite :memory:", archive, dir: None });
     }
     #[cfg(feature = "postgres")]
-    for (name, partitions) in [("postgresql", few_partitions()), ("postgresql, cut", partitions())] {
+    for (name, partitions) in [("postgresql", few_partitions()), ("postgresql, cut", partitions())]
+    {
         let database = cluster::Cluster::shared().database();
         let archive = postgres(&database.url, partitions, config);
         all.push(Opened { name, archive, dir: Some(Keeps::Database(database)) });

@@ -147,8 +147,8 @@ pub(super) fn figures(session: &mut Session, core: &mut Core) -> Outcome<Figures
         oldest: oldest.map(|(_, time)| time),
         used_bytes,
         floor: Timestamp(floor.unwrap_or(i64::MIN)),
-        goes_with: oldest
-            .map(|(cell, _)| Timestamp(session.lattice.upper(cell).unwrap_or(i64::MAX))),
+        // What lies after all partitions of a width goes message by message.
+        goes_with: oldest.and_then(|(cell, _)| session.lattice.upper(cell)).map(Timestamp),
     };
     if core.keeps_house && removal::is_telling(session, core)? {
         // What was taken out already is still to be told of: the next step does.

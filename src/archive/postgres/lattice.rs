@@ -109,11 +109,6 @@ impl Lattice {
         (cell < self.count).then(|| self.start + self.width * i64::from(cell.max(-1) + 1))
     }
 
-    /// Whether a number is that of a partition.
-    pub(super) fn has(&self, cell: Cell) -> bool {
-        (-1..=self.count).contains(&cell)
-    }
-
     /// The partition after this one, where it is one of the finely cut.
     pub(super) fn after(&self, cell: Cell) -> Option<Cell> {
         (cell + 1 < self.count).then_some(cell + 1)
@@ -151,7 +146,7 @@ mod tests {
             let times = [i64::MIN, -50, 0, 49, 100, start, start.saturating_add(width), i64::MAX];
             for time in times.into_iter().flat_map(near) {
                 let cell = lattice.cell_of(Timestamp(time));
-                assert!(lattice.has(cell), "{lattice:?} {time}");
+                assert!((-1..=lattice.count).contains(&cell), "{lattice:?} {time}");
                 assert!(
                     lattice.lower(cell).is_none_or(|lower| lower <= time),
                     "{lattice:?} {time}"

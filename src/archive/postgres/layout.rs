@@ -73,11 +73,6 @@ impl Layout {
         self.version.is_some() && self.cells.binary_search(&cell).is_ok()
     }
 
-    /// The newest of the partitions.
-    pub(super) fn newest(&self) -> Option<Cell> {
-        self.cells.last().copied()
-    }
-
     /// The partitions that a span meets, in the order of the walk.
     pub(super) fn within(&self, lattice: &Lattice, span: &Span) -> Vec<Cell> {
         if span.is_empty() {

@@ -93,11 +93,10 @@ impl Place {
 
     /// A connection to a database that was opened before.
     fn connect(&self) -> Result<Session> {
-        let mut client = self.target.client.connect(self.tls.clone()).map_err(|e| {
-            // It could be reached before: it will be again.
-            unavailable(connecting(&e).message())
-        })?;
-        client.batch_execute(&self.settings).map_err(|e| connecting(&e))?;
+        // It could be reached before, as this user: it will be again.
+        let away = |e| Error::new(ErrorKind::ArchiveUnavailable, connecting(&e).message());
+        let mut client = self.target.client.connect(self.tls.clone()).map_err(away)?;
+        client.batch_execute(&self.settings).map_err(away)?;
         let header = schema::check(&mut client, self.writes).map_err(|fault| fault.error)?;
         Ok(Session::new(client, header.lattice))
     }

@@ -11,7 +11,7 @@ use postgres::Row;
 
 use super::driver::Core;
 use super::error::{Cure, Fault, Outcome, corrupt, sql};
-use super::figures::{Counted, counts};
+use super::figures::{self, Counted};
 use super::find;
 use super::lattice::{Cell, table};
 use super::layout::LAYOUT_LOCK;
@@ -205,30 +205,35 @@ pub(super) fn oldest(
     if let Some(gone) = tell(session, core)? {
         return Ok(gone);
     }
-    let counts = counts(session)?;
+    let counts = figures::counts(session)?;
     remove_empty(session, core, &counts)?;
     let Some((&cell, _)) = counts.iter().find(|(_, counted)| counted.messages > 0) else {
         return Ok(Vec::new());
     };
-    if session.lattice.upper(cell).is_some_and(|upper| upper <= before.nanos()) {
-        remove_whole(session, core, cell, true)?;
-        return Ok(tell(session, core)?.unwrap_or_default());
-    }
-    if before != Timestamp::MAX {
-        // By age whole partitions go; this one is not all too old.
-        return Ok(Vec::new());
-    }
-    // What another node removed since we looked is not to be removed once more.
-    let messages: u64 = counts.values().map(|counted| counted.messages).sum();
-    let since = core.figured.unwrap_or(messages).saturating_sub(messages);
-    let limit = limit.saturating_sub(usize::try_from(since).unwrap_or(usize::MAX));
-    if limit == 0 {
-        return Ok(Vec::new());
+    // By age whole partitions go, once all of one is too old; but the last has no end.
+    let by_age = before != Timestamp::MAX;
+    match session.lattice.upper(cell).filter(|_| by_age) {
+        Some(upper) if upper <= before.nanos() => {
+            remove_whole(session, core, cell, true)?;
+            return Ok(tell(session, core)?.unwrap_or_default());
+        }
+        Some(_) => return Ok(Vec::new()),
+        None => {}
     }
     commit(session, core, unsettled, |session, core| {
-        let span = Span::new(&TimeRange::ALL, None, Direction::Forward);
-        let source = Source::Time;
-        let keys = scan::keys_in(session, cell, &source, &span, limit)?;
+        // Nobody else takes the lease until we are through.
+        let text = "UPDATE wakustore.archive SET kept_until = kept_until
+                    WHERE keeper = $1 AND kept_until > now() RETURNING 1";
+        if session.query(REMOVING, text, &[&core.writer])?.is_empty() {
+            return Err(no_longer_ours());
+        }
+        // What another node removed since we looked is not to be removed once more.
+        let messages: u64 = figures::counts(session)?.values().map(|of| of.messages).sum();
+        let since = core.figured.filter(|_| !by_age).unwrap_or(messages).saturating_sub(messages);
+        let limit = limit.saturating_sub(usize::try_from(since).unwrap_or(usize::MAX));
+        let time = TimeRange::new(Timestamp::MIN, before)?;
+        let span = Span::new(&time, None, Direction::Forward);
+        let keys = scan::keys_in(session, cell, &Source::Time, &span, limit)?;
         let ids: Vec<SyncId> = keys.iter().map(|key| key.id).collect();
         let gone = delete(session, core, cell, &ids)?;
         if let Some(last) = gone.last() {
@@ -248,7 +253,7 @@ fn raise_floor(session: &mut Session, floor: i64) -> Outcome<()> {
 fn lease(session: &mut Session, core: &Core) -> Outcome<bool> {
     let rows = session.query(
         REMOVING,
-        "UPDATE wakustore.archive SET keeper = $1, kept_until = now() + interval '1 minute'
+        "UPDATE wakustore.archive SET keeper = $1, kept_until = now() + interval '10 seconds'
          WHERE keeper IS NULL OR keeper = $1 OR kept_until < now() RETURNING keeper",
         &[&core.writer],
     )?;

@@ -185,7 +185,13 @@ fn header(client: &mut Client) -> Outcome<Option<Header>> {
 fn read(tx: &mut postgres::Transaction<'_>) -> Outcome<Option<Header>> {
     let fail = sql(OPENING);
     let there = tx
-        .query_one("SELECT to_regclass('wakustore.archive') IS NOT NULL", &[])
+        // By the tables themselves: a name that was looked up in vain is remembered as such, while
+        // another node makes it.
+        .query_one(
+            "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = 'wakustore' AND c.relname = 'archive')",
+            &[],
+        )
         .and_then(|row| row.try_get::<_, bool>(0))
         .map_err(&fail)?;
     if !there {

@@ -90,6 +90,8 @@ pub enum wks_status {
     WKS_ERR_VALIDATOR_REFUSED = 309,
     /// The message was taken down: it is not taken in again.
     WKS_ERR_TAKEN_DOWN = 310,
+    /// The database that holds the archive cannot be reached; it is tried again by itself.
+    WKS_ERR_ARCHIVE_UNAVAILABLE = 311,
 
     /// The store peer, or we, found the request invalid (status 400).
     WKS_ERR_STORE_BAD_REQUEST = 400,
@@ -167,6 +169,7 @@ impl From<ErrorKind> for wks_status {
             ErrorKind::ArchiveClosed => S::WKS_ERR_ARCHIVE_CLOSED,
             ErrorKind::ValidatorRefused => S::WKS_ERR_VALIDATOR_REFUSED,
             ErrorKind::TakenDown => S::WKS_ERR_TAKEN_DOWN,
+            ErrorKind::ArchiveUnavailable => S::WKS_ERR_ARCHIVE_UNAVAILABLE,
             ErrorKind::StoreBadRequest => S::WKS_ERR_STORE_BAD_REQUEST,
             ErrorKind::StoreBadResponse => S::WKS_ERR_STORE_BAD_RESPONSE,
             ErrorKind::StoreTooManyRequests => S::WKS_ERR_STORE_TOO_MANY_REQUESTS,
@@ -228,6 +231,7 @@ pub(super) fn name(status: i32) -> &'static CStr {
         308 => c"WKS_ERR_ARCHIVE_CLOSED",
         309 => c"WKS_ERR_VALIDATOR_REFUSED",
         310 => c"WKS_ERR_TAKEN_DOWN",
+        311 => c"WKS_ERR_ARCHIVE_UNAVAILABLE",
         400 => c"WKS_ERR_STORE_BAD_REQUEST",
         401 => c"WKS_ERR_STORE_BAD_RESPONSE",
         402 => c"WKS_ERR_STORE_TOO_MANY_REQUESTS",

@@ -101,6 +101,8 @@ kinds! {
     ValidatorRefused = 309,
     /// The message was taken down: it is not taken in again.
     TakenDown = 310,
+    /// The database that holds the archive cannot be reached; it is tried again by itself.
+    ArchiveUnavailable = 311,
 
     /// The store peer, or we, found the request invalid (status 400).
     StoreBadRequest = 400,
