@@ -141,6 +141,8 @@ kinds! {
     KeyFile = 606,
     /// The peer belongs to another cluster.
     OtherCluster = 607,
+    /// No connected peer takes messages of this topic over relay.
+    NoRelayPeers = 608,
 }
 
 impl ErrorKind {

@@ -6,11 +6,12 @@
 mod node_support;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use futures::{AsyncReadExt, AsyncWriteExt};
 use node_support::*;
 use wakustore::ErrorKind;
-use wakustore::node::{Node, NodeConfig};
+use wakustore::node::{Node, NodeConfig, RateLimit};
 use wakustore::store::client;
 use wakustore::types::{
     Direction, Filter, MessageHash, Page, Query, StoredMessage, TimeRange, Timestamp,
@@ -215,6 +216,58 @@ async fn requests_at_once_are_limited_and_refused_by_status() {
         assert_eq!(error.kind(), ErrorKind::StoreTooManyRequests, "{error:?}");
     }
     soon(client.store_query(&peer, large)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_too_often_is_refused_and_the_others_are_not() {
+    let archive = in_memory();
+    put(&archive, (0..5).map(|n| message(n, 100)).collect()).await;
+    let rate = |requests| Some(RateLimit { requests, per: Duration::from_secs(3600) });
+    let limited = NodeConfig { store_rate: rate(15), store_rate_of_peer: rate(10), ..config() };
+    let server = Node::start(limited, archive).await.unwrap();
+    for (who, expected) in [("the first", 10), ("the second", 5), ("the third", 0)] {
+        let client = node(&in_memory()).await;
+        let mut answered = 0;
+        for _ in 0..12 {
+            match soon(client.store_query(&address(&server), Query::default())).await {
+                Ok(page) => answered += usize::from(page.entries.len() == 5),
+                Err(e) => assert_eq!(e.kind(), ErrorKind::StoreTooManyRequests, "{e:?}"),
+            }
+        }
+        assert_eq!(answered, expected, "{who}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_is_bounded_in_bytes_and_a_walk_has_all() {
+    let archive = in_memory();
+    put(&archive, (0..40).map(|n| message(n, 100_000)).collect()).await;
+    let small = NodeConfig { max_page_bytes: 1024 * 1024, ..config() };
+    let server = Node::start(small, archive.clone()).await.unwrap();
+    let client = node(&in_memory()).await;
+    for direction in [Direction::Forward, Direction::Backward] {
+        let query = Query { limit: 100, direction, ..Query::default() };
+        let mut walk = client.history(&address(&server), query).unwrap();
+        let mut pages = Vec::new();
+        while let Some(page) = soon(walk.next()).await.unwrap() {
+            pages.push(page.entries.iter().map(|e| e.hash).collect::<Vec<_>>());
+        }
+        assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 10, 10]);
+        if direction == Direction::Backward {
+            pages.reverse();
+        }
+        assert_eq!(pages.concat(), hashes(&archive).await);
+    }
+    for wrong in [
+        NodeConfig { max_page_bytes: 1000, ..config() },
+        NodeConfig {
+            store_rate: Some(RateLimit { requests: 0, per: Duration::from_secs(1) }),
+            ..config()
+        },
+    ] {
+        let error = Node::start(wrong, archive.clone()).await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error:?}");
+    }
 }
 
 /// A peer that asks and does not read has its share of the answers, and the others have theirs.

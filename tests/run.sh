@@ -16,7 +16,8 @@ stage() {
 stage 'toolchains' tests/setup/all.sh
 stage 'build' cargo build --locked --workspace
 stage 'rust' env WAKUSTORE_SIM_SEEDS=0..4 cargo test --locked --workspace
-stage 'the pure crate' env WAKUSTORE_SIM_SEEDS=0..4 cargo test --locked --no-default-features
+# Its integration tests have just run with every feature, and are linted without (tests/lint.sh).
+stage 'the pure crate' cargo test --locked --no-default-features --lib
 sim=(cargo test --profile sim --locked --no-default-features)
 stage 'simulation, 1,000 seeds' env WAKUSTORE_SIM_SEEDS=0..1000 \
   "${sim[@]}" --test simulation -- --nocapture

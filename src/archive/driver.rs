@@ -96,6 +96,12 @@ pub trait Driver: Send {
     /// Commits a batch in one transaction and tells for each message whether it is new. The
     /// messages have passed the rules. Of messages with the same hash in one batch the first is
     /// the new one. On an error nothing of the batch is stored, and the driver goes on.
+    ///
+    /// # Errors
+    /// Where several archives write to one backend, another may have removed something since the
+    /// caller looked, and that stays removed: [`crate::ErrorKind::TakenDown`] where a message of the
+    /// batch is down, [`crate::ErrorKind::TimestampTooOld`] where one lies below the floor. The
+    /// archive looks again then, and puts the rest.
     fn put(&mut self, batch: &[(StoredMessage, Origin)]) -> Result<Vec<bool>>;
 
     /// A put was committed, and whoever waits for it has been answered: the time for upkeep. No

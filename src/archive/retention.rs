@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::driver::{Figures, Removal};
-use crate::error::Result;
-use crate::types::Timestamp;
+use crate::error::{Result, bail};
+use crate::types::{StoredMessage, Timestamp};
 
 /// Messages removed in one step: a commit of some milliseconds.
 pub(super) const STEP: usize = 200;
@@ -79,9 +79,22 @@ impl Floor {
         Timestamp(self.0.load(Ordering::Acquire)).max(retention.age_floor(now))
     }
 
+    /// What was removed, whatever the clock says.
+    pub(super) fn of_removed(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Acquire))
+    }
+
     pub(super) fn raise(&self, to: Timestamp) {
         self.0.fetch_max(to.nanos(), Ordering::AcqRel);
     }
+}
+
+/// Nothing is taken in that retention would remove at once.
+pub(super) fn check_floor(m: &StoredMessage, floor: Timestamp) -> Result<()> {
+    if m.timestamp() < floor {
+        bail!(TimestampTooOld, "message {:?} is older than what the archive keeps", m.hash);
+    }
+    Ok(())
 }
 
 /// The writer's housekeeping.

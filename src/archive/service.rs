@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use super::feed::Feeds;
 use super::queue::{Put, Queue, Remove};
-use super::retention::{Floor, Keeper, Retention};
+use super::retention::{Floor, Keeper, Retention, check_floor};
 use super::worker::{self, Desk, Shared, answer, on_archive_thread};
 use super::{
     Backend, Driver, Feed, IndexEntry, IndexQuery, Pending, PutOutcome, Rules, Stats, Validator,
@@ -245,6 +245,11 @@ impl Archive {
         self.0.shared.floor.get(&self.0.config.retention, self.now())
     }
 
+    /// Whether a host's validator sees what is put.
+    pub fn has_validator(&self) -> bool {
+        self.0.config.validator.is_some()
+    }
+
     /// The archive's clock.
     pub fn now(&self) -> Timestamp {
         (self.0.config.clock)()
@@ -304,12 +309,4 @@ fn queued_size(m: &StoredMessage) -> usize {
     let optional = |field: &Option<bytes::Bytes>| field.as_ref().map_or(0, |bytes| bytes.len());
     let fields = optional(&m.message.meta) + optional(&m.message.rate_limit_proof);
     MESSAGE_OVERHEAD + m.message.payload.len() + fields
-}
-
-/// Nothing is taken in that retention would remove at once.
-fn check_floor(m: &StoredMessage, floor: Timestamp) -> Result<()> {
-    if m.timestamp() < floor {
-        bail!(TimestampTooOld, "message {:?} is older than what the archive keeps", m.hash);
-    }
-    Ok(())
 }

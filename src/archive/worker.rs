@@ -13,10 +13,13 @@ use super::driver::Removal;
 use super::feed::{Change, FeedItem, Feeds};
 use super::pending::Reply;
 use super::queue::{Put, Queue, Remove};
-use super::retention::{Floor, Keeper};
+use super::retention::{Floor, Keeper, check_floor};
 use super::{Backend, Driver, PutOutcome, Validator, validator};
 use crate::error::{Error, ErrorKind, Result, bail};
-use crate::types::{MessageHash, Timestamp};
+use crate::types::{MessageHash, Origin, StoredMessage, Timestamp};
+
+/// How often a put looks again at what another process has removed meanwhile.
+const PUT_ATTEMPTS: usize = 4;
 
 thread_local! {
     static ON_ARCHIVE_THREAD: Cell<bool> = const { Cell::new(false) };
@@ -185,19 +188,7 @@ fn commit(shared: &Shared, desk: &mut Desk, puts: Vec<Put>) {
     if puts.is_empty() {
         return;
     }
-    refuse_taken_down(desk, &mut puts);
-    let mut batch = Vec::with_capacity(puts.iter().map(|put| put.messages.len()).sum());
-    for put in &mut puts {
-        let origin = put.origin;
-        batch.extend(put.messages.drain(..).map(|message| (message, origin)));
-    }
-    let result = desk.run(|driver| {
-        let new = driver.put(&batch)?;
-        if new.len() != batch.len() {
-            bail!(Internal, "the driver told of {} messages, not {}", new.len(), batch.len());
-        }
-        Ok(new)
-    });
+    let (batch, result) = put(shared, desk, &mut puts);
     if let Ok(new) = &result {
         shared.feeds.publish(Change::Stored, || {
             let stored = batch.iter().zip(new).filter(|(_, new)| **new);
@@ -232,12 +223,52 @@ fn commit(shared: &Shared, desk: &mut Desk, puts: Vec<Put>) {
     }
 }
 
-/// What was taken down stays down. (Where the driver cannot tell, the put will fail of the same.)
-fn refuse_taken_down(desk: &mut Desk, puts: &mut [Put]) {
+type Batch = Vec<(StoredMessage, Origin)>;
+
+/// Puts what was not removed before. Another process on the same backend may remove something
+/// between our looking and our commit: then the driver refuses, and we look again.
+fn put(shared: &Shared, desk: &mut Desk, puts: &mut [Put]) -> (Batch, Result<Vec<bool>>) {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        refuse_removed(shared, desk, puts);
+        let mut batch = Vec::with_capacity(puts.iter().map(|put| put.messages.len()).sum());
+        for put in puts.iter_mut() {
+            let origin = put.origin;
+            batch.extend(put.messages.drain(..).map(|message| (message, origin)));
+        }
+        let result = desk.run(|driver| {
+            let new = driver.put(&batch)?;
+            if new.len() != batch.len() {
+                bail!(Internal, "the driver told of {} messages, not {}", new.len(), batch.len());
+            }
+            Ok(new)
+        });
+        let removed =
+            |e: &Error| matches!(e.kind(), ErrorKind::TakenDown | ErrorKind::TimestampTooOld);
+        if attempts >= PUT_ATTEMPTS || !result.as_ref().is_err_and(removed) {
+            return (batch, result);
+        }
+        if let Ok(figures) = desk.run(|driver| driver.figures()) {
+            shared.floor.raise(figures.floor);
+        }
+        let mut batch = batch.into_iter().map(|(message, _)| message);
+        for put in puts.iter_mut() {
+            let refused = |o: &&PutOutcome| matches!(o, PutOutcome::Refused(_));
+            let passed = put.outcomes.len() - put.outcomes.iter().filter(refused).count();
+            put.messages.extend(batch.by_ref().take(passed));
+        }
+    }
+}
+
+/// What was taken down stays down, and what lies below the floor now, whatever it was when the put
+/// came, stays away. (Where the driver cannot tell, the put will fail of the same.)
+fn refuse_removed(shared: &Shared, desk: &mut Desk, puts: &mut [Put]) {
     let hashes: Vec<MessageHash> =
         puts.iter().flat_map(|put| put.messages.iter().map(|m| m.hash)).collect();
-    let Ok(down) = desk.run(|driver| driver.taken_down(&hashes)) else { return };
-    if down.is_empty() {
+    let down = desk.run(|driver| driver.taken_down(&hashes)).unwrap_or_default();
+    let floor = shared.floor.of_removed();
+    if down.is_empty() && floor == Timestamp(i64::MIN) {
         return;
     }
     let down: HashSet<MessageHash> = down.into_iter().collect();
@@ -251,6 +282,8 @@ fn refuse_taken_down(desk: &mut Desk, puts: &mut [Put]) {
             if down.contains(&message.hash) {
                 let what = format!("message {:?} was taken down", message.hash);
                 *outcome = PutOutcome::Refused(Error::new(ErrorKind::TakenDown, what));
+            } else if let Err(e) = check_floor(&message, floor) {
+                *outcome = PutOutcome::Refused(e);
             } else {
                 put.messages.push(message);
             }

@@ -59,6 +59,8 @@ pub struct EngineConfig {
     /// Whether a sync is begun by itself with the first peers that come at start, and with a peer
     /// that comes again after it was gone.
     pub sync_on_connect: bool,
+    /// The least time between two syncs that one peer's coming begins.
+    pub sync_again: Duration,
     /// Whether the gap since the node was last online is filled at start.
     pub resume: bool,
     /// The longest gap that is filled at start; what is older is left to syncs on demand.
@@ -140,6 +142,7 @@ impl Default for EngineConfig {
             max_in_flight: 4 * 1024 * 1024,
             heartbeat_peers: 1,
             sync_on_connect: true,
+            sync_again: Duration::from_secs(60),
             resume: true,
             resume_limit: Duration::from_secs(6 * 3600),
             strong: true,

@@ -7,7 +7,8 @@ use super::{EngineConfig, PeerInfo, SyncDirection, SyncOptions, SyncProtocol};
 
 /// The protocol of a sync that we begin: the one that the options name, or else the best that the
 /// peer speaks. `None` where it speaks none that would do; Store brings messages and takes none,
-/// so it cannot push.
+/// so it cannot push. Of a deployed peer a scope of content topics is pulled over Store: over 1.0.0
+/// it cannot be told of them, and would send its whole hour.
 pub(super) fn choose_protocol(
     peer: &PeerInfo,
     options: &SyncOptions,
@@ -18,8 +19,12 @@ pub(super) fn choose_protocol(
         SyncProtocol::V1 => peer.reconciles,
         SyncProtocol::Store => peer.store && options.direction != SyncDirection::Push,
     };
+    let narrow = peer.deployed
+        && !config.scope.content_topics.is_empty()
+        && options.direction == SyncDirection::Pull;
     match options.protocol {
         Some(named) => Some(named).filter(spoken),
+        None if narrow && spoken(&SyncProtocol::Store) => Some(SyncProtocol::Store),
         None => {
             [SyncProtocol::Strong, SyncProtocol::V1, SyncProtocol::Store].into_iter().find(spoken)
         }
@@ -28,6 +33,7 @@ pub(super) fn choose_protocol(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const ALL: PeerInfo = PeerInfo {
@@ -64,6 +70,23 @@ mod tests {
         let named = SyncOptions { protocol: Some(SyncProtocol::Strong), ..SyncOptions::default() };
         let plain = EngineConfig { strong: false, ..EngineConfig::default() };
         assert_eq!(choose_protocol(&ALL, &named, &plain), None);
+    }
+
+    #[test]
+    fn of_a_deployed_peer_content_topics_are_pulled_over_store() {
+        let content_topics = vec![crate::types::ContentTopic::new("/a/1/b/c").unwrap()];
+        let scope = crate::wire::reconciliation::Scope { content_topics, ..Default::default() };
+        let narrow = EngineConfig { scope, ..EngineConfig::default() };
+        let pull = SyncOptions { direction: SyncDirection::Pull, ..SyncOptions::default() };
+        let deployed = PeerInfo { strong: false, deployed: true, ..ALL };
+        assert_eq!(choose_protocol(&deployed, &pull, &narrow), Some(SyncProtocol::Store));
+        // What is to travel both ways cannot go over Store; and a node of ours is told the scope.
+        let both = SyncOptions::default();
+        assert_eq!(choose_protocol(&deployed, &both, &narrow), Some(SyncProtocol::V1));
+        assert_eq!(choose_protocol(&ALL, &pull, &narrow), Some(SyncProtocol::Strong));
+        assert_eq!(choose(deployed, &pull), Some(SyncProtocol::V1));
+        let storeless = PeerInfo { store: false, ..deployed };
+        assert_eq!(choose_protocol(&storeless, &pull, &narrow), Some(SyncProtocol::V1));
     }
 
     #[test]

@@ -21,8 +21,6 @@ const OFFLINE: Duration = Duration::from_secs(30);
 const SETTLES: Duration = Duration::from_millis(500);
 /// And at the most so much later, at random: of two nodes that meet one begins, mostly.
 const SPREAD_MILLIS: usize = 2000;
-/// The least time between two syncs that one peer's coming begins.
-const AGAIN: Duration = Duration::from_secs(60);
 /// What cannot begin now is looked at again after this.
 const LATER: Duration = Duration::from_secs(5);
 /// So many syncs may begin at once because peers came.
@@ -74,6 +72,8 @@ pub(super) struct Schedule {
     arrivals: BTreeMap<PeerKey, Arrival>,
     /// When peers left.
     gone: Lately<PeerKey>,
+    /// The least time between two syncs that one peer's coming begins.
+    again: Duration,
     /// When a sync began because a peer came.
     begun: Lately<PeerKey>,
     /// When a comparison with a group last came to its end.
@@ -99,6 +99,7 @@ impl Schedule {
             able: BTreeSet::new(),
             arrivals: BTreeMap::new(),
             gone: Lately(BTreeMap::new()),
+            again: config.sync_again,
             begun: Lately(BTreeMap::new()),
             compared: Lately(BTreeMap::new()),
             first: config.heartbeat_peers.max(1),
@@ -133,7 +134,7 @@ impl Schedule {
 
     fn wait_for(&mut self, key: PeerKey, mut due: Duration, first: bool) {
         if let Some(begun) = self.begun.at(&key) {
-            due = due.max(begun + AGAIN);
+            due = due.max(begun + self.again);
         }
         if self.arrivals.len() < MAX_ARRIVALS {
             self.arrivals.insert(key, Arrival { due, first });

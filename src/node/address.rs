@@ -20,6 +20,26 @@ pub(super) enum PeerName {
     At(Address),
 }
 
+impl PeerName {
+    /// The peer's id, where it is known.
+    pub(super) fn id(&self) -> Option<PeerId> {
+        match self {
+            PeerName::Id(peer) => Some(*peer),
+            PeerName::At(address) => address.peer,
+        }
+    }
+}
+
+impl std::fmt::Display for PeerName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            PeerName::Id(peer) => write!(f, "{peer}"),
+            PeerName::At(Address { at, peer: Some(peer) }) => write!(f, "{at}/p2p/{peer}"),
+            PeerName::At(Address { at, peer: None }) => write!(f, "{at}"),
+        }
+    }
+}
+
 /// Reads an address, with or without `/p2p/…` at its end.
 pub(super) fn parse(text: &str) -> Result<Address> {
     let mut at: Multiaddr = text.parse().map_err(|e| {

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
+use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{connection_limits, identify, ping};
 
 use super::NodeConfig;
 use super::bans::Bans;
+use super::relay::{self, Gossip};
 use super::streams::Streams;
+use crate::error::Result;
 
 /// What identify names the family of protocols.
 const PROTOCOL_VERSION: &str = "waku/1.0.0";
@@ -23,10 +26,13 @@ pub(super) struct Behaviour {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     pub(super) streams: Streams,
+    pub(super) relay: Toggle<Gossip>,
 }
 
 impl Behaviour {
-    pub(super) fn new(config: &NodeConfig, key: &Keypair, streams: Streams) -> Self {
+    /// # Errors
+    /// Those of [`relay::build`].
+    pub(super) fn new(config: &NodeConfig, key: &Keypair, streams: Streams) -> Result<Self> {
         // Incoming connections never take the last quarter, so that we can always dial.
         let incoming = config.max_connections - config.max_connections / 4;
         let limits = connection_limits::ConnectionLimits::default()
@@ -42,12 +48,13 @@ impl Behaviour {
         let ping = ping::Config::new()
             .with_interval(Duration::from_secs(30))
             .with_timeout(Duration::from_secs(20));
-        Behaviour {
+        Ok(Behaviour {
             limits: connection_limits::Behaviour::new(limits),
             bans: Bans::default(),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),
             streams,
-        }
+            relay: relay::build(config.relay)?,
+        })
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::RateLimit;
 use crate::engine::EngineConfig;
 
 /// The node's identity key (ed25519).
@@ -36,6 +37,9 @@ pub struct NodeConfig {
     pub cluster_id: u32,
     /// The shards it tells in metadata. Its sync scope is in `engine`.
     pub shards: Vec<u32>,
+    /// Whether it takes part in relay (gossipsub): then it is subscribed to the topics of `shards`
+    /// from the start, stores what comes and passes it on.
+    pub relay: bool,
     /// Whether it answers Store requests.
     pub serve_store: bool,
     /// Whether it answers and begins syncs.
@@ -56,6 +60,15 @@ pub struct NodeConfig {
     pub max_connections_per_peer: u32,
     /// Store requests being answered at once, in all; beyond it the answer is 429.
     pub max_store_requests: usize,
+    /// Store requests that are answered in a given time, in all; beyond it the answer is 429. By
+    /// default there is no such limit.
+    pub store_rate: Option<RateLimit>,
+    /// The same of one peer. A walk through a long history asks some hundred times a second where
+    /// it may; a client that is told 429 should wait.
+    pub store_rate_of_peer: Option<RateLimit>,
+    /// What one page may take, in bytes, at least 256 KiB: one message of the largest size, and what
+    /// is around it. What does not fit comes with the next page.
+    pub max_page_bytes: usize,
 }
 
 impl Default for NodeConfig {
@@ -65,6 +78,7 @@ impl Default for NodeConfig {
             listen: Vec::new(),
             cluster_id: 0,
             shards: Vec::new(),
+            relay: false,
             serve_store: true,
             sync: true,
             engine: EngineConfig::default(),
@@ -73,6 +87,9 @@ impl Default for NodeConfig {
             max_connections: 200,
             max_connections_per_peer: 4,
             max_store_requests: 64,
+            store_rate: None,
+            store_rate_of_peer: None,
+            max_page_bytes: 4 * 1024 * 1024,
         }
     }
 }

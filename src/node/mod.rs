@@ -19,13 +19,20 @@ mod facts;
 mod frame;
 mod history;
 mod identity;
+mod keys;
 mod listeners;
+mod measured;
 mod metadata;
 mod peers;
+mod publish;
+mod rate;
+mod relay;
+mod relay_intake;
 mod shared;
 mod start;
 mod state;
 mod store_client;
+mod store_fetch;
 mod store_service;
 mod stream;
 mod streams;
@@ -40,7 +47,9 @@ mod whole_file;
 
 pub use config::{Identity, NodeConfig};
 pub use event::{Events, NodeEvent, SyncStarted};
-pub use history::History;
+pub use history::{History, HistoryOptions};
+pub use rate::RateLimit;
+pub use store_fetch::{CrossCheck, Fetched, PeerCheck};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -49,12 +58,13 @@ use libp2p::multiaddr::Protocol;
 use tokio::sync::oneshot;
 
 use self::address::{PeerName, parse, parse_peer};
+use self::relay::Wish;
 use self::shared::{Shared, stopped};
 use self::sync_input::{Demand, Input};
 use crate::archive::Archive;
 use crate::engine::{Coverage, SessionId, SyncOptions, SyncReport};
 use crate::error::{Result, bail};
-use crate::types::{Page, Query};
+use crate::types::{MessageHash, Page, PubsubTopic, Query, WakuMessage};
 
 /// A running node. Clones are handles to the same one. When the last is dropped the node stops by
 /// itself, in the background; [`Node::stop`] waits for it.
@@ -172,7 +182,60 @@ impl Node {
     /// # Errors
     /// [`crate::ErrorKind::Address`] for what names no peer; where the query cannot be asked.
     pub fn history(&self, peer: &str, query: Query) -> Result<History> {
-        History::new(self.shared().clone(), peer, query)
+        let peers = [peer.to_owned()];
+        History::new(self.shared().clone(), &peers, query, &HistoryOptions::default())
+    }
+
+    /// A walk through the history of several store peers: one is asked for as long as it answers,
+    /// the best by what was measured of them first, and another goes on where it fails. With no
+    /// peers named it is any connected one that speaks Store.
+    ///
+    /// # Errors
+    /// As for [`Node::history`]; [`crate::ErrorKind::InvalidArgument`] for a span of zero, or so
+    /// short that the query's time has more than 100,000 of them.
+    pub fn history_of(
+        &self,
+        peers: &[String],
+        query: Query,
+        options: &HistoryOptions,
+    ) -> Result<History> {
+        History::new(self.shared().clone(), peers, query, options)
+    }
+
+    /// Those of the hashes that a store peer holds, in the order asked for, each once; at most a
+    /// million in one call, split into requests of 100.
+    ///
+    /// # Errors
+    /// Those of [`Node::store_query`].
+    pub async fn presence(&self, peer: &str, hashes: &[MessageHash]) -> Result<Vec<MessageHash>> {
+        store_fetch::presence(self.shared(), peer, hashes).await
+    }
+
+    /// The messages of these hashes, from the first of the peers that holds them; with no peers
+    /// named, of the connected ones that speak Store. At most a million hashes in one call; all of
+    /// what is found is in memory at once. Nothing is stored.
+    ///
+    /// # Errors
+    /// Those of [`Node::store_query`], where no peer answered for a part of the hashes;
+    /// [`crate::ErrorKind::PeerUnknown`] where there is nobody to ask.
+    pub async fn fetch(&self, peers: &[String], hashes: &[MessageHash]) -> Result<Fetched> {
+        store_fetch::fetch(self.shared(), peers, hashes).await
+    }
+
+    /// Asks several store peers for the hashes of a query, puts their answers together, and says
+    /// what each of them left out: so one server that hides messages is found out by the others.
+    /// At most `max` hashes of each peer are taken. A peer that fails is told of in the answer.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] for fewer than two peers, or a query that cannot be
+    /// asked; [`crate::ErrorKind::Address`].
+    pub async fn cross_check(
+        &self,
+        peers: &[String],
+        query: Query,
+        max: usize,
+    ) -> Result<CrossCheck> {
+        store_fetch::cross_check(self.shared(), peers, query, max).await
     }
 
     /// Syncs with a peer now and waits for the end. Dropping the future cancels the sync. A
@@ -214,6 +277,44 @@ impl Node {
     /// names a file for the state.
     pub fn coverage(&self) -> Vec<Coverage> {
         self.shared().coverage.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes part in a pubsub topic over relay: what comes is stored and passed on. Fine a second
+    /// time.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unsupported`] where the node does not relay,
+    /// [`crate::ErrorKind::Shutdown`].
+    pub async fn subscribe(&self, topic: PubsubTopic) -> Result<()> {
+        self.shared().relay(topic, Wish::Subscribe).await
+    }
+
+    /// Takes no part in a pubsub topic any more. Fine where it did not.
+    ///
+    /// # Errors
+    /// As for [`Node::subscribe`].
+    pub async fn unsubscribe(&self, topic: PubsubTopic) -> Result<()> {
+        self.shared().relay(topic, Wish::Unsubscribe).await
+    }
+
+    /// Stores a message (unless it is ephemeral) and sends it over relay. It need not be subscribed
+    /// to the topic. Where nobody took it ([`crate::ErrorKind::NoRelayPeers`]) it stays stored, and
+    /// syncs will bring it to others; the same message may be published again.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NoRelayPeers`]; [`crate::ErrorKind::Unsupported`] where the node does not
+    /// relay; what the archive refuses it for, and then it was not sent;
+    /// [`crate::ErrorKind::Shutdown`].
+    pub async fn publish(&self, topic: PubsubTopic, message: WakuMessage) -> Result<MessageHash> {
+        publish::publish(self.shared(), topic, message).await
+    }
+
+    /// The connected peers that are subscribed to a pubsub topic over relay.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Shutdown`].
+    pub async fn relay_peers(&self, topic: PubsubTopic) -> Result<Vec<String>> {
+        self.shared().relay_peers(topic).await
     }
 
     /// From now on, what happens. A bounded queue; a slow reader is told that it lagged.

@@ -1,17 +1,20 @@
 //! What the node's handles and tasks share: the way to the swarm, to sync, and to the events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use libp2p::swarm::StreamProtocol;
 use libp2p::{Multiaddr, PeerId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::address::{Address, PeerName};
 use super::event::Hub;
+use super::measured::Measured;
 use super::metadata::Answer;
 use super::peers::Waiter;
+use super::relay::Wish;
+use super::relay_intake::Judged;
 use super::stream::Stream;
 use super::streams::Opened;
 use super::sync_input::Input;
@@ -19,6 +22,7 @@ use super::tasks::Tasks;
 use crate::archive::Archive;
 use crate::engine::{AddressGroup, Coverage};
 use crate::error::{Error, ErrorKind, Result, bail};
+use crate::types::PubsubTopic;
 
 /// What the swarm's task is asked to do.
 pub(super) enum Command {
@@ -36,6 +40,12 @@ pub(super) enum Command {
     Placed { peer: PeerId, group: AddressGroup },
     /// Enough was waited for what a peer says of itself.
     Waited { peer: PeerId },
+    /// Something about relay.
+    Relay { topic: PubsubTopic, wish: Wish, done: oneshot::Sender<Result<()>> },
+    /// Which connected peers are subscribed to a topic.
+    RelayPeers { topic: PubsubTopic, found: oneshot::Sender<Vec<String>> },
+    /// What is to become of messages that came over relay.
+    Judged(Vec<Judged>),
     /// What metadata said of a peer, whoever asked whom.
     Metadata { peer: PeerId, answer: Answer },
 }
@@ -49,10 +59,18 @@ pub(super) struct Shared {
     pub(super) commands: mpsc::Sender<Command>,
     /// The way to the sync task; closed where the node does not sync.
     pub(super) sync: mpsc::UnboundedSender<Input>,
+    /// Whether the node takes part in relay.
+    pub(super) relays: bool,
     pub(super) request_timeout: Duration,
     pub(super) addresses: RwLock<Vec<Multiaddr>>,
     /// The peers that were taken in, and their names.
     pub(super) peers: RwLock<BTreeMap<PeerId, String>>,
+    /// Those of them that speak Store.
+    pub(super) store: RwLock<BTreeSet<PeerId>>,
+    /// How well they answer.
+    pub(super) measured: Measured,
+    /// Store requests on their way.
+    pub(super) asking: Semaphore,
     /// What the engine said last.
     pub(super) coverage: RwLock<Vec<Coverage>>,
 }
@@ -116,6 +134,18 @@ impl Shared {
         self.ask(Command::Open { peer, protocol, opened }, answer).await?
     }
 
+    /// Has relay do something.
+    pub(super) async fn relay(&self, topic: PubsubTopic, wish: Wish) -> Result<()> {
+        let (done, answer) = oneshot::channel();
+        self.ask(Command::Relay { topic, wish, done }, answer).await?
+    }
+
+    /// The connected peers that are subscribed to a topic.
+    pub(super) async fn relay_peers(&self, topic: PubsubTopic) -> Result<Vec<String>> {
+        let (found, answer) = oneshot::channel();
+        self.ask(Command::RelayPeers { topic, found }, answer).await
+    }
+
     /// Ends all connections to a peer and waits until they are gone.
     pub(super) async fn disconnect(&self, peer: PeerId) -> Result<()> {
         let (done, answer) = oneshot::channel();
@@ -126,6 +156,11 @@ impl Shared {
     pub(super) async fn send_away(&self, peer: PeerId) {
         // It fails only where the node stops.
         let _ = self.commands.send(Command::SendAway { peer }).await;
+    }
+
+    /// The connected peers that speak Store.
+    pub(super) fn store_peers(&self) -> Vec<PeerId> {
+        self.store.read().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
     /// The names of the peers that were taken in.

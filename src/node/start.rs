@@ -8,21 +8,24 @@ use bytes::Bytes;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{Config, StreamProtocol};
 use libp2p::{Multiaddr, Swarm};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
 use super::behaviour::Behaviour;
 use super::event::{self, Hub};
+use super::measured::Measured;
 use super::shared::Shared;
 use super::store_service::StoreService;
 use super::streams::Streams;
 use super::swarm::{State, SwarmTask};
 use super::sync_host::SyncHost;
 use super::tasks::Tasks;
-use super::{NodeConfig, address, identity, state, sync_host, transport};
+use super::{NodeConfig, address, identity, relay_intake, state, sync_host, transport};
 use crate::archive::Archive;
 use crate::engine::EngineConfig;
 use crate::error::{Error, ErrorKind, Result, bail};
+use crate::store::server::MIN_PAGE_BYTES;
+use crate::types::PubsubTopic;
 use crate::wire;
 use crate::wire::metadata::Metadata;
 
@@ -33,6 +36,8 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(1800);
 const MAX_NEGOTIATING: usize = 64;
 /// How long it may take until all listeners stand.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Store requests of ours on their way at once; more of them wait.
+const MAX_ASKING: usize = 32;
 /// Commands on their way to the swarm; more of them wait with those who send them.
 const COMMANDS: usize = 256;
 /// Messages that the engine may be behind the archive before it loads its index anew.
@@ -66,17 +71,25 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         hub: Arc::new(Hub::new()),
         commands,
         sync,
+        relays: config.relay,
         request_timeout: config.request_timeout,
         addresses: RwLock::new(Vec::new()),
         peers: RwLock::new(BTreeMap::new()),
+        store: RwLock::default(),
+        measured: Measured::default(),
+        asking: Semaphore::new(MAX_ASKING),
         coverage: RwLock::new(Vec::new()),
     });
 
+    let relayed = match config.relay {
+        true => shard_topics(&config),
+        false => Vec::new(),
+    };
+    let store = config.serve_store.then(|| StoreService::new(archive.clone(), &config));
     let metadata = Metadata { cluster_id: Some(config.cluster_id), shards: config.shards };
     let metadata = Bytes::from(metadata.encode());
-    let store =
-        config.serve_store.then(|| StoreService::new(archive.clone(), config.max_store_requests));
-    let state = State::new(config.cluster_id, metadata, store);
+    let intake = config.relay.then(|| relay_intake::begin(&shared));
+    let state = State::new(config.cluster_id, metadata, store, intake);
     let mut task = SwarmTask { swarm, commands: to_swarm, shared: shared.clone(), state };
     let listening = match timeout(LISTEN_TIMEOUT, task.listen(&listen)).await {
         Ok(listening) => listening,
@@ -90,6 +103,9 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         tasks.kill();
         tasks.join().await;
         return Err(e);
+    }
+    for topic in &relayed {
+        task.subscribe(topic)?;
     }
     let (ended, ends) = mpsc::unbounded_channel();
     let events = archive.subscribe(EVENT_FEED);
@@ -123,12 +139,24 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
     Ok(shared)
 }
 
+fn shard_topics(config: &NodeConfig) -> Vec<PubsubTopic> {
+    config.shards.iter().map(|n| PubsubTopic::of_shard(config.cluster_id, *n)).collect()
+}
+
 fn check(config: &NodeConfig) -> Result<()> {
     if config.max_connections == 0 || config.max_connections_per_peer == 0 {
         bail!(InvalidArgument, "a node needs at least one connection, in all and of each peer");
     }
     if config.max_store_requests == 0 {
         bail!(InvalidArgument, "max_store_requests is 0; set serve_store to false instead");
+    }
+    let rates = [config.store_rate, config.store_rate_of_peer];
+    if rates.iter().flatten().any(|rate| rate.requests == 0 || rate.per.is_zero()) {
+        bail!(InvalidArgument, "a rate limit has at least one request, and a time above zero");
+    }
+    if config.max_page_bytes < MIN_PAGE_BYTES {
+        let bytes = config.max_page_bytes;
+        bail!(InvalidArgument, "max_page_bytes is {bytes}; a message needs {MIN_PAGE_BYTES}");
     }
     if config.request_timeout.is_zero() {
         bail!(InvalidArgument, "the request timeout is 0: nothing could be asked within it");
@@ -166,7 +194,7 @@ fn build_swarm(config: &NodeConfig, key: &Keypair, tasks: &Arc<Tasks>) -> Result
         }
     }
     let accepted = accepted.into_iter().map(StreamProtocol::new).collect();
-    let behaviour = Behaviour::new(config, key, Streams::new(accepted, tasks.clone()));
+    let behaviour = Behaviour::new(config, key, Streams::new(accepted, tasks.clone()))?;
     let transport = transport::build(key, config.request_timeout)?;
     // Connections run in the node's own set of tasks, so that a stop joins them too.
     let executor = {

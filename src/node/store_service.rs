@@ -12,9 +12,10 @@ use bytes::Bytes;
 use libp2p::PeerId;
 use tokio::sync::Semaphore;
 
-use super::frame;
 use super::peers::StreamPermit;
+use super::rate::Rates;
 use super::stream::Stream;
+use super::{NodeConfig, frame};
 use crate::archive::Archive;
 use crate::error::Result;
 use crate::store::server::{self, MAX_REQUEST, Step};
@@ -47,6 +48,8 @@ impl Drop for Share {
 #[derive(Clone)]
 pub(super) struct StoreService {
     archive: Archive,
+    rates: Arc<Mutex<Rates>>,
+    max_page_bytes: usize,
     /// Requests being answered.
     answering: Arc<Semaphore>,
     /// Those of them of each peer, which may be at most `share`: a peer that asks and then does not
@@ -58,10 +61,13 @@ pub(super) struct StoreService {
 }
 
 impl StoreService {
-    pub(super) fn new(archive: Archive, max_requests: usize) -> Self {
-        let max_requests = max_requests.clamp(1, Semaphore::MAX_PERMITS);
+    pub(super) fn new(archive: Archive, config: &NodeConfig) -> Self {
+        let max_requests = config.max_store_requests.clamp(1, Semaphore::MAX_PERMITS);
+        let rates = Rates::new(config.store_rate, config.store_rate_of_peer);
         StoreService {
             archive,
+            rates: Arc::new(Mutex::new(rates)),
+            max_page_bytes: config.max_page_bytes,
             answering: Arc::new(Semaphore::new(max_requests)),
             of_peers: Arc::default(),
             share: max_requests.div_ceil(PEERS_AT_ONCE),
@@ -85,10 +91,14 @@ impl StoreService {
         let share = self.share_of(peer);
         let permit = self.answering.try_acquire();
         let response = match (&share, &permit) {
-            (Some(_), Ok(_)) => self.respond(&request).await,
+            (Some(_), Ok(_)) if self.admits(peer) => self.respond(&request).await,
             _ => server::too_many_requests(),
         };
         frame::write(stream, &[response]).await
+    }
+
+    fn admits(&self, peer: PeerId) -> bool {
+        self.rates.lock().unwrap_or_else(PoisonError::into_inner).admit(peer)
     }
 
     /// A place in the peer's share; `None` where that is used up.
@@ -105,7 +115,9 @@ impl StoreService {
     async fn respond(&self, request: &[u8]) -> Bytes {
         match server::begin(request) {
             Step::Reply(response) => response,
-            Step::Query(query, asked) => asked.answer(self.archive.query(query).await),
+            Step::Query(query, asked) => {
+                asked.answer_within(self.max_page_bytes, self.archive.query(query).await)
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
+use libp2p::gossipsub::{self, MessageAcceptance, MessageId};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, identify, ping};
@@ -22,6 +23,8 @@ use super::facts::{self, Facts, Place};
 use super::listeners::{self, Listeners};
 use super::metadata::{self, Answer};
 use super::peers::{KnownAddresses, Peer, Verdict, Waiter};
+use super::relay::{self, Wish};
+use super::relay_intake::{Intake, Judged};
 use super::shared::{Command, Shared};
 use super::store_service::StoreService;
 use super::streams::Incoming;
@@ -29,6 +32,7 @@ use super::sync_input::Input;
 use super::sync_streams;
 use crate::engine::SyncProtocol;
 use crate::error::{Error, ErrorKind, Result};
+use crate::types::PubsubTopic;
 use crate::wire;
 
 /// Streams that peers may have open to us at once, in all.
@@ -56,6 +60,7 @@ pub(super) struct State {
     /// What metadata tells of us.
     metadata: Bytes,
     store: Option<StoreService>,
+    relay: Option<Intake>,
     streams: Arc<Semaphore>,
     peers: HashMap<PeerId, Peer>,
     known: KnownAddresses,
@@ -65,11 +70,17 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(cluster_id: u32, metadata: Bytes, store: Option<StoreService>) -> Self {
+    pub(super) fn new(
+        cluster_id: u32,
+        metadata: Bytes,
+        store: Option<StoreService>,
+        relay: Option<Intake>,
+    ) -> Self {
         State {
             cluster_id,
             metadata,
             store,
+            relay,
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             peers: HashMap::new(),
             known: KnownAddresses::default(),
@@ -157,6 +168,14 @@ impl SwarmTask {
             }),
             Command::Waited { peer } => self.learn(peer, |facts| facts.waited = true),
             Command::Metadata { peer, answer } => self.on_metadata(peer, &answer),
+            Command::Relay { topic, wish, done } => {
+                let relay = &mut self.swarm.behaviour_mut().relay;
+                let _ = done.send(relay::fulfil(relay, &topic, wish));
+            }
+            Command::RelayPeers { topic, found } => {
+                let _ = found.send(relay::peers(&self.swarm.behaviour().relay, &topic));
+            }
+            Command::Judged(judged) => self.on_judged(judged),
         }
     }
 
@@ -216,6 +235,11 @@ impl SwarmTask {
                 ..
             })) => self.learn(peer_id, |facts| facts.waited = true),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Relay(gossipsub::Event::Message {
+                propagation_source,
+                message_id,
+                message,
+            })) => self.on_relayed(message_id, propagation_source, message),
             SwarmEvent::ConnectionEstablished {
                 peer_id,
                 connection_id,
@@ -315,6 +339,13 @@ impl SwarmTask {
         let Some(state) = self.state.peers.get_mut(&peer) else { return };
         let before = state.facts;
         learn(&mut state.facts);
+        if state.is_ours() {
+            let mut store = self.shared.store.write().unwrap_or_else(PoisonError::into_inner);
+            match state.facts.info.store {
+                true => store.insert(peer),
+                false => store.remove(&peer),
+            };
+        }
         // Only what the engine could take differently is news.
         let news = !before.are_complete() || state.facts.info != before.info;
         if news && state.facts.are_complete() && state.is_ours() {
@@ -331,6 +362,7 @@ impl SwarmTask {
         for waiter in state.leaving {
             let _ = waiter.send(());
         }
+        self.shared.store.write().unwrap_or_else(PoisonError::into_inner).remove(&peer);
         let _ = self.shared.sync.send(Input::Disconnected { peer });
         let name = self.shared.peers.write().unwrap_or_else(PoisonError::into_inner).remove(&peer);
         if let Some(peer_id) = name {
@@ -348,6 +380,11 @@ impl SwarmTask {
             Ok(()) => {
                 if state.facts.are_complete() {
                     let _ = self.shared.sync.send(Input::Connected { peer, facts: state.facts });
+                }
+                if state.facts.info.store {
+                    let mut store =
+                        self.shared.store.write().unwrap_or_else(PoisonError::into_inner);
+                    store.insert(peer);
                 }
                 let name = peer.to_string();
                 let mut all = self.shared.peers.write().unwrap_or_else(PoisonError::into_inner);
@@ -372,6 +409,33 @@ impl SwarmTask {
             facts.info = facts::told(info, facts.info.group);
             facts.identified = true;
         });
+    }
+
+    /// Takes part in a topic, from the beginning.
+    ///
+    /// # Errors
+    /// Those of [`relay::fulfil`].
+    pub(super) fn subscribe(&mut self, topic: &PubsubTopic) -> Result<()> {
+        relay::fulfil(&mut self.swarm.behaviour_mut().relay, topic, Wish::Subscribe)
+    }
+
+    fn on_relayed(&mut self, id: MessageId, from: PeerId, message: gossipsub::Message) {
+        let Some(intake) = &self.state.relay else { return };
+        // Of another cluster: it goes any moment.
+        let foreign = (self.state.peers.get(&from))
+            .is_none_or(|peer| matches!(peer.verdict, Verdict::Foreign(_)));
+        if foreign || !intake.take(id.clone(), from, message) {
+            let acceptance = MessageAcceptance::Ignore;
+            self.on_judged(vec![Judged { id, from, acceptance }]);
+        }
+    }
+
+    fn on_judged(&mut self, judged: Vec<Judged>) {
+        let Some(gossip) = self.swarm.behaviour_mut().relay.as_mut() else { return };
+        for Judged { id, from, acceptance } in judged {
+            // It fails for one that gossipsub has let go of by now.
+            gossip.report_message_validation_result(&id, &from, acceptance);
+        }
     }
 
     fn on_ping(&mut self, event: ping::Event) {

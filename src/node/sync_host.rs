@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::conduct::Conduct;
 use super::event::Ended;
 use super::facts::Facts;
+use super::keys::Keys;
 use super::peers::StreamPermit;
 use super::shared::Shared;
 use super::state::States;
@@ -101,9 +102,8 @@ pub(super) struct SyncHost {
     /// Where the archive's retention stood when the engine was last told.
     floor: Timestamp,
     started: Instant,
-    keys: HashMap<PeerId, PeerKey>,
+    keys: Keys,
     pub(super) peers: HashMap<PeerKey, Known>,
-    next_key: u64,
     pub(super) sessions: HashMap<SessionId, Session>,
     /// The newest session that was seen.
     pub(super) newest: SessionId,
@@ -127,9 +127,8 @@ impl SyncHost {
             engine,
             shared,
             started: Instant::now(),
-            keys: HashMap::new(),
+            keys: Keys::default(),
             peers: HashMap::new(),
-            next_key: 0,
             sessions: HashMap::new(),
             newest: SessionId(0),
             answers: FuturesUnordered::new(),
@@ -226,17 +225,15 @@ impl SyncHost {
     }
 
     fn present(&mut self, id: PeerId) {
-        self.next_key += 1;
-        let key = PeerKey(self.next_key);
+        let key = self.keys.came(id);
         let known =
             Known { id, connected: false, facts: None, demands: Vec::new(), waiting: Vec::new() };
-        self.keys.insert(id, key);
         self.peers.insert(key, known);
     }
 
     /// All that is waited for is known of a peer, or more than before.
     fn connected(&mut self, id: PeerId, facts: Facts) {
-        let Some(key) = self.keys.get(&id).copied() else { return };
+        let Some(key) = self.keys.get(&id) else { return };
         let Some(peer) = self.peers.get_mut(&key) else { return };
         (peer.connected, peer.facts) = (true, Some(facts));
         let demands = std::mem::take(&mut peer.demands);
@@ -250,7 +247,7 @@ impl SyncHost {
     /// acts before all is known of it; what it speaks follows.
     fn acting(&mut self, id: PeerId) -> Option<PeerKey> {
         let now = self.now();
-        let key = *self.keys.get(&id)?;
+        let key = self.keys.get(&id)?;
         let peer = self.peers.get_mut(&key)?;
         if !peer.connected {
             peer.connected = true;
@@ -265,7 +262,7 @@ impl SyncHost {
             return;
         }
         let now = self.now();
-        let peer = self.keys.get(&demand.peer).and_then(|k| Some((*k, self.peers.get_mut(k)?)));
+        let peer = self.keys.get(&demand.peer).and_then(|k| Some((k, self.peers.get_mut(&k)?)));
         let Some((key, peer)) = peer else {
             let gone = "the peer disconnected before the sync began";
             let _ = demand.report.send(Err(Error::new(ErrorKind::StreamClosed, gone)));
@@ -340,7 +337,7 @@ impl SyncHost {
             }
             Input::TransferClosed { peer } => {
                 if let Some(key) = self.keys.get(&peer) {
-                    self.engine.transfer_closed(now, *key);
+                    self.engine.transfer_closed(now, key);
                 }
             }
             Input::TransferSent { session, frames } => {
@@ -351,14 +348,14 @@ impl SyncHost {
             }
             Input::BadFrame { peer } => {
                 if let Some(key) = self.keys.get(&peer) {
-                    self.penalise(*key, Misbehaviour::BadFrame);
+                    self.penalise(key, Misbehaviour::BadFrame);
                 }
             }
         }
     }
 
     fn disconnected(&mut self, id: PeerId) {
-        let Some(key) = self.keys.remove(&id) else { return };
+        let Some(key) = self.keys.left(&id) else { return };
         self.engine.peer_disconnected(self.now(), key);
         // What the engine says of it for the last time is carried out while its name is known.
         self.carry_out();

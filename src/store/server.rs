@@ -18,6 +18,9 @@ use crate::wire::store::{KeyValue, Request, Response, UNKNOWN_REQUEST_ID};
 
 /// The longest request that is read, in bytes.
 pub const MAX_REQUEST: usize = 1024 * 1024;
+/// The least that a page may be bounded by, in bytes: the largest message fits, and what is around
+/// it.
+pub const MIN_PAGE_BYTES: usize = 256 * 1024;
 /// The entries of a page where the request names no limit, or names 0.
 pub const DEFAULT_PAGE_SIZE: usize = 20;
 
@@ -84,6 +87,13 @@ impl Asked {
     /// A page that would not fit [`super::client::MAX_RESPONSE`] is cut at the end that the walk
     /// is heading for, and its cursor set accordingly.
     pub fn answer(self, page: Result<Page>) -> Bytes {
+        self.answer_within(MAX_RESPONSE, page)
+    }
+
+    /// As [`Asked::answer`], for a page of at most so many bytes, which are at least
+    /// [`MIN_PAGE_BYTES`] and at most [`super::client::MAX_RESPONSE`].
+    pub fn answer_within(self, max_bytes: usize, page: Result<Page>) -> Bytes {
+        let max_bytes = max_bytes.clamp(MIN_PAGE_BYTES, MAX_RESPONSE);
         let page = match page {
             Ok(page) => page,
             Err(e) => {
@@ -98,7 +108,7 @@ impl Asked {
             messages: page.entries.into_iter().map(|e| key_value(e, self.include_data)).collect(),
             pagination_cursor: page.cursor.map(cursor_bytes),
         };
-        if !fit(&mut response, self.direction) {
+        if !fit(&mut response, self.direction, max_bytes) {
             let text = "BAD_RESPONSE: a message does not fit a response".to_owned();
             return refusal(&response.request_id, status::BAD_RESPONSE, text);
         }
@@ -210,10 +220,10 @@ fn cursor_bytes(hash: MessageHash) -> Bytes {
 }
 
 /// Leaves out what does not fit, and says so by the cursor. False where not even one entry fits.
-fn fit(response: &mut Response, direction: Direction) -> bool {
+fn fit(response: &mut Response, direction: Direction, max_bytes: usize) -> bool {
     // Everything but the entries: the id, a status of a few bytes, and a cursor.
     let envelope = response.request_id.len() + 128;
-    let room = MAX_RESPONSE.saturating_sub(envelope);
+    let room = max_bytes.saturating_sub(envelope);
     let messages = &mut response.messages;
     let mut used = 0;
     let mut fits = |entry: &KeyValue| {

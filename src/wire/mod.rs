@@ -11,3 +11,6 @@ pub mod store;
 pub mod strong;
 pub mod transfer;
 pub mod varint;
+
+/// The protocol id of relay (11/WAKU2-RELAY), which gossipsub speaks under this name.
+pub const RELAY_PROTOCOL: &str = "/vac/waku/relay/2.0.0";

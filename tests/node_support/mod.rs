@@ -147,6 +147,8 @@ pub async fn event<T>(events: &mut Events, wanted: impl Fn(NodeEvent) -> Option<
 /// A peer made by hand: libp2p and nothing of ours.
 pub struct RawPeer {
     pub id: PeerId,
+    /// The seed of its identity: another with the same is the same peer.
+    pub seed: [u8; 32],
     pub control: libp2p_stream::Control,
     task: tokio::task::JoinHandle<()>,
 }
@@ -176,7 +178,17 @@ impl RawPeer {
         muxer: Muxer,
         serve: impl FnOnce(&mut libp2p_stream::Control),
     ) -> RawPeer {
-        let key = identity::Keypair::ed25519_from_bytes(rand32()).unwrap();
+        RawPeer::connect_as(to, muxer, rand32(), serve).await
+    }
+
+    /// Connects to a node with this identity.
+    pub async fn connect_as(
+        to: &Node,
+        muxer: Muxer,
+        seed: [u8; 32],
+        serve: impl FnOnce(&mut libp2p_stream::Control),
+    ) -> RawPeer {
+        let key = identity::Keypair::ed25519_from_bytes(seed).unwrap();
         let id = key.public().to_peer_id();
         let upgrade = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
             .upgrade(Version::V1)
@@ -208,7 +220,7 @@ impl RawPeer {
                 swarm.select_next_some().await;
             }
         });
-        RawPeer { id, control, task }
+        RawPeer { id, seed, control, task }
     }
 
     /// Opens a stream to a node.

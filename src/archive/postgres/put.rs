@@ -13,6 +13,7 @@ use super::lattice::Cell;
 use super::scan::sync_id;
 use super::session::Session;
 use super::topics::Channel;
+use crate::error::{Error, ErrorKind};
 use crate::types::{ContentTopic, MessageHash, Origin, PubsubTopic, StoredMessage, SyncId};
 
 const WRITING: &str = "writing the archive";
@@ -48,17 +49,20 @@ pub(super) fn put(
 
     let begin = format!(
         "BEGIN; SELECT pg_advisory_xact_lock_shared({PUT_LOCK}) IS NULL AND false;
-         SELECT pg_current_xact_id()::text; SELECT tombstones FROM wakustore.archive"
+         SELECT pg_current_xact_id()::text; SELECT tombstones FROM wakustore.archive;
+         SELECT coalesce(floor, {}) FROM wakustore.archive",
+        i64::MIN
     );
     let mut new = session.or_roll_back(WRITING, |session| {
         let told = session.texts(WRITING, &begin)?;
-        let [_, xid, tombstones] = told.as_slice() else {
+        let [_, xid, tombstones, floor] = told.as_slice() else {
             return Err(corrupt("its table `wakustore.archive` is empty"));
         };
+        check(session, &rows, floor, tombstones != "0")?;
         let mut new: HashSet<MessageHash> = HashSet::with_capacity(rows.len());
         let mut counts: BTreeMap<Cell, i64> = BTreeMap::new();
         for some in chunks(&rows) {
-            for id in insert(session, core, some, &channels, tombstones != "0")? {
+            for id in insert(session, core, some, &channels)? {
                 new.insert(id.hash);
                 *counts.entry(session.lattice.cell_of(id.timestamp)).or_default() += 1;
             }
@@ -96,28 +100,48 @@ fn chunks<'r, 'm>(
     })
 }
 
+/// Whether nothing of a batch was removed by another node since the archive looked; within the
+/// transaction of the put.
+fn check(
+    session: &mut Session,
+    rows: &[&(StoredMessage, Origin)],
+    floor: &str,
+    any_taken_down: bool,
+) -> Outcome<()> {
+    let Ok(floor) = floor.parse::<i64>() else {
+        return Err(corrupt("its floor is no time"));
+    };
+    // They are in order of time.
+    if let Some((oldest, _)) = rows.first()
+        && oldest.timestamp().nanos() < floor
+    {
+        let what = format!("message {:?} is older than what is kept", oldest.hash);
+        return Err(Error::new(ErrorKind::TimestampTooOld, what).into());
+    }
+    if any_taken_down {
+        let hashes: Vec<MessageHash> = rows.iter().map(|(m, _)| m.hash).collect();
+        if let Some(down) = find::taken_down(session, &hashes)?.first() {
+            let what = format!("message {down:?} was taken down");
+            return Err(Error::new(ErrorKind::TakenDown, what).into());
+        }
+    }
+    Ok(())
+}
+
 /// Inserts and gives those that are new.
 fn insert(
     session: &mut Session,
     core: &Core,
     rows: &[&(StoredMessage, Origin)],
     channels: &Channels,
-    any_taken_down: bool,
 ) -> Outcome<Vec<SyncId>> {
-    // Another node may have taken some down since we asked.
-    let unless = match any_taken_down {
-        true => "WHERE NOT EXISTS (SELECT FROM wakustore.tombstone t WHERE t.hash = k.hash)",
-        false => "",
-    };
-    let text = format!(
-        "INSERT INTO wakustore.message(timestamp, hash, channel, pubsub, origin, version, ephemeral,
+    let text = "INSERT INTO wakustore.message(timestamp, hash, channel, pubsub, origin, version, ephemeral,
                                        meta, rate_limit_proof, payload, writer)
          SELECT k.*, $11::int4 FROM unnest(
              $1::int8[], $2::bytea[], $3::int4[], $4::int4[], $5::int2[], $6::int4[], $7::bool[],
              $8::bytea[], $9::bytea[], $10::bytea[]
          ) AS k(timestamp, hash, channel, pubsub, origin, version, ephemeral, meta, proof, payload)
-         {unless} ON CONFLICT DO NOTHING RETURNING timestamp, hash"
-    );
+         ON CONFLICT DO NOTHING RETURNING timestamp, hash";
     let mut filed = Vec::with_capacity(rows.len());
     for (m, _) in rows {
         let pair = (m.pubsub_topic.clone(), m.message.content_topic.clone());
@@ -141,7 +165,7 @@ fn insert(
     let payloads: Vec<&[u8]> = rows.iter().map(|(m, _)| &m.message.payload[..]).collect();
     let inserted = session.query(
         WRITING,
-        &text,
+        text,
         &[
             &times,
             &hashes,

@@ -241,6 +241,7 @@ fn insert(
     // Takes the lock for writing at once: a transaction that begins by reading could be refused
     // it later, whatever it is ready to wait.
     let tx = Tx::begin(conn, "BEGIN IMMEDIATE", WRITING)?;
+    removal::check_put(conn, batch)?;
     let fail = sql(WRITING);
     let mut new = Vec::with_capacity(batch.len());
     {

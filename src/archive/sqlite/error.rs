@@ -22,7 +22,9 @@ fn kind(e: &Sql) -> ErrorKind {
             Sql::FromSqlConversionFailure(..)
             | Sql::IntegralValueOutOfRange(..)
             | Sql::Utf8Error(..)
-            | Sql::InvalidColumnType(..) => ErrorKind::ArchiveCorrupt,
+            | Sql::InvalidColumnType(..)
+            // A row that is always there.
+            | Sql::QueryReturnedNoRows => ErrorKind::ArchiveCorrupt,
             Sql::NulError(_) | Sql::InvalidPath(_) => ErrorKind::ArchiveOpen,
             _ => ErrorKind::ArchiveIo,
         };
@@ -33,6 +35,8 @@ fn kind(e: &Sql) -> ErrorKind {
         ffi::SQLITE_IOERR_SHORT_READ | ffi::SQLITE_IOERR_CORRUPTFS => {
             return ErrorKind::ArchiveCorrupt;
         }
+        // Our statements are always the same: where one does not fit the tables, these are not ours.
+        ffi::SQLITE_ERROR | ffi::SQLITE_MISMATCH => return ErrorKind::ArchiveCorrupt,
         _ => {}
     }
     match failure.code {

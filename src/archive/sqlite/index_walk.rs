@@ -8,11 +8,11 @@
 use rusqlite::{Connection, Params};
 
 use super::error::sql;
-use super::scan::sync_id;
+use super::scan::{out_of_order, sync_id};
 use super::topics::Topics;
 use crate::archive::{IndexEntry, IndexQuery};
 use crate::error::Result;
-use crate::types::{ContentTopic, PubsubTopic, Timestamp};
+use crate::types::{ContentTopic, PubsubTopic, SyncId, Timestamp};
 
 const READING: &str = "reading the archive";
 const LEFT: &str = "SELECT timestamp, hash, channel FROM message INDEXED BY message_by_time
@@ -37,6 +37,8 @@ pub(super) fn all(
         at_hand: vec![None; AT_HAND],
         pubsubs: Vec::new(),
         entries: Vec::with_capacity(query.limit.min(ROOM)),
+        start: query.time.start(),
+        after: query.after,
         limit: query.limit,
         end: query.time.end(),
     };
@@ -62,6 +64,8 @@ struct Step<'a> {
     pubsubs: Vec<PubsubTopic>,
     entries: Vec<IndexEntry>,
     limit: usize,
+    start: Timestamp,
+    after: Option<SyncId>,
     end: Timestamp,
 }
 
@@ -77,6 +81,10 @@ impl Step<'_> {
             let id = sync_id(row)?;
             if id.timestamp >= self.end {
                 break;
+            }
+            let last = self.entries.last().map_or(self.after, |entry| Some(entry.id));
+            if last.is_some_and(|last| id <= last) || id.timestamp < self.start {
+                return Err(out_of_order(id));
             }
             let channel: i64 = row.get(2).map_err(&fail)?;
             let place = &mut self.at_hand[channel as usize % AT_HAND];

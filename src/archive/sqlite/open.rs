@@ -30,6 +30,8 @@ const CHECKPOINT_PAGES: i64 = 4_000;
 pub(super) const WAL_LIMIT: u32 = 32 * 1024 * 1024;
 /// Between attempts at what SQLite itself would not wait for.
 const RETRY: Duration = Duration::from_millis(5);
+/// `PRAGMA auto_vacuum`: free pages are given back when that is asked for.
+const INCREMENTAL: i64 = 2;
 /// Prepared statements that are kept; all of ours.
 const STATEMENTS: usize = 64;
 
@@ -108,8 +110,14 @@ fn prepare(place: &Place, durability: Durability) -> Result<Connection> {
     let mut conn = connect(place, durability, Role::Writer)?;
     schema::check(&conn)?;
     // So that what retention frees can be given back. It takes effect in a file that is empty yet;
-    // one that an earlier release made keeps its free pages for what comes.
-    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(sql("setting the file up"))?;
+    // one that an earlier release made keeps its free pages for what comes. Where it is so already,
+    // to say it again would be a commit: opening a file must not change it.
+    let fail = sql("setting the file up");
+    let vacuum: i64 =
+        conn.pragma_query_value(None, "auto_vacuum", |row| row.get(0)).map_err(&fail)?;
+    if vacuum != INCREMENTAL {
+        conn.pragma_update(None, "auto_vacuum", INCREMENTAL).map_err(&fail)?;
+    }
     if *place != Place::Memory {
         let mode = turn_to_wal(&conn).map_err(sql("turning to write-ahead logging"))?;
         if mode != "wal" {

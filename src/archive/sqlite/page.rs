@@ -33,10 +33,17 @@ pub(super) fn page(conn: &Connection, topics: &mut Topics, query: &Query) -> Res
         let sources = sources(conn, filter)?;
         match &sources {
             Sources::Of(one) if query.include_data && one.len() == 1 => {
-                whole_entries(conn, topics, one[0], &span, wanted)?
+                let entries = whole_entries(conn, topics, one[0], &span, wanted)?;
+                if entries.len() == wanted {
+                    check_cursor(conn, entries[query.limit - 1].sync_id())?;
+                }
+                entries
             }
             _ => {
                 let keys = scan::keys(conn, &sources, span, wanted)?;
+                if keys.len() == wanted {
+                    check_cursor(conn, Some(keys[query.limit - 1].id))?;
+                }
                 entries_of(conn, topics, &keys, query.include_data)?
             }
         }
@@ -57,6 +64,16 @@ pub(super) fn page(conn: &Connection, topics: &mut Topics, query: &Query) -> Res
         entries.reverse();
     }
     Ok(Page { entries, cursor })
+}
+
+/// A cursor must lead back to where its page ended: in a damaged archive it may lead elsewhere, and
+/// whoever follows it would go round for ever.
+fn check_cursor(conn: &Connection, last: Option<SyncId>) -> Result<()> {
+    let Some(last) = last else { return Ok(()) };
+    match find(conn, &last.hash)? {
+        Some(key) if key.id == last => Ok(()),
+        _ => Err(corrupt(format!("message {} is in two places", last.hash))),
+    }
 }
 
 /// Where the messages of a page are.
@@ -164,6 +181,10 @@ fn entries_of(
             return Err(corrupt(format!("message {} is in an index alone", key.id.hash)));
         };
         let m = message(conn, topics, row)?;
+        if m.sync_id() != key.id {
+            let hash = key.id.hash;
+            return Err(corrupt(format!("message {hash} is another in an index")));
+        }
         entries.push(Entry { hash: m.hash, data: Some((m.pubsub_topic, m.message)) });
     }
     Ok(entries)

@@ -1,7 +1,8 @@
 //! Removing: the oldest, for retention, and single messages that are taken down; and giving the
 //! space back.
 //!
-//! What must hold: count, floor and tombstones change in the transaction that removes.
+//! What must hold: count, floor and tombstones change in the transaction that removes, and a put
+//! looks at them in its own: what another process has removed stays removed.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -9,8 +10,8 @@ use super::error::{corrupt, sql};
 use super::scan::sync_id;
 use super::topics::Topics;
 use crate::archive::{FeedItem, Figures, Removal};
-use crate::error::Result;
-use crate::types::{MessageHash, Origin, SyncId, Timestamp};
+use crate::error::{Result, bail};
+use crate::types::{MessageHash, Origin, StoredMessage, SyncId, Timestamp};
 
 const REMOVING: &str = "removing messages from the archive";
 const READING: &str = "reading the archive's figures";
@@ -133,6 +134,24 @@ pub(super) fn is_taken_down(conn: &Connection, hash: &MessageHash) -> Result<boo
         .and_then(|mut s| s.query_row([&hash.as_bytes()[..]], |_| Ok(())).optional())
         .map(|found| found.is_some())
         .map_err(sql(READING))
+}
+
+/// Checks, within the transaction of a put, that nothing of it was removed before.
+pub(super) fn check_put(conn: &Connection, batch: &[(StoredMessage, Origin)]) -> Result<()> {
+    let (tombstones, floor): (i64, Option<i64>) = conn
+        .prepare_cached("SELECT tombstones, floor FROM figures")
+        .and_then(|mut s| s.query_row([], |row| Ok((row.get(0)?, row.get(1)?))))
+        .map_err(sql(READING))?;
+    let floor = Timestamp(floor.unwrap_or(i64::MIN));
+    for (message, _) in batch {
+        if message.timestamp() < floor {
+            bail!(TimestampTooOld, "message {:?} is older than what is kept", message.hash);
+        }
+        if tombstones > 0 && is_taken_down(conn, &message.hash)? {
+            bail!(TakenDown, "message {:?} was taken down", message.hash);
+        }
+    }
+    Ok(())
 }
 
 /// What retention goes by.

@@ -9,7 +9,7 @@ use std::collections::{BinaryHeap, HashSet, VecDeque};
 use rusqlite::{Connection, Row};
 
 use super::error::{corrupt, sql};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::types::{Direction, MessageHash, SyncId, TimeRange, Timestamp};
 
 /// More sources than this are not merged: the index by time is read and filtered. Beginning on a
@@ -211,10 +211,29 @@ pub(super) fn walk(
     };
     bind().map_err(&fail)?;
     let mut rows = statement.raw_query();
+    let mut last = None;
     while let Some(row) = rows.next().map_err(&fail)? {
+        let id = sync_id(row)?;
+        check_order(span, last, id)?;
+        last = Some(id);
         each(row)?;
     }
     Ok(())
+}
+
+/// In a damaged index keys may be anywhere, and whoever goes on from the last of them could go round
+/// for ever.
+fn check_order(span: &Span, last: Option<SyncId>, id: SyncId) -> Result<()> {
+    let in_order = match (last, span.direction) {
+        (None, _) => span.contains(id),
+        (Some(last), Direction::Forward) => last < id,
+        (Some(last), Direction::Backward) => id < last,
+    };
+    if in_order { Ok(()) } else { Err(out_of_order(id)) }
+}
+
+pub(super) fn out_of_order(id: SyncId) -> Error {
+    corrupt(format!("message {} is out of order in an index", id.hash))
 }
 
 /// The first `limit` keys of these sources, in the order of the walk.
@@ -309,6 +328,10 @@ fn merge<R: Ord>(
     while found.len() < limit
         && let Some((_, i, Head(key))) = heads.pop()
     {
+        // No message is in two sources.
+        if found.last().is_some_and(|last: &Key| last.id == key.id) {
+            return Err(out_of_order(key.id));
+        }
         found.push(key);
         if let Some(key) = runs[i].next(conn, longest)? {
             heads.push((rank(key.id), i, Head(key)));

@@ -125,6 +125,8 @@ pub enum wks_status {
     WKS_ERR_KEY_FILE = 606,
     /// The peer belongs to another cluster.
     WKS_ERR_OTHER_CLUSTER = 607,
+    /// No connected peer takes messages of this topic over relay.
+    WKS_ERR_NO_RELAY_PEERS = 608,
 }
 
 impl From<ErrorKind> for wks_status {
@@ -185,6 +187,7 @@ impl From<ErrorKind> for wks_status {
             ErrorKind::StreamClosed => S::WKS_ERR_STREAM_CLOSED,
             ErrorKind::KeyFile => S::WKS_ERR_KEY_FILE,
             ErrorKind::OtherCluster => S::WKS_ERR_OTHER_CLUSTER,
+            ErrorKind::NoRelayPeers => S::WKS_ERR_NO_RELAY_PEERS,
         }
     }
 }
@@ -247,6 +250,7 @@ pub(super) fn name(status: i32) -> &'static CStr {
         605 => c"WKS_ERR_STREAM_CLOSED",
         606 => c"WKS_ERR_KEY_FILE",
         607 => c"WKS_ERR_OTHER_CLUSTER",
+        608 => c"WKS_ERR_NO_RELAY_PEERS",
         _ => c"WKS_ERR_UNKNOWN",
     }
 }

@@ -136,6 +136,8 @@ kinds! {
     KeyFile = 606,
     /// The peer belongs to another cluster.
     OtherCluster = 607,
+    /// No connected peer takes messages of this topic over relay.
+    NoRelayPeers = 608,
 }
 
 /// What every call of the library that can fail throws. One variant: tell failures apart by
