@@ -756,9 +756,11 @@ open class Archive: ArchiveProtocol, @unchecked Sendable {
 
     /**
      * Opens the archive in this file, or creates it (mode 0600). The path is taken literally;
-     * `:memory:` keeps everything in memory.
+     * `:memory:` keeps everything in memory. What begins with `postgres://` is the URL of a
+     * PostgreSQL database instead; its durability is the server's.
      *
-     * Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`.
+     * Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`,
+     * `ArchiveUnavailable` where a database cannot be reached.
      */
 public static func `open`(path: String, options: ArchiveOptions? = nil)async throws  -> Archive  {
     return
@@ -4230,6 +4232,10 @@ public enum ErrorKind: Int32, Equatable, Hashable {
      */
     case takenDown = 310
     /**
+     * The database that holds the archive cannot be reached; it is tried again by itself.
+     */
+    case archiveUnavailable = 311
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     case storeBadRequest = 400
@@ -4289,6 +4295,10 @@ public enum ErrorKind: Int32, Equatable, Hashable {
      * The peer belongs to another cluster.
      */
     case otherCluster = 607
+    /**
+     * No connected peer takes messages of this topic over relay.
+     */
+    case noRelayPeers = 608
 
 
 
@@ -4386,35 +4396,39 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
 
         case 38: return .takenDown
 
-        case 39: return .storeBadRequest
+        case 39: return .archiveUnavailable
 
-        case 40: return .storeBadResponse
+        case 40: return .storeBadRequest
 
-        case 41: return .storeTooManyRequests
+        case 41: return .storeBadResponse
 
-        case 42: return .storeUnavailable
+        case 42: return .storeTooManyRequests
 
-        case 43: return .syncProtocol
+        case 43: return .storeUnavailable
 
-        case 44: return .syncScope
+        case 44: return .syncProtocol
 
-        case 45: return .syncBusy
+        case 45: return .syncScope
 
-        case 46: return .address
+        case 46: return .syncBusy
 
-        case 47: return .dial
+        case 47: return .address
 
-        case 48: return .listen
+        case 48: return .dial
 
-        case 49: return .peerUnknown
+        case 49: return .listen
 
-        case 50: return .protocolUnsupported
+        case 50: return .peerUnknown
 
-        case 51: return .streamClosed
+        case 51: return .protocolUnsupported
 
-        case 52: return .keyFile
+        case 52: return .streamClosed
 
-        case 53: return .otherCluster
+        case 53: return .keyFile
+
+        case 54: return .otherCluster
+
+        case 55: return .noRelayPeers
 
         default: throw UniffiInternalError.unexpectedEnumCase
         }
@@ -4576,64 +4590,72 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
             writeInt(&buf, Int32(38))
 
 
-        case .storeBadRequest:
+        case .archiveUnavailable:
             writeInt(&buf, Int32(39))
 
 
-        case .storeBadResponse:
+        case .storeBadRequest:
             writeInt(&buf, Int32(40))
 
 
-        case .storeTooManyRequests:
+        case .storeBadResponse:
             writeInt(&buf, Int32(41))
 
 
-        case .storeUnavailable:
+        case .storeTooManyRequests:
             writeInt(&buf, Int32(42))
 
 
-        case .syncProtocol:
+        case .storeUnavailable:
             writeInt(&buf, Int32(43))
 
 
-        case .syncScope:
+        case .syncProtocol:
             writeInt(&buf, Int32(44))
 
 
-        case .syncBusy:
+        case .syncScope:
             writeInt(&buf, Int32(45))
 
 
-        case .address:
+        case .syncBusy:
             writeInt(&buf, Int32(46))
 
 
-        case .dial:
+        case .address:
             writeInt(&buf, Int32(47))
 
 
-        case .listen:
+        case .dial:
             writeInt(&buf, Int32(48))
 
 
-        case .peerUnknown:
+        case .listen:
             writeInt(&buf, Int32(49))
 
 
-        case .protocolUnsupported:
+        case .peerUnknown:
             writeInt(&buf, Int32(50))
 
 
-        case .streamClosed:
+        case .protocolUnsupported:
             writeInt(&buf, Int32(51))
 
 
-        case .keyFile:
+        case .streamClosed:
             writeInt(&buf, Int32(52))
 
 
-        case .otherCluster:
+        case .keyFile:
             writeInt(&buf, Int32(53))
+
+
+        case .otherCluster:
+            writeInt(&buf, Int32(54))
+
+
+        case .noRelayPeers:
+            writeInt(&buf, Int32(55))
 
         }
     }
@@ -6457,7 +6479,7 @@ private let initializationResult: InitializationResult = {
     if (uniffi_wakustore_checksum_method_nodeevents_next() != 37923) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_wakustore_checksum_constructor_archive_open() != 65534) {
+    if (uniffi_wakustore_checksum_constructor_archive_open() != 34773) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_constructor_node_start() != 50005) {

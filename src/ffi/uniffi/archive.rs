@@ -10,7 +10,8 @@ use super::error::Result;
 use super::message::{self, Message, Origin, PutResult, StoredMessage, TopicMessage};
 use super::query::{Page, Query};
 use super::stream::History;
-use crate::archive::{self, ArchiveConfig, Rules, SqliteBackend, SqliteConfig};
+use crate::archive::{self, ArchiveConfig, Rules, SqliteConfig};
+use crate::ffi::place;
 use crate::runtime::{Registration, Runtime, Stage};
 use crate::types::{self, Timestamp};
 
@@ -111,16 +112,18 @@ impl Archive {
 #[uniffi::export]
 impl Archive {
     /// Opens the archive in this file, or creates it (mode 0600). The path is taken literally;
-    /// `:memory:` keeps everything in memory.
+    /// `:memory:` keeps everything in memory. What begins with `postgres://` is the URL of a
+    /// PostgreSQL database instead; its durability is the server's.
     ///
-    /// Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`.
+    /// Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`,
+    /// `ArchiveUnavailable` where a database cannot be reached.
     #[uniffi::constructor(default(options = None))]
     pub async fn open(path: String, options: Option<ArchiveOptions>) -> Result<Arc<Self>> {
         guarded(async move {
             let (sqlite, config) = configs(path, options);
             let runtime = enter()?;
             call_blocking(move || {
-                let archive = archive::Archive::open(SqliteBackend::open(sqlite)?, config)?;
+                let archive = place::open(sqlite, config)?;
                 let open = Arc::new(Open::new(&runtime, archive)?);
                 Ok(Arc::new(Archive::of(runtime, open)))
             })

@@ -532,7 +532,7 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_stats() != 33490:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_wakustore_checksum_constructor_archive_open() != 65534:
+    if lib.uniffi_wakustore_checksum_constructor_archive_open() != 34773:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_history_cursor() != 14976:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -2069,6 +2069,11 @@ class ErrorKind(enum.Enum):
     The message was taken down: it is not taken in again.
 """
 
+    ARCHIVE_UNAVAILABLE = 311
+    """
+    The database that holds the archive cannot be reached; it is tried again by itself.
+"""
+
     STORE_BAD_REQUEST = 400
     """
     The store peer, or we, found the request invalid (status 400).
@@ -2142,6 +2147,11 @@ class ErrorKind(enum.Enum):
     OTHER_CLUSTER = 607
     """
     The peer belongs to another cluster.
+"""
+
+    NO_RELAY_PEERS = 608
+    """
+    No connected peer takes messages of this topic over relay.
 """
 
 
@@ -2227,35 +2237,39 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
         if variant == 38:
             return ErrorKind.TAKEN_DOWN
         if variant == 39:
-            return ErrorKind.STORE_BAD_REQUEST
+            return ErrorKind.ARCHIVE_UNAVAILABLE
         if variant == 40:
-            return ErrorKind.STORE_BAD_RESPONSE
+            return ErrorKind.STORE_BAD_REQUEST
         if variant == 41:
-            return ErrorKind.STORE_TOO_MANY_REQUESTS
+            return ErrorKind.STORE_BAD_RESPONSE
         if variant == 42:
-            return ErrorKind.STORE_UNAVAILABLE
+            return ErrorKind.STORE_TOO_MANY_REQUESTS
         if variant == 43:
-            return ErrorKind.SYNC_PROTOCOL
+            return ErrorKind.STORE_UNAVAILABLE
         if variant == 44:
-            return ErrorKind.SYNC_SCOPE
+            return ErrorKind.SYNC_PROTOCOL
         if variant == 45:
-            return ErrorKind.SYNC_BUSY
+            return ErrorKind.SYNC_SCOPE
         if variant == 46:
-            return ErrorKind.ADDRESS
+            return ErrorKind.SYNC_BUSY
         if variant == 47:
-            return ErrorKind.DIAL
+            return ErrorKind.ADDRESS
         if variant == 48:
-            return ErrorKind.LISTEN
+            return ErrorKind.DIAL
         if variant == 49:
-            return ErrorKind.PEER_UNKNOWN
+            return ErrorKind.LISTEN
         if variant == 50:
-            return ErrorKind.PROTOCOL_UNSUPPORTED
+            return ErrorKind.PEER_UNKNOWN
         if variant == 51:
-            return ErrorKind.STREAM_CLOSED
+            return ErrorKind.PROTOCOL_UNSUPPORTED
         if variant == 52:
-            return ErrorKind.KEY_FILE
+            return ErrorKind.STREAM_CLOSED
         if variant == 53:
+            return ErrorKind.KEY_FILE
+        if variant == 54:
             return ErrorKind.OTHER_CLUSTER
+        if variant == 55:
+            return ErrorKind.NO_RELAY_PEERS
         raise InternalError("Raw enum value doesn't match any cases")
 
     @staticmethod
@@ -2336,6 +2350,8 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
             return
         if value == ErrorKind.TAKEN_DOWN:
             return
+        if value == ErrorKind.ARCHIVE_UNAVAILABLE:
+            return
         if value == ErrorKind.STORE_BAD_REQUEST:
             return
         if value == ErrorKind.STORE_BAD_RESPONSE:
@@ -2365,6 +2381,8 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
         if value == ErrorKind.KEY_FILE:
             return
         if value == ErrorKind.OTHER_CLUSTER:
+            return
+        if value == ErrorKind.NO_RELAY_PEERS:
             return
         raise ValueError(value)
 
@@ -2446,36 +2464,40 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
             buf.write_i32(37)
         if value == ErrorKind.TAKEN_DOWN:
             buf.write_i32(38)
-        if value == ErrorKind.STORE_BAD_REQUEST:
+        if value == ErrorKind.ARCHIVE_UNAVAILABLE:
             buf.write_i32(39)
-        if value == ErrorKind.STORE_BAD_RESPONSE:
+        if value == ErrorKind.STORE_BAD_REQUEST:
             buf.write_i32(40)
-        if value == ErrorKind.STORE_TOO_MANY_REQUESTS:
+        if value == ErrorKind.STORE_BAD_RESPONSE:
             buf.write_i32(41)
-        if value == ErrorKind.STORE_UNAVAILABLE:
+        if value == ErrorKind.STORE_TOO_MANY_REQUESTS:
             buf.write_i32(42)
-        if value == ErrorKind.SYNC_PROTOCOL:
+        if value == ErrorKind.STORE_UNAVAILABLE:
             buf.write_i32(43)
-        if value == ErrorKind.SYNC_SCOPE:
+        if value == ErrorKind.SYNC_PROTOCOL:
             buf.write_i32(44)
-        if value == ErrorKind.SYNC_BUSY:
+        if value == ErrorKind.SYNC_SCOPE:
             buf.write_i32(45)
-        if value == ErrorKind.ADDRESS:
+        if value == ErrorKind.SYNC_BUSY:
             buf.write_i32(46)
-        if value == ErrorKind.DIAL:
+        if value == ErrorKind.ADDRESS:
             buf.write_i32(47)
-        if value == ErrorKind.LISTEN:
+        if value == ErrorKind.DIAL:
             buf.write_i32(48)
-        if value == ErrorKind.PEER_UNKNOWN:
+        if value == ErrorKind.LISTEN:
             buf.write_i32(49)
-        if value == ErrorKind.PROTOCOL_UNSUPPORTED:
+        if value == ErrorKind.PEER_UNKNOWN:
             buf.write_i32(50)
-        if value == ErrorKind.STREAM_CLOSED:
+        if value == ErrorKind.PROTOCOL_UNSUPPORTED:
             buf.write_i32(51)
-        if value == ErrorKind.KEY_FILE:
+        if value == ErrorKind.STREAM_CLOSED:
             buf.write_i32(52)
-        if value == ErrorKind.OTHER_CLUSTER:
+        if value == ErrorKind.KEY_FILE:
             buf.write_i32(53)
+        if value == ErrorKind.OTHER_CLUSTER:
+            buf.write_i32(54)
+        if value == ErrorKind.NO_RELAY_PEERS:
+            buf.write_i32(55)
 
 
 
@@ -5180,9 +5202,11 @@ class Archive(ArchiveProtocol):
     async def open(cls, path: str,options: typing.Union[object, typing.Optional[ArchiveOptions]] = _DEFAULT) -> Archive:
         """
         Opens the archive in this file, or creates it (mode 0600). The path is taken literally;
-        `:memory:` keeps everything in memory.
+        `:memory:` keeps everything in memory. What begins with `postgres://` is the URL of a
+        PostgreSQL database instead; its durability is the server's.
 
-        Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`.
+        Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`,
+        `ArchiveUnavailable` where a database cannot be reached.
 """
 
         _UniffiFfiConverterString.check_lower(path)

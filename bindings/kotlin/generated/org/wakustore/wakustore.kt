@@ -1061,7 +1061,7 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_wakustore_checksum_method_nodeevents_next() and 0xFFFF) != 37923) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_wakustore_checksum_constructor_archive_open() and 0xFFFF) != 65534) {
+    if ((lib.uniffi_wakustore_checksum_constructor_archive_open() and 0xFFFF) != 34773) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_constructor_node_start() and 0xFFFF) != 50005) {
@@ -1974,9 +1974,11 @@ open class Archive: Disposable, AutoCloseable, ArchiveInterface
 
     /**
      * Opens the archive in this file, or creates it (mode 0600). The path is taken literally;
-     * `:memory:` keeps everything in memory.
+     * `:memory:` keeps everything in memory. What begins with `postgres://` is the URL of a
+     * PostgreSQL database instead; its durability is the server's.
      *
-     * Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`.
+     * Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`,
+     * `ArchiveUnavailable` where a database cannot be reached.
      */
     @Throws(WakuException::class)
     @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
@@ -5073,6 +5075,10 @@ enum class ErrorKind(val value: kotlin.Int) {
      */
     TAKEN_DOWN(310),
     /**
+     * The database that holds the archive cannot be reached; it is tried again by itself.
+     */
+    ARCHIVE_UNAVAILABLE(311),
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     STORE_BAD_REQUEST(400),
@@ -5131,7 +5137,11 @@ enum class ErrorKind(val value: kotlin.Int) {
     /**
      * The peer belongs to another cluster.
      */
-    OTHER_CLUSTER(607);
+    OTHER_CLUSTER(607),
+    /**
+     * No connected peer takes messages of this topic over relay.
+     */
+    NO_RELAY_PEERS(608);
 
 
 
