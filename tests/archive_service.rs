@@ -182,12 +182,12 @@ fn a_group_that_fails_fails_for_all_and_the_writer_goes_on() {
 
 /// How many messages each event has; a lag counts below zero.
 fn drain(feed: &mut wakustore::archive::Feed) -> Vec<i64> {
-    use wakustore::archive::FeedEvent::{Lagged, Removed, Stored};
+    use wakustore::archive::FeedEvent::{Lagged, Stored};
     std::iter::from_fn(|| feed.wait(LONG).unwrap())
         .map(|event| match event {
             Stored(items) => items.len() as i64,
-            Removed(items) => panic!("nothing is removed here: {items:?}"),
-            Lagged(n) => -(n as i64),
+            Lagged { missed, .. } => -(missed as i64),
+            other => panic!("nothing is removed here: {other:?}"),
         })
         .collect()
 }

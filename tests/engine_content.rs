@@ -137,7 +137,7 @@ fn a_lagging_feed_makes_the_trees_load_again() {
     // Stored, and the feed had to leave it out.
     let missed = messages(300, 30);
     world.nodes[1].fill(&missed);
-    world.call(1, |e, now| e.fed(now, FeedEvent::Lagged(30)));
+    world.call(1, |e, now| e.fed(now, FeedEvent::Lagged { missed: 30, from: None }));
     world.run_for(Duration::from_secs(1));
     sync(&mut world, 0);
     let mut expected = set(of(&held, &["a"]));

@@ -93,7 +93,7 @@ fn what_is_repaired_agrees_and_what_is_left_over_does_not() {
     assert_eq!((agreeing(&world, 0, minute), agreeing(&world, 1, minute)), ((1, 0), (1, 0)));
     // A later comparison that leaves something over takes it back.
     world.nodes[1].put(vec![message(1 << 50, 1000.0)], wakustore::types::Origin::Live);
-    let event = wakustore::archive::FeedEvent::Lagged(1);
+    let event = wakustore::archive::FeedEvent::Lagged { missed: 1, from: None };
     world.call(1, |e, now| e.fed(now, event));
     world.run_for(seconds(1));
     let dry = SyncOptions { dry_run: true, ..SyncOptions::default() };

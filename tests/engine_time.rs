@@ -102,10 +102,10 @@ fn a_feed_that_lagged_makes_the_engine_load_again() {
     let all = hour(&mut Random(4), 600);
     let mut world = World::pair(4, &all[..200], &all);
     world.nodes[0].fill(&all[200..400]);
-    world.call(0, |e, now| e.fed(now, FeedEvent::Lagged(200)));
+    world.call(0, |e, now| e.fed(now, FeedEvent::Lagged { missed: 200, from: None }));
     // Once more, while that walk is under way: what it has passed already may be missing.
     world.nodes[0].fill(&all[400..600]);
-    world.call(0, |e, now| e.fed(now, FeedEvent::Lagged(200)));
+    world.call(0, |e, now| e.fed(now, FeedEvent::Lagged { missed: 200, from: None }));
     assert!(world.nodes[0].engine.is_ready(), "syncs go on meanwhile");
     world.run_for(Duration::from_secs(1));
     assert_eq!((world.nodes[0].loads, world.nodes[0].engine.usage().index_ids), (3, 600));

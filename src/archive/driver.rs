@@ -1,7 +1,12 @@
 //! What a backend of the archive must do. All of it may block; [`super::Archive`] gives each
 //! driver a thread of its own.
 
+use std::path::Path;
+
 use super::feed::FeedItem;
+use super::report::{BackupReport, TopicQuery, TopicStats, VerifyReport};
+use super::task::Control;
+use super::{Changes, Commit, Position};
 use crate::error::{Error, Result, bail};
 use crate::types::{
     ContentTopic, MessageHash, Origin, Page, PubsubTopic, Query, StoredMessage, SyncId, TimeRange,
@@ -135,6 +140,43 @@ pub trait Driver: Send {
         Ok(Vec::new())
     }
 
+    /// Where the log of changes stands: what is committed from now on comes after it.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unsupported`] where the backend keeps no log. Then the feed tells of
+    /// this archive's own commits alone, and there is no going on from a position.
+    fn position(&mut self) -> Result<Position> {
+        bail!(Unsupported, "this archive's backend keeps no log of its changes")
+    }
+
+    /// The log after a position, at most so many changes (at least 1). [`Position::START`] is
+    /// before all of it: there the log begins with all messages that are held.
+    ///
+    /// It must never end before a position that any driver of this backend gave earlier (a replica
+    /// that lags cannot answer), and never beyond one that a commit still under way could come to
+    /// lie before.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::PositionGone`] where the log does not reach back to the position, or
+    /// the position is of another archive.
+    fn changes(&mut self, after: Position, limit: usize) -> Result<Changes> {
+        let _ = (after, limit);
+        bail!(Unsupported, "this archive's backend keeps no log of its changes")
+    }
+
+    /// Where the last [`Driver::put`] or [`Driver::remove`] of this driver that did not fail lies
+    /// in the log; `None` where there is no log.
+    fn last_commit(&mut self) -> Option<Commit> {
+        None
+    }
+
+    /// A number that has changed whenever the log has grown by anything but a settled commit of
+    /// this driver's own. It is asked for a few times a second while somebody is subscribed, and
+    /// must be cheap. `None` where nobody else can write: then it is not asked for again.
+    fn foreign_mark(&mut self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// What retention goes by.
     fn figures(&mut self) -> Result<Figures> {
         let Stats { messages, oldest, bytes_on_disk, .. } = self.stats()?;
@@ -144,6 +186,37 @@ pub trait Driver: Send {
 
     /// Figures.
     fn stats(&mut self) -> Result<Stats>;
+
+    /// One page of figures by topic, in the order of names. Its cost is by topics, not messages.
+    fn topic_stats(&mut self, query: &TopicQuery) -> Result<Vec<TopicStats>> {
+        let _ = query;
+        bail!(Unsupported, "this archive's backend keeps no figures by topic")
+    }
+
+    /// Hashes that were taken down, after this one, in ascending order.
+    fn tombstones(&mut self, after: Option<MessageHash>, limit: usize) -> Result<Vec<MessageHash>> {
+        let _ = (after, limit);
+        bail!(Unsupported, "this archive's backend takes nothing down")
+    }
+
+    /// Lifts tombstones, in one transaction; how many there were.
+    fn reinstate(&mut self, hashes: &[MessageHash]) -> Result<u64> {
+        let _ = hashes;
+        bail!(Unsupported, "this archive's backend takes nothing down")
+    }
+
+    /// Writes a copy of one state of the archive to a new file, while others put and read. There
+    /// is never half a copy under that name.
+    fn backup(&mut self, to: &Path, replace: bool, control: &Control) -> Result<BackupReport> {
+        let _ = (to, replace, control);
+        bail!(Unsupported, "this archive's backend makes no backups")
+    }
+
+    /// Checks everything that is held, while others put and read.
+    fn verify(&mut self, control: &Control) -> Result<VerifyReport> {
+        let _ = control;
+        bail!(Unsupported, "this archive's backend cannot be verified")
+    }
 
     /// The archive closes: called once, last, and for the writer after all readers are gone.
     fn close(&mut self) {}
@@ -160,4 +233,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// A driver that only reads, beside the writer; `None` where only the writer can read.
     fn reader(&self) -> Result<Option<Box<dyn Driver>>>;
+
+    /// Whether nothing can be put and removed: then the writer is one that only reads.
+    fn is_read_only(&self) -> bool {
+        false
+    }
 }

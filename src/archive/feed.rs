@@ -1,16 +1,19 @@
-//! The change feed: what the archive has committed, told to subscribers after the commit.
+//! The change feed: what was committed, told to subscribers after the commit, live and from a
+//! position on.
 //!
 //! Each subscriber has a bounded queue of its own. The writer never waits for one: what does not
-//! fit is left out, and the subscriber is told how much, at the place where it is missing. Wakers
+//! fit is left out, and the subscriber is told how much, and from where to go on, at the place
+//! where it is missing. What lies behind a subscriber is read for it as its queue empties. Wakers
 //! are called with no lock held.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::worker::{on_archive_thread, quietly};
+use super::Position;
+use super::feed_queue::FeedQueue;
+use super::worker::on_archive_thread;
 use crate::error::{Result, bail};
 use crate::types::{ContentTopic, Origin, PubsubTopic, StoredMessage, SyncId};
 
@@ -28,7 +31,8 @@ pub struct FeedItem {
 }
 
 impl FeedItem {
-    pub(super) fn new(message: &StoredMessage, origin: Origin) -> Self {
+    /// What the feed tells of this message.
+    pub fn new(message: &StoredMessage, origin: Origin) -> Self {
         FeedItem {
             id: message.sync_id(),
             pubsub_topic: message.pubsub_topic.clone(),
@@ -41,13 +45,25 @@ impl FeedItem {
 /// What a subscriber sees.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum FeedEvent {
-    /// One commit's new messages, in the order of the commit; duplicates are not among them.
+    /// New messages, in the order of the commits; duplicates are not among them. Of this archive's
+    /// own commits, while the subscriber keeps up, one event is one commit.
     Stored(Arc<[FeedItem]>),
-    /// Messages that were removed in one commit, by retention or by hand. (Their origin is the one
-    /// they were stored with.)
+    /// Messages that were removed, by retention or by hand. (Their origin is the one they were
+    /// stored with.)
     Removed(Arc<[FeedItem]>),
-    /// The subscriber was too slow: so many messages, stored or removed, were left out here.
-    Lagged(u64),
+    /// Retention removed all messages up to this id, with it. So it is told of another archive on
+    /// the same database, and of what lies behind; of this archive's own retention, live, as
+    /// [`FeedEvent::Removed`].
+    Expired(SyncId),
+    /// The subscriber was too slow, or what it missed could not be read: something was left out
+    /// here.
+    Lagged {
+        /// So many messages, stored or removed; 0 where it is not known.
+        missed: u64,
+        /// From here [`super::Archive::subscribe_from`] goes on with nothing left out; `None`
+        /// where the backend keeps no log of its changes.
+        from: Option<Position>,
+    },
 }
 
 /// A subscription, a bounded queue. A stream that ends when the archive is closed and the queue
@@ -56,29 +72,7 @@ pub enum FeedEvent {
 ///
 /// The queue holds as many messages as its capacity says; a commit that finds it empty is always
 /// taken whole, however many messages it has.
-pub struct Feed(Arc<Shared>);
-
-/// What a commit did with its messages.
-#[derive(Clone, Copy)]
-pub(super) enum Change {
-    Stored,
-    Removed,
-}
-
-struct Shared {
-    state: Mutex<State>,
-    /// For [`Feed::wait`].
-    there: Condvar,
-}
-
-struct State {
-    events: VecDeque<FeedEvent>,
-    /// Messages in `events`.
-    queued: usize,
-    capacity: usize,
-    ended: bool,
-    waker: Option<Waker>,
-}
+pub struct Feed(pub(super) Arc<FeedQueue>);
 
 impl Feed {
     /// The next event; `None` once the archive is closed and the queue is empty. Dropping the
@@ -89,7 +83,9 @@ impl Feed {
 
     /// The next event if there is one now.
     pub fn try_next(&mut self) -> Option<FeedEvent> {
-        self.0.lock().pop()
+        let event = self.0.lock().pop();
+        self.0.read_on();
+        event
     }
 
     /// Blocks this thread until there is an event, or `timeout` has passed; `None` once the
@@ -100,12 +96,16 @@ impl Feed {
     /// wait on one of an archive's own threads (in a waker).
     pub fn wait(&mut self, timeout: Duration) -> Result<Option<FeedEvent>> {
         let begin = Instant::now();
-        let mut state = self.0.lock();
         loop {
-            if let Some(event) = state.pop() {
-                return Ok(Some(event));
+            let event = self.try_next();
+            let state = self.0.lock();
+            if event.is_some() {
+                return Ok(event);
             }
-            if state.ended {
+            if state.has_event() {
+                continue;
+            }
+            if state.has_ended() {
                 return Ok(None);
             }
             if on_archive_thread() {
@@ -115,21 +115,36 @@ impl Feed {
             if left.is_zero() {
                 bail!(TimedOut, "no event of the archive's feed within {timeout:?}");
             }
-            state =
-                self.0.there.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.0.wait(state, left);
         }
     }
 
+    /// Where to go on from, by [`super::Archive::subscribe_from`], for what comes after the events
+    /// that were handed out so far. After [`FeedEvent::Lagged`] it is before what was left out,
+    /// until the next event is handed out.
+    ///
+    /// `None` where it is not known: before the archive's threads have taken note of a subscriber
+    /// without a position, and where the backend keeps no log of its changes.
+    ///
+    /// Where several write to one database at once and their commits can overtake each other (not
+    /// with SQLite), this archive's own commits are told before their place in the log is settled:
+    /// who goes on from an earlier position is told of those again.
+    pub fn position(&self) -> Option<Position> {
+        self.0.lock().position()
+    }
+
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<FeedEvent>> {
+        let event = self.try_next();
         let mut state = self.0.lock();
-        if let Some(event) = state.pop() {
+        // Between the two something may have come.
+        if let Some(event) = event.or_else(|| state.pop()) {
             return Poll::Ready(Some(event));
         }
-        if state.ended {
+        if state.has_ended() {
             return Poll::Ready(None);
         }
         // Dropping a waker may run its owner's code: not under the lock.
-        let former = state.waker.replace(cx.waker().clone());
+        let former = state.replace_waker(cx.waker().clone());
         drop(state);
         drop(former);
         Poll::Pending
@@ -141,116 +156,5 @@ impl futures::Stream for Feed {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<FeedEvent>> {
         self.get_mut().poll_event(cx)
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Changes the state, then wakes whoever waits for it.
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        let waker = {
-            let mut state = self.lock();
-            change(&mut state);
-            state.waker.take()
-        };
-        self.there.notify_all();
-        if let Some(waker) = waker {
-            quietly(|| waker.wake());
-        }
-    }
-}
-
-impl State {
-    fn pop(&mut self) -> Option<FeedEvent> {
-        let event = self.events.pop_front()?;
-        if let FeedEvent::Stored(items) | FeedEvent::Removed(items) = &event {
-            self.queued -= items.len();
-        }
-        Some(event)
-    }
-
-    fn push(&mut self, change: Change, items: &Arc<[FeedItem]>) {
-        if self.queued == 0 || self.queued + items.len() <= self.capacity {
-            self.queued += items.len();
-            self.events.push_back(match change {
-                Change::Stored => FeedEvent::Stored(items.clone()),
-                Change::Removed => FeedEvent::Removed(items.clone()),
-            });
-        } else if let Some(FeedEvent::Lagged(n)) = self.events.back_mut() {
-            *n += items.len() as u64;
-        } else {
-            self.events.push_back(FeedEvent::Lagged(items.len() as u64));
-        }
-    }
-}
-
-/// The subscribers of an archive.
-#[derive(Default)]
-pub(super) struct Feeds(Mutex<Subscribers>);
-
-#[derive(Default)]
-struct Subscribers {
-    /// A feed that is dropped is forgotten at the next commit.
-    list: Vec<Weak<Shared>>,
-    ended: bool,
-}
-
-impl Feeds {
-    fn lock(&self) -> MutexGuard<'_, Subscribers> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A new subscriber, which has ended already where all have.
-    pub(super) fn subscribe(&self, capacity: usize) -> Feed {
-        let mut subscribers = self.lock();
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                events: VecDeque::new(),
-                queued: 0,
-                capacity: capacity.max(1),
-                ended: subscribers.ended,
-                waker: None,
-            }),
-            there: Condvar::new(),
-        });
-        subscribers.list.retain(|feed| feed.strong_count() > 0);
-        if !subscribers.ended {
-            subscribers.list.push(Arc::downgrade(&shared));
-        }
-        Feed(shared)
-    }
-
-    /// Tells all of them of one commit. `items` is asked for only where somebody listens.
-    pub(super) fn publish(&self, change: Change, items: impl FnOnce() -> Vec<FeedItem>) {
-        let listening: Vec<Arc<Shared>> = {
-            let mut subscribers = self.lock();
-            subscribers.list.retain(|feed| feed.strong_count() > 0);
-            subscribers.list.iter().filter_map(Weak::upgrade).collect()
-        };
-        if listening.is_empty() {
-            return;
-        }
-        let items: Arc<[FeedItem]> = items().into();
-        if items.is_empty() {
-            return;
-        }
-        for feed in listening {
-            feed.change(|state| state.push(change, &items));
-        }
-    }
-
-    /// Ends them all, and those to come.
-    pub(super) fn end(&self) {
-        let list = {
-            let mut subscribers = self.lock();
-            subscribers.ended = true;
-            std::mem::take(&mut subscribers.list)
-        };
-        for feed in list.iter().filter_map(Weak::upgrade) {
-            feed.change(|state| state.ended = true);
-        }
     }
 }

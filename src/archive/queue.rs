@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::PutOutcome;
 use super::pending::Reply;
+use super::pump::Join;
 use super::worker::{Desk, quietly};
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::{MessageHash, Origin, StoredMessage};
@@ -21,6 +22,8 @@ const MAX_GROUP_MESSAGES: usize = 4_096;
 const MAX_GROUP_BYTES: usize = 8 * 1024 * 1024;
 /// The most calls for removals that wait for the writer.
 const MAX_QUEUED_REMOVALS: usize = 64;
+/// The most subscribers from a position on that wait for the writer.
+const MAX_QUEUED_JOINS: usize = 1_024;
 /// Questions that the writer answers between two groups, where it has to read too.
 const READS_BETWEEN_GROUPS: usize = 32;
 
@@ -36,9 +39,11 @@ pub(super) struct Put {
     pub(super) reply: Reply<Vec<PutOutcome>>,
 }
 
-/// Messages that are to be taken down.
+/// Messages that are to be taken down, or are to be no more.
 pub(super) struct Remove {
     pub(super) hashes: Vec<MessageHash>,
+    /// Lifts their tombstones instead.
+    pub(super) lift: bool,
     pub(super) reply: Reply<u64>,
 }
 
@@ -47,6 +52,8 @@ pub(super) type Read = Box<dyn FnOnce(&mut Desk) + Send>;
 
 /// What the writer does next.
 pub(super) struct Work {
+    /// Subscribers to be taken in, before anything else.
+    pub(super) joins: Vec<Join>,
     /// To be committed together; may be empty.
     pub(super) puts: Vec<Put>,
     /// To be taken down, after the puts.
@@ -67,6 +74,9 @@ struct State {
     puts: VecDeque<Put>,
     removals: VecDeque<Remove>,
     reads: VecDeque<Read>,
+    joins: Vec<Join>,
+    /// The writer is to look up once, even with nothing to do.
+    nudged: bool,
     /// Of the puts that wait and of the group that is being committed.
     bytes: usize,
     closed: bool,
@@ -125,6 +135,36 @@ impl Queue {
         Ok(())
     }
 
+    /// Takes in a question that follows another, of which each subscriber has one at the most.
+    pub(super) fn push_read_on(&self, read: Read) -> Result<()> {
+        let mut state = self.lock();
+        state.check_open()?;
+        state.reads.push_back(read);
+        let wake = if state.readers > 0 { &self.for_readers } else { &self.for_writer };
+        drop(state);
+        wake.notify_one();
+        Ok(())
+    }
+
+    /// Takes a subscriber from a position on in.
+    pub(super) fn push_join(&self, join: Join) -> Result<()> {
+        let mut state = self.lock();
+        state.check_open()?;
+        if state.joins.len() >= MAX_QUEUED_JOINS {
+            bail!(Busy, "{MAX_QUEUED_JOINS} subscribers wait for the archive: try again later");
+        }
+        state.joins.push(join);
+        drop(state);
+        self.for_writer.notify_all();
+        Ok(())
+    }
+
+    /// Has the writer look up, where it sleeps.
+    pub(super) fn nudge(&self) {
+        self.lock().nudged = true;
+        self.for_writer.notify_all();
+    }
+
     pub(super) fn check_open(&self) -> Result<()> {
         self.lock().check_open()
     }
@@ -149,16 +189,21 @@ impl Queue {
         let mut state = self.lock();
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            let waits = !state.puts.is_empty() || !state.removals.is_empty();
+            let waits = !state.puts.is_empty()
+                || !state.removals.is_empty()
+                || !state.joins.is_empty()
+                || state.nudged && !state.closed;
             // Once it is closed, housekeeping keeps nobody waiting.
             let idle = left.is_some_and(|left| left.is_zero()) && !state.closed;
             if waits || idle || (reads_too && !state.reads.is_empty()) {
+                state.nudged = false;
+                let joins = std::mem::take(&mut state.joins);
                 let puts = state.take_group();
                 let removals = state.removals.drain(..).collect();
                 let count = if reads_too { READS_BETWEEN_GROUPS } else { 0 };
                 let count = count.min(state.reads.len());
                 let reads = state.reads.drain(..count).collect();
-                return Some(Work { puts, removals, reads });
+                return Some(Work { joins, puts, removals, reads });
             }
             if state.closed {
                 return None;
@@ -215,15 +260,18 @@ impl Queue {
     /// Takes nothing in any more. Puts that wait are still committed; questions are given up,
     /// which answers them with [`ErrorKind::ArchiveClosed`].
     pub(super) fn close(&self) {
-        let reads = {
+        let (reads, joins) = {
             let mut state = self.lock();
             state.closed = true;
-            std::mem::take(&mut state.reads)
+            (std::mem::take(&mut state.reads), std::mem::take(&mut state.joins))
         };
         self.for_writer.notify_all();
         self.for_readers.notify_all();
         for read in reads {
             quietly(|| drop(read));
+        }
+        for join in joins {
+            quietly(|| drop(join));
         }
     }
 }

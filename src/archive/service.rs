@@ -7,12 +7,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use super::feed::Feeds;
+use super::feeds::Feeds;
+use super::pump::Join;
 use super::queue::{Put, Queue, Remove};
 use super::retention::{Floor, Keeper, Retention, check_floor};
 use super::worker::{self, Desk, Shared, answer, on_archive_thread};
 use super::{
-    Backend, Driver, Feed, IndexEntry, IndexQuery, Pending, PutOutcome, Rules, Stats, Validator,
+    Backend, Driver, Feed, IndexEntry, IndexQuery, Pending, Position, PutOutcome, Rules, Stats,
+    Validator,
 };
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::{MessageHash, Origin, Page, Query, StoredMessage, Timestamp};
@@ -20,7 +22,7 @@ use crate::types::{MessageHash, Origin, Page, Query, StoredMessage, Timestamp};
 /// The most threads that read.
 const MAX_READERS: usize = 64;
 /// The most messages that are taken down in one commit.
-const MAX_TAKE_DOWN: usize = 100_000;
+pub(super) const MAX_TAKE_DOWN: usize = 100_000;
 /// What a message counts for in the queue beside its bytes, so that empty ones are bounded too.
 const MESSAGE_OVERHEAD: usize = 256;
 
@@ -61,10 +63,11 @@ impl ArchiveConfig {
 /// An open archive. Cloning it gives another handle to the same one; the last to go, or
 /// [`Archive::close`], commits what was accepted and joins the threads.
 #[derive(Clone)]
-pub struct Archive(Arc<Handle>);
+pub struct Archive(pub(super) Arc<Handle>);
 
-struct Handle {
-    shared: Arc<Shared>,
+pub(super) struct Handle {
+    pub(super) shared: Arc<Shared>,
+    pub(super) backend: Arc<dyn Backend>,
     config: ArchiveConfig,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -75,7 +78,7 @@ impl Archive {
     /// # Errors
     /// The backend's; [`crate::ErrorKind::InvalidArgument`] for more than 64 readers;
     /// [`crate::ErrorKind::ArchiveOpen`] where a thread cannot be started.
-    pub fn open(backend: impl Backend, config: ArchiveConfig) -> Result<Self> {
+    pub fn open(backend: impl Backend, mut config: ArchiveConfig) -> Result<Self> {
         if config.readers > MAX_READERS {
             bail!(
                 InvalidArgument,
@@ -84,6 +87,9 @@ impl Archive {
             );
         }
         let backend: Arc<dyn Backend> = Arc::new(backend);
+        if backend.is_read_only() {
+            config.retention = Retention::default();
+        }
         let mut writer = Desk::new(backend.writer()?, backend.clone(), true);
         let floor = Floor::default();
         // What was removed before is known before anything is taken in.
@@ -98,10 +104,20 @@ impl Archive {
         let queue = Queue::new(config.max_queued_bytes);
         let keeper = Keeper::new(config.retention, config.clock);
         let validator = config.validator.clone();
-        let shared = Arc::new(Shared { queue, feeds: Feeds::default(), floor, validator });
+        let shared = Arc::new(Shared {
+            queue,
+            feeds: Feeds::default(),
+            floor,
+            validator,
+            tasks: Arc::default(),
+        });
         // From here on an early return drops the handle, which ends the threads begun so far.
-        let archive =
-            Archive(Arc::new(Handle { shared: shared.clone(), config, threads: Mutex::default() }));
+        let archive = Archive(Arc::new(Handle {
+            shared: shared.clone(),
+            backend,
+            config,
+            threads: Mutex::default(),
+        }));
         let reads_too = readers.is_empty();
         for (i, desk) in readers.into_iter().enumerate() {
             shared.queue.add_reader();
@@ -119,11 +135,13 @@ impl Archive {
         Ok(archive)
     }
 
-    fn start(&self, name: String, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    pub(super) fn start(&self, name: String, body: impl FnOnce() + Send + 'static) -> Result<()> {
         let thread = std::thread::Builder::new().name(name).spawn(body).map_err(|e| {
             Error::new(ErrorKind::ArchiveOpen, format!("cannot start a thread of the archive: {e}"))
         })?;
-        self.0.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        let mut threads = self.0.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(thread);
         Ok(())
     }
 
@@ -139,6 +157,9 @@ impl Archive {
     /// commit fails; [`crate::ErrorKind::Internal`] where the validator does not answer for each
     /// message. What the rules or the validator refuse is an outcome, not an error.
     pub fn put(&self, messages: Vec<StoredMessage>, o: Origin) -> Pending<Vec<PutOutcome>> {
+        if let Err(e) = self.check_writable() {
+            return Pending::ready(Err(e));
+        }
         let now = self.now();
         let floor = self.floor();
         let mut passed = Vec::with_capacity(messages.len());
@@ -215,8 +236,48 @@ impl Archive {
 
     /// From now on, what is committed. `capacity` is in messages, at least 1 (0 counts as 1).
     /// A put's messages are in the feed by the time it is acknowledged.
+    ///
+    /// What others commit on the same file or database is told too, within some 250 milliseconds;
+    /// whose commit falls into the moment of this call may be missed: where none may be, ask for
+    /// the [`Archive::position`] and subscribe from there.
     pub fn subscribe(&self, capacity: usize) -> Feed {
-        self.0.shared.feeds.subscribe(capacity)
+        let shared = &self.0.shared;
+        let (feed, is_first) = shared.feeds.subscribe(Arc::downgrade(shared), capacity);
+        if is_first {
+            shared.queue.nudge();
+        }
+        feed
+    }
+
+    /// Everything after a position, each change once: first what lies behind, as fast as it is
+    /// taken out of the feed, then what is committed, without a gap or a double between the two.
+    /// `capacity` as in [`Archive::subscribe`].
+    ///
+    /// From [`Position::START`] it begins with all messages that are held, in the order in which
+    /// they were stored. Messages that were stored after the position and removed before they were
+    /// read are not told as stored; what removed them is told.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::PositionGone`] where the position is too old (the log of removals is
+    /// bounded) or of another archive: then read the archive anew, from [`Position::START`] or by
+    /// [`Archive::index`]. [`crate::ErrorKind::Unsupported`] where the backend keeps no log;
+    /// [`crate::ErrorKind::Busy`]; those of a question.
+    pub fn subscribe_from(&self, from: Position, capacity: usize) -> Pending<Feed> {
+        let (reply, pending) = Pending::new();
+        match self.0.shared.queue.push_join(Join { from, capacity, reply }) {
+            Ok(()) => pending,
+            Err(e) => Pending::ready(Err(e)),
+        }
+    }
+
+    /// Where the change feed stands: [`Archive::subscribe_from`] there tells of everything that is
+    /// committed after this answer. (What was committed shortly before it may be told too where
+    /// several write to one database, but not with SQLite.)
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unsupported`] where the backend keeps no log; those of a question.
+    pub fn position(&self) -> Pending<Position> {
+        self.ask(|driver| driver.position())
     }
 
     /// Takes messages down: those that are held are removed, all at once, and none of these is
@@ -232,11 +293,25 @@ impl Archive {
             let what = format!("at most {MAX_TAKE_DOWN} messages are taken down in one call");
             return Pending::ready(Err(Error::new(ErrorKind::InvalidArgument, what)));
         }
+        self.remove(hashes, false)
+    }
+
+    /// Takes down, or lifts the tombstones.
+    pub(super) fn remove(&self, hashes: Vec<MessageHash>, lift: bool) -> Pending<u64> {
         let (reply, pending) = Pending::new();
-        match self.0.shared.queue.push_removal(Remove { hashes, reply }) {
+        let pushed = self.check_writable();
+        match pushed.and_then(|()| self.0.shared.queue.push_removal(Remove { hashes, lift, reply }))
+        {
             Ok(()) => pending,
             Err(e) => Pending::ready(Err(e)),
         }
+    }
+
+    pub(super) fn check_writable(&self) -> Result<()> {
+        if self.0.backend.is_read_only() {
+            bail!(ArchiveReadOnly, "the archive was opened read-only");
+        }
+        Ok(())
     }
 
     /// The lowest timestamp that is kept and taken in: what is older was removed by retention, or
@@ -265,7 +340,7 @@ impl Archive {
         self.0.close();
     }
 
-    fn ask<T: Send + 'static>(
+    pub(super) fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut dyn Driver) -> Result<T> + Send + 'static,
     ) -> Pending<T> {
@@ -281,6 +356,7 @@ impl Archive {
 impl Handle {
     fn close(&self) {
         self.shared.queue.close();
+        self.shared.tasks.close();
         if on_archive_thread() {
             return;
         }

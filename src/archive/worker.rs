@@ -10,10 +10,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::driver::Removal;
-use super::feed::{Change, FeedItem, Feeds};
+use super::feed::FeedItem;
+use super::feeds::Feeds;
 use super::pending::Reply;
+use super::pump::{Did, Pump};
 use super::queue::{Put, Queue, Remove};
 use super::retention::{Floor, Keeper, check_floor};
+use super::task::Tasks;
 use super::{Backend, Driver, PutOutcome, Validator, validator};
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::{MessageHash, Origin, StoredMessage, Timestamp};
@@ -25,9 +28,19 @@ thread_local! {
     static ON_ARCHIVE_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
+/// This thread belongs to an archive from now on.
+pub(super) fn is_archive_thread() {
+    ON_ARCHIVE_THREAD.set(true);
+}
+
 /// Whether this thread belongs to an archive. Waiting for an archive here could wait for itself.
 pub(super) fn on_archive_thread() -> bool {
     ON_ARCHIVE_THREAD.get()
+}
+
+/// From now on this thread counts as one of an archive.
+pub(super) fn join_archive_threads() {
+    ON_ARCHIVE_THREAD.set(true);
 }
 
 /// Runs other people's code; a panic in it ends here.
@@ -46,6 +59,7 @@ pub(super) struct Shared {
     pub(super) feeds: Feeds,
     pub(super) floor: Floor,
     pub(super) validator: Option<Arc<dyn Validator>>,
+    pub(super) tasks: Arc<Tasks>,
 }
 
 /// A driver and what to do when it panics.
@@ -54,11 +68,18 @@ pub(super) struct Desk {
     driver: Result<Box<dyn Driver>>,
     backend: Arc<dyn Backend>,
     writes: bool,
+    /// Of how many drivers this is.
+    generation: u64,
 }
 
 impl Desk {
     pub(super) fn new(driver: Box<dyn Driver>, backend: Arc<dyn Backend>, writes: bool) -> Self {
-        Desk { driver: Ok(driver), backend, writes }
+        Desk { driver: Ok(driver), backend, writes, generation: 0 }
+    }
+
+    /// A number that no earlier driver at this desk had.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Asks the driver.
@@ -79,6 +100,7 @@ impl Desk {
 
     /// The old driver goes first: it may hold locks that the new one needs.
     fn replace(&mut self) {
+        self.generation += 1;
         let poisoned = Error::new(ErrorKind::Poisoned, "the archive's driver panicked earlier");
         let old = std::mem::replace(&mut self.driver, Err(poisoned.clone()));
         quietly(|| drop(old));
@@ -95,7 +117,7 @@ impl Desk {
         };
     }
 
-    fn close(self) {
+    pub(super) fn close(self) {
         if let Ok(mut driver) = self.driver {
             quietly(move || driver.close());
         }
@@ -103,29 +125,39 @@ impl Desk {
 }
 
 /// The body of the writer's thread.
-pub(super) fn write(shared: &Shared, mut desk: Desk, reads_too: bool, mut keeper: Keeper) {
-    ON_ARCHIVE_THREAD.set(true);
-    while let Some(work) = shared.queue.next_work(reads_too, keeper.patience()) {
+pub(super) fn write(shared: &Arc<Shared>, mut desk: Desk, reads_too: bool, mut keeper: Keeper) {
+    join_archive_threads();
+    let mut pump = Pump::default();
+    let patience = |keeper: &Keeper, pump: &Pump| {
+        keeper.patience().into_iter().chain(pump.patience(shared)).min()
+    };
+    while let Some(work) = shared.queue.next_work(reads_too, patience(&keeper, &pump)) {
+        pump.begin(shared, &mut desk);
+        for join in work.joins {
+            quietly(|| pump.join(shared, &mut desk, join));
+        }
         if !work.puts.is_empty() {
-            quietly(|| commit(shared, &mut desk, work.puts));
+            quietly(|| commit(shared, &mut desk, &mut pump, work.puts));
             keeper.put_came();
         }
         for removal in work.removals {
-            quietly(|| take_down(shared, &mut desk, removal));
+            quietly(|| take_down(shared, &mut desk, &mut pump, removal));
         }
-        quietly(|| keep(shared, &mut desk, &mut keeper));
+        quietly(|| keep(shared, &mut desk, &mut pump, &mut keeper));
+        pump.look(shared, &mut desk);
         for read in work.reads {
             quietly(|| read(&mut desk));
         }
     }
     shared.feeds.end();
     shared.queue.wait_for_readers();
+    shared.tasks.wait();
     desk.close();
 }
 
 /// The body of a reader's thread.
 pub(super) fn read(shared: &Shared, mut desk: Desk) {
-    ON_ARCHIVE_THREAD.set(true);
+    join_archive_threads();
     while let Some(read) = shared.queue.next_read() {
         quietly(|| read(&mut desk));
     }
@@ -134,14 +166,17 @@ pub(super) fn read(shared: &Shared, mut desk: Desk) {
 }
 
 /// Takes messages down, tells the feeds, then who asked.
-fn take_down(shared: &Shared, desk: &mut Desk, removal: Remove) {
-    let Remove { hashes, reply } = removal;
-    let removed = remove(shared, desk, &Removal::Hashes(hashes));
+fn take_down(shared: &Shared, desk: &mut Desk, pump: &mut Pump, removal: Remove) {
+    let Remove { hashes, lift, reply } = removal;
+    if lift {
+        return answer(reply, desk.run(|driver| driver.reinstate(&hashes)));
+    }
+    let removed = remove(shared, desk, pump, &Removal::Hashes(hashes));
     answer(reply, removed.map(|n| n as u64));
 }
 
 /// One step of retention, if one is due.
-fn keep(shared: &Shared, desk: &mut Desk, keeper: &mut Keeper) {
+fn keep(shared: &Shared, desk: &mut Desk, pump: &mut Pump, keeper: &mut Keeper) {
     if !keeper.is_due() {
         return;
     }
@@ -150,11 +185,11 @@ fn keep(shared: &Shared, desk: &mut Desk, keeper: &mut Keeper) {
         shared.floor.raise(figures.floor);
     }
     if let Some(step) = keeper.plan(&figures) {
-        keeper.stepped(&remove(shared, desk, &step));
+        keeper.stepped(&remove(shared, desk, pump, &step));
     }
 }
 
-fn remove(shared: &Shared, desk: &mut Desk, removal: &Removal) -> Result<usize> {
+fn remove(shared: &Shared, desk: &mut Desk, pump: &mut Pump, removal: &Removal) -> Result<usize> {
     let removed = desk.run(|driver| driver.remove(removal))?;
     let count = removed.len();
     if matches!(removal, Removal::Oldest { .. })
@@ -162,7 +197,7 @@ fn remove(shared: &Shared, desk: &mut Desk, removal: &Removal) -> Result<usize> 
     {
         shared.floor.raise(Timestamp(last.nanos().saturating_add(1)));
     }
-    shared.feeds.publish(Change::Removed, || removed);
+    pump.committed(shared, desk, Did::Remove, || removed);
     Ok(count)
 }
 
@@ -183,14 +218,14 @@ fn validated(shared: &Shared, puts: Vec<Put>) -> Vec<Put> {
 }
 
 /// Commits puts together, tells the feeds, then those who wait.
-fn commit(shared: &Shared, desk: &mut Desk, puts: Vec<Put>) {
+fn commit(shared: &Shared, desk: &mut Desk, pump: &mut Pump, puts: Vec<Put>) {
     let mut puts = validated(shared, puts);
     if puts.is_empty() {
         return;
     }
     let (batch, result) = put(shared, desk, &mut puts);
     if let Ok(new) = &result {
-        shared.feeds.publish(Change::Stored, || {
+        pump.committed(shared, desk, Did::Store, || {
             let stored = batch.iter().zip(new).filter(|(_, new)| **new);
             stored.map(|((message, origin), _)| FeedItem::new(message, *origin)).collect()
         });

@@ -178,8 +178,15 @@ impl Engine {
     pub fn fed(&mut self, now: Now, event: FeedEvent) {
         self.at(now);
         match event {
-            FeedEvent::Lagged(_) if sabotage::is(Bug::GapIgnored) => {}
-            FeedEvent::Lagged(_) => self.horizon.reload(),
+            FeedEvent::Lagged { .. } if sabotage::is(Bug::GapIgnored) => {}
+            FeedEvent::Lagged { .. } => self.horizon.reload(),
+            // What retention removed is below its floor, which takes it out of the index.
+            FeedEvent::Expired(id) => {
+                let above = Timestamp(id.timestamp.nanos().saturating_add(1));
+                if above > self.floor {
+                    self.set_floor(now, above);
+                }
+            }
             FeedEvent::Removed(items) => {
                 for item in items.iter() {
                     let removed = self.horizon.remove(&item.id);

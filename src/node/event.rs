@@ -194,8 +194,8 @@ async fn tell(event: FeedEvent, hub: &Hub) {
                 tokio::task::yield_now().await;
             }
         }
-        FeedEvent::Removed(_) => {}
-        FeedEvent::Lagged(missed) => hub.send(NodeEvent::Lagged(missed)),
+        FeedEvent::Removed(_) | FeedEvent::Expired(_) => {}
+        FeedEvent::Lagged { missed, .. } => hub.send(NodeEvent::Lagged(missed)),
     }
 }
 

@@ -9,6 +9,7 @@
 //! joins.
 
 mod address;
+mod archive_feed;
 mod bans;
 mod behaviour;
 mod conduct;

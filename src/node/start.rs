@@ -11,6 +11,7 @@ use libp2p::{Multiaddr, Swarm};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
+use super::archive_feed::ArchiveFeed;
 use super::behaviour::Behaviour;
 use super::event::{self, Hub};
 use super::measured::Measured;
@@ -112,7 +113,7 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
     tasks.spawn(event::forward(events, EVENT_FEED, ends, shared.hub.clone()));
     if config.sync {
         // Subscribed before the engine loads, so that nothing falls between.
-        let feed = archive.subscribe(ENGINE_FEED);
+        let feed = ArchiveFeed::subscribe(archive.clone(), ENGINE_FEED).await;
         let states = config.state.clone().map(|path| {
             let (states, told) = watch::channel(None);
             // It ends when the sync task has told the last. Where nobody waits for the node's end,

@@ -17,6 +17,7 @@ use libp2p::PeerId;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::archive_feed::ArchiveFeed;
 use super::conduct::Conduct;
 use super::event::Ended;
 use super::facts::Facts;
@@ -28,7 +29,7 @@ use super::stream::Stream;
 use super::sync_input::{Demand, Input, Report};
 use super::sync_streams::{self, ReadOn};
 use super::tasks::CancelOnDrop;
-use crate::archive::{Feed, IndexEntry, PutOutcome};
+use crate::archive::{IndexEntry, PutOutcome};
 use crate::engine::{
     Engine, EngineConfig, FetchId, LoadId, Misbehaviour, MissingId, Now, PeerInfo, PeerKey,
     QueryId, SessionId, StoreId, SyncProtocol,
@@ -73,8 +74,14 @@ pub(super) struct Known {
     pub(super) facts: Option<Facts>,
     /// Syncs that wait for the facts.
     demands: Vec<Demand>,
-    /// Readers that wait until the engine has room for more from this peer.
-    pub(super) waiting: Vec<ReadOn>,
+    /// What its transfer streams brought and the engine has had no room for yet.
+    pub(super) waiting: Vec<Brought>,
+}
+
+/// Frames of one transfer stream; its reader waits until the engine has them all and room for more.
+pub(super) struct Brought {
+    pub(super) frames: std::vec::IntoIter<Bytes>,
+    pub(super) go_on: ReadOn,
 }
 
 /// What a host is made of.
@@ -150,7 +157,11 @@ impl SyncHost {
     }
 
     /// Runs until the node stops. `feed` was subscribed before the engine was made.
-    pub(super) async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<Input>, mut feed: Feed) {
+    pub(super) async fn run(
+        mut self,
+        mut inputs: mpsc::UnboundedReceiver<Input>,
+        mut feed: ArchiveFeed,
+    ) {
         let _ending = CancelOnDrop(self.shared.tasks.clone());
         let cancelled = self.shared.tasks.cancelled();
         tokio::pin!(cancelled);
@@ -327,12 +338,11 @@ impl SyncHost {
             Input::ReconciliationClosed { session, error } => {
                 self.engine.reconciliation_closed(now, session, error);
             }
-            Input::TransferFrame { peer, frame, go_on } => {
+            Input::TransferFrames { peer, frames, go_on } => {
                 // Of a peer that has gone nothing is taken: its streams are no more.
                 let Some(key) = self.acting(peer) else { return };
-                self.engine.transfer_frame(now, key, frame);
                 if let Some(peer) = self.peers.get_mut(&key) {
-                    peer.waiting.push(go_on);
+                    peer.waiting.push(Brought { frames: frames.into_iter(), go_on });
                 }
             }
             Input::TransferClosed { peer } => {

@@ -85,7 +85,7 @@ impl World {
         let count = messages.len() as u64;
         let _ = self.nodes[node].put(messages, Origin::Live);
         let delay = self.nodes[node].feed_delay;
-        self.at(delay, Event::Fed { node, event: FeedEvent::Lagged(count) });
+        self.at(delay, Event::Fed { node, event: FeedEvent::Lagged { missed: count, from: None } });
     }
 
     /// Messages are stored, and the feed tells at once. Gives whether any was new.

@@ -10,11 +10,15 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use super::error::sql;
-use super::open::{BUSY_TIMEOUT, Place, Role, WAL_LIMIT};
+use super::open::{BUSY_TIMEOUT, How, Place, Role, WAL_LIMIT};
 use super::scan::{self, Source, Sources, Span};
+use super::topic_stats::{self, Tally, content_bytes};
 use super::topics::Topics;
-use super::{index_walk, page, removal, scan::Key};
-use crate::archive::{Driver, FeedItem, Figures, IndexEntry, IndexQuery, Removal, Stats};
+use super::{backup, changes, index_walk, open, page, read_only, removal, scan::Key, verify};
+use crate::archive::{
+    BackupReport, Changes, Commit, Control, Driver, FeedItem, Figures, IndexEntry, IndexQuery,
+    Position, Removal, Stats, TopicQuery, TopicStats, VerifyReport,
+};
 use crate::error::Result;
 use crate::types::{Direction, MessageHash, Origin, Page, Query, StoredMessage, Timestamp};
 
@@ -30,14 +34,17 @@ pub(super) struct Sqlite {
     conn: Connection,
     topics: Topics,
     place: Place,
+    how: How,
     role: Role,
     /// The length of the WAL's file beyond which it is to begin anew.
     wal_limit: u64,
+    last_commit: Option<Commit>,
 }
 
 impl Sqlite {
-    pub(super) fn new(conn: Connection, place: Place, role: Role) -> Self {
-        Sqlite { conn, topics: Topics::default(), place, role, wal_limit: WAL_LIMIT.into() }
+    pub(super) fn new(conn: Connection, place: Place, how: How, role: Role) -> Self {
+        let (topics, wal_limit) = (Topics::default(), WAL_LIMIT.into());
+        Sqlite { conn, topics, place, how, role, wal_limit, last_commit: None }
     }
 
     /// Carries the WAL over into the file, waiting a little for readers. Whether all of it was.
@@ -47,6 +54,17 @@ impl Sqlite {
         let busy = self.conn.query_row(&pragma, [], |row| row.get::<_, i64>(0));
         let _ = self.conn.busy_timeout(BUSY_TIMEOUT);
         busy == Ok(0)
+    }
+
+    /// A backup that gets its name only if this holds when it is done.
+    pub(super) fn backup_if(
+        &self,
+        to: &Path,
+        replace: bool,
+        control: &Control,
+        holds: &dyn Fn() -> bool,
+    ) -> Result<BackupReport> {
+        backup::backup(&self.conn, &self.how, to, replace, control, holds)
     }
 
     fn read<T>(&mut self, f: impl FnOnce(&Connection, &mut Topics) -> Result<T>) -> Result<T> {
@@ -59,18 +77,18 @@ impl Sqlite {
 
 /// A transaction that is rolled back unless it is committed. Its statements are prepared once, which
 /// rusqlite's own are not.
-struct Tx<'c> {
+pub(super) struct Tx<'c> {
     conn: &'c Connection,
     what: &'static str,
 }
 
 impl<'c> Tx<'c> {
-    fn begin(conn: &'c Connection, how: &str, what: &'static str) -> Result<Self> {
+    pub(super) fn begin(conn: &'c Connection, how: &str, what: &'static str) -> Result<Self> {
         conn.prepare_cached(how).and_then(|mut s| s.execute([])).map_err(sql(what))?;
         Ok(Tx { conn, what })
     }
 
-    fn commit(self) -> Result<()> {
+    pub(super) fn commit(self) -> Result<()> {
         self.conn
             .prepare_cached("COMMIT")
             .and_then(|mut s| s.execute([]))
@@ -94,7 +112,9 @@ impl Driver for Sqlite {
         if result.is_err() {
             self.topics.forget();
         }
-        result
+        let (new, commit) = result?;
+        self.last_commit = Some(commit);
+        Ok(new)
     }
 
     /// Keeps the WAL short. The checkpoints that SQLite makes by itself wait for no one, and the
@@ -166,15 +186,43 @@ impl Driver for Sqlite {
 
     fn remove(&mut self, removal: &Removal) -> Result<Vec<FeedItem>> {
         let tx = Tx::begin(&self.conn, "BEGIN IMMEDIATE", WRITING)?;
-        let removed = removal::remove(&self.conn, &mut self.topics, removal);
+        let mut head = changes::head(&self.conn)?;
+        let before = head.position();
+        let removed = removal::remove(&self.conn, &mut self.topics, removal, &mut head);
         if removed.is_ok() {
             tx.commit()?;
+            self.last_commit = Some(Commit { before, at: head.position(), settled: true });
             removal::give_back(&self.conn);
         } else {
             drop(tx);
             self.topics.forget();
         }
         removed
+    }
+
+    fn position(&mut self) -> Result<Position> {
+        self.read(|conn, _| Ok(changes::head(conn)?.position()))
+    }
+
+    fn changes(&mut self, after: Position, limit: usize) -> Result<Changes> {
+        self.read(|conn, topics| changes::changes(conn, topics, after, limit))
+    }
+
+    fn last_commit(&mut self) -> Option<Commit> {
+        self.last_commit
+    }
+
+    /// SQLite counts what other connections commit: nothing is read for it but one number in shared
+    /// memory.
+    fn foreign_mark(&mut self) -> Result<Option<u64>> {
+        if self.place == Place::Memory {
+            return Ok(None);
+        }
+        self.conn
+            .prepare_cached("PRAGMA data_version")
+            .and_then(|mut s| s.query_row([], |row| row.get::<_, i64>(0)))
+            .map(|version| Some(version.cast_unsigned()))
+            .map_err(sql(READING))
     }
 
     fn taken_down(&mut self, hashes: &[MessageHash]) -> Result<Vec<MessageHash>> {
@@ -190,6 +238,36 @@ impl Driver for Sqlite {
             }
             Ok(down)
         })
+    }
+
+    fn topic_stats(&mut self, query: &TopicQuery) -> Result<Vec<TopicStats>> {
+        self.read(|conn, _| topic_stats::page(conn, query))
+    }
+
+    fn tombstones(&mut self, after: Option<MessageHash>, limit: usize) -> Result<Vec<MessageHash>> {
+        self.read(|conn, _| removal::tombstones(conn, after, limit))
+    }
+
+    fn reinstate(&mut self, hashes: &[MessageHash]) -> Result<u64> {
+        let tx = Tx::begin(&self.conn, "BEGIN IMMEDIATE", WRITING)?;
+        let lifted = removal::reinstate(&self.conn, hashes)?;
+        tx.commit()?;
+        Ok(lifted)
+    }
+
+    fn backup(&mut self, to: &Path, replace: bool, control: &Control) -> Result<BackupReport> {
+        self.backup_if(to, replace, control, &|| true)
+    }
+
+    fn verify(&mut self, control: &Control) -> Result<VerifyReport> {
+        let reopen = || match (&self.place, self.role) {
+            (Place::File(path), Role::Reader) => {
+                read_only::connect(path, &self.how).map(|(conn, _)| conn)
+            }
+            _ => open::connect(&self.place, &self.how, self.role),
+        };
+        // One in memory is not encrypted.
+        verify::verify(&self.conn, self.how.key.is_some().then_some(&reopen), control)
     }
 
     fn figures(&mut self) -> Result<Figures> {
@@ -233,23 +311,27 @@ impl Driver for Sqlite {
     }
 }
 
-fn insert(
+pub(super) fn insert(
     conn: &Connection,
     topics: &mut Topics,
     batch: &[(StoredMessage, Origin)],
-) -> Result<Vec<bool>> {
+) -> Result<(Vec<bool>, Commit)> {
     // Takes the lock for writing at once: a transaction that begins by reading could be refused
     // it later, whatever it is ready to wait.
     let tx = Tx::begin(conn, "BEGIN IMMEDIATE", WRITING)?;
     removal::check_put(conn, batch)?;
     let fail = sql(WRITING);
     let mut new = Vec::with_capacity(batch.len());
+    let mut head = changes::head(conn)?;
+    let before = head.position();
+    let mut filed = Vec::with_capacity(batch.len());
     {
         let mut statement = conn
             .prepare_cached(
                 "INSERT INTO message(timestamp, channel, pubsub, origin, hash, version, ephemeral,
-                                     meta, rate_limit_proof, payload)
-                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(hash) DO NOTHING",
+                                     meta, rate_limit_proof, payload, id)
+                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                 ON CONFLICT(hash) DO NOTHING",
             )
             .map_err(&fail)?;
         for (stored, origin) in batch {
@@ -267,30 +349,40 @@ fn insert(
                     m.meta.as_deref(),
                     m.rate_limit_proof.as_deref(),
                     &m.payload[..],
+                    head.next(),
                 ])
                 .map_err(&fail)?;
+            if rows == 1 {
+                head.advance();
+            }
             new.push(rows == 1);
+            filed.push((channel.id, content_bytes(m)));
         }
     }
+    let mut grown = Tally::default();
+    for ((channel, bytes), _) in filed.into_iter().zip(&new).filter(|(_, new)| **new) {
+        grown.add(channel, 1, bytes);
+    }
+    grown.write(conn).map_err(&fail)?;
     let count = new.iter().filter(|new| **new).count();
     if count > 0 {
-        conn.prepare_cached("UPDATE figures SET messages = messages + ?1")
-            .and_then(|mut s| s.execute([i64::try_from(count).unwrap_or(i64::MAX)]))
+        conn.prepare_cached("UPDATE figures SET messages = messages + ?1, seq = ?2")
+            .and_then(|mut s| s.execute([i64::try_from(count).unwrap_or(i64::MAX), head.last()]))
             .map_err(&fail)?;
     }
     tx.commit()?;
-    Ok(new)
+    Ok((new, Commit { before, at: head.position(), settled: true }))
 }
 
 /// A file that SQLite keeps beside this one.
-fn side(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn side(path: &Path, suffix: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(suffix);
     PathBuf::from(path)
 }
 
 /// The length of a file; 0 where there is none.
-fn length(path: &Path) -> u64 {
+pub(super) fn length(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |file| file.len())
 }
 

@@ -7,6 +7,8 @@
 //!   rows that do not match.
 //! - Each index that is walked in order holds `(timestamp, hash)` and what sync needs beside it:
 //!   a walk over a million ids touches no payload.
+//! - The rowid of a message is its place in the log of changes, which it shares with removals: one
+//!   number after the other, none twice.
 //! - Numbers of topics are never given out twice (AUTOINCREMENT): connections remember them.
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -62,6 +64,34 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE figures ADD COLUMN tombstones INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE figures ADD COLUMN floor INTEGER;
 ",
+    // The change feed; see `changes.rs`.
+    "
+    CREATE TABLE removed(
+        seq INTEGER PRIMARY KEY,
+        timestamp INTEGER NOT NULL,
+        hash BLOB NOT NULL,
+        channel INTEGER NOT NULL,
+        origin INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE expired(
+        seq INTEGER PRIMARY KEY,
+        timestamp INTEGER NOT NULL,
+        hash BLOB NOT NULL
+    ) STRICT;
+    ALTER TABLE figures ADD COLUMN feed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE figures ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE figures ADD COLUMN trimmed INTEGER NOT NULL DEFAULT 0;
+    UPDATE figures SET feed = random() | 1, seq = (SELECT coalesce(max(id), 0) FROM message);
+    -- Figures by channel: messages, and bytes of what they carry.
+    ALTER TABLE channel ADD COLUMN messages INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE channel ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX channel_by_pubsub ON channel(pubsub);
+    UPDATE channel SET (messages, bytes) = (
+        SELECT count(*), coalesce(sum(length(payload) + coalesce(length(meta), 0)
+                                      + coalesce(length(rate_limit_proof), 0)), 0)
+        FROM message INDEXED BY message_by_channel WHERE message.channel = channel.id
+    );
+",
 ];
 
 /// Checks that the file is an archive, or empty, and of no version after ours.
@@ -90,6 +120,37 @@ pub(super) fn check(conn: &Connection) -> Result<()> {
     }
     if version < 1 {
         bail!(ArchiveCorrupt, "the archive's schema version is {version}");
+    }
+    Ok(())
+}
+
+/// Checks only that the file says that it is an archive: for who reads of it what there is.
+pub(super) fn check_format(conn: &Connection) -> Result<()> {
+    let application: i32 = conn
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
+        .map_err(sql("reading the archive's header"))?;
+    if application != APPLICATION_ID {
+        bail!(ArchiveCorrupt, "the file is no archive of messages");
+    }
+    Ok(())
+}
+
+/// Checks that the file is an archive of just our version: for who cannot bring it up to date.
+pub(super) fn check_current(conn: &Connection) -> Result<()> {
+    check(conn)?;
+    let version: i64 = conn
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(sql("reading the archive's header"))?;
+    if version == 0 {
+        bail!(ArchiveOpen, "the file is empty");
+    }
+    if version < MIGRATIONS.len() as i64 {
+        bail!(
+            ArchiveReadOnly,
+            "the archive has schema version {version} and must be brought up to {}: open it once \
+             for writing",
+            MIGRATIONS.len()
+        );
     }
     Ok(())
 }

@@ -64,7 +64,7 @@ impl ArchiveObject {
     }
 
     /// An op that gives what becomes of an answer.
-    fn ask<T: Send + 'static, O: Send + 'static>(
+    pub(super) fn ask<T: Send + 'static, O: Send + 'static>(
         &self,
         pending: Pending<T>,
         then: impl FnOnce(T) -> Result<O> + Send + 'static,
@@ -390,8 +390,8 @@ pub extern "C" fn wks_archive_stats_async(
 }
 
 /// Commits what was accepted and closes the archive, also under a node that uses it: every other
-/// call, and a read that waits, then gives `WKS_ERR_ARCHIVE_CLOSED`. A second time is fine. The handle still has to be
-/// freed.
+/// call, and a read that waits, then gives `WKS_ERR_ARCHIVE_CLOSED`. A second time is fine. The
+/// handle still has to be freed.
 ///
 /// Threads: any but the dispatcher's. Blocks: yes, until it is closed. Owns: nothing.
 /// Errors: `WKS_ERR_WOULD_DEADLOCK` from a callback, `WKS_ERR_SHUTDOWN` after a shutdown (which

@@ -42,7 +42,8 @@ impl OptionsObject {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Options> {
+    /// To change them. What is replaced and may call the host is dropped after.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Options> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -66,10 +67,7 @@ pub extern "C" fn wks_archive_options_new(
 ) -> wks_status {
     guard::give(error, options, |_| {
         wks_archive_options::publish(OptionsObject(Mutex::new(Options {
-            sqlite: SqliteConfig {
-                path: PathBuf::from(":memory:"),
-                durability: Durability::default(),
-            },
+            sqlite: SqliteConfig::new(PathBuf::from(":memory:")),
             archive: ArchiveConfig::new(clock::now),
         })))
     })

@@ -90,8 +90,13 @@ pub enum wks_status {
     WKS_ERR_VALIDATOR_REFUSED = 309,
     /// The message was taken down: it is not taken in again.
     WKS_ERR_TAKEN_DOWN = 310,
+    /// The position is not one of this archive's change feed (any more): read the archive anew, and
+    /// go on from where it stands now.
+    WKS_ERR_POSITION_GONE = 311,
+    /// The archive is encrypted with another key, or a key was given for one that is not encrypted.
+    WKS_ERR_WRONG_KEY = 312,
     /// The database that holds the archive cannot be reached; it is tried again by itself.
-    WKS_ERR_ARCHIVE_UNAVAILABLE = 311,
+    WKS_ERR_ARCHIVE_UNAVAILABLE = 313,
 
     /// The store peer, or we, found the request invalid (status 400).
     WKS_ERR_STORE_BAD_REQUEST = 400,
@@ -171,6 +176,8 @@ impl From<ErrorKind> for wks_status {
             ErrorKind::ArchiveClosed => S::WKS_ERR_ARCHIVE_CLOSED,
             ErrorKind::ValidatorRefused => S::WKS_ERR_VALIDATOR_REFUSED,
             ErrorKind::TakenDown => S::WKS_ERR_TAKEN_DOWN,
+            ErrorKind::PositionGone => S::WKS_ERR_POSITION_GONE,
+            ErrorKind::WrongKey => S::WKS_ERR_WRONG_KEY,
             ErrorKind::ArchiveUnavailable => S::WKS_ERR_ARCHIVE_UNAVAILABLE,
             ErrorKind::StoreBadRequest => S::WKS_ERR_STORE_BAD_REQUEST,
             ErrorKind::StoreBadResponse => S::WKS_ERR_STORE_BAD_RESPONSE,
@@ -234,7 +241,9 @@ pub(super) fn name(status: i32) -> &'static CStr {
         308 => c"WKS_ERR_ARCHIVE_CLOSED",
         309 => c"WKS_ERR_VALIDATOR_REFUSED",
         310 => c"WKS_ERR_TAKEN_DOWN",
-        311 => c"WKS_ERR_ARCHIVE_UNAVAILABLE",
+        311 => c"WKS_ERR_POSITION_GONE",
+        312 => c"WKS_ERR_WRONG_KEY",
+        313 => c"WKS_ERR_ARCHIVE_UNAVAILABLE",
         400 => c"WKS_ERR_STORE_BAD_REQUEST",
         401 => c"WKS_ERR_STORE_BAD_RESPONSE",
         402 => c"WKS_ERR_STORE_TOO_MANY_REQUESTS",
