@@ -93,6 +93,14 @@ impl Findings {
             self.first.push(Finding { kind, hash, detail: detail.into() });
         }
     }
+
+    /// Adds those of another report.
+    #[cfg(feature = "postgres")]
+    pub(super) fn append(&mut self, other: Findings) {
+        self.count += other.count;
+        let room = MAX_FINDINGS.saturating_sub(self.first.len());
+        self.first.extend(other.first.into_iter().take(room));
+    }
 }
 
 /// What [`crate::archive::Archive::verify`] found.

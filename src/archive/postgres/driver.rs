@@ -4,6 +4,7 @@
 //! broke in the middle of its commit; and nobody waits for a database that is away, but a put or a
 //! removal of which it is not known how it ended, for a while.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,12 @@ use super::put::{self, Unsettled};
 use super::removal::{self, Gone};
 use super::session::{Session, off_runtime};
 use super::topics::Topics;
-use crate::archive::{Driver, FeedItem, Figures, IndexEntry, IndexQuery, Removal, Stats};
-use crate::error::{Error, ErrorKind, Result};
+use super::{topic_stats, verify};
+use crate::archive::{
+    BackupReport, Control, Driver, FeedItem, Figures, IndexEntry, IndexQuery, Removal, Stats,
+    TopicQuery, TopicStats, VerifyReport,
+};
+use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::{MessageHash, Origin, Page, Query, StoredMessage, SyncId};
 
 /// Times that a question is tried in all, where something was in the way.
@@ -80,7 +85,7 @@ impl Postgres {
     }
 
     /// Asks, with a fresh list of partitions, and again where that may help.
-    fn ask<T: Send>(
+    pub(super) fn ask<T: Send>(
         &mut self,
         mut question: impl FnMut(&mut Session, &mut Core) -> Outcome<T> + Send,
     ) -> Result<T> {
@@ -207,6 +212,22 @@ impl Driver for Postgres {
 
     fn stats(&mut self) -> Result<Stats> {
         self.ask(|session, _| figures::stats(session))
+    }
+
+    fn topic_stats(&mut self, query: &TopicQuery) -> Result<Vec<TopicStats>> {
+        self.ask(|session, _| topic_stats::page(session, query))
+    }
+
+    fn backup(&mut self, _: &Path, _: bool, _: &Control) -> Result<BackupReport> {
+        bail!(
+            Unsupported,
+            "an archive on PostgreSQL is backed up with the database's own tools: pg_dump, or \
+             pg_basebackup with its log archived"
+        )
+    }
+
+    fn verify(&mut self, control: &Control) -> Result<VerifyReport> {
+        verify::verify(self, control)
     }
 
     fn close(&mut self) {

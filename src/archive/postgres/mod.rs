@@ -20,8 +20,10 @@ mod schema;
 mod session;
 mod span;
 mod tls;
+mod topic_stats;
 mod topics;
 mod url;
+mod verify;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -161,7 +161,11 @@ pub(super) fn index(
 }
 
 /// From the columns of [`WHOLE`].
-fn messages(session: &mut Session, core: &mut Core, rows: &[Row]) -> Outcome<Vec<StoredMessage>> {
+pub(super) fn messages(
+    session: &mut Session,
+    core: &mut Core,
+    rows: &[Row],
+) -> Outcome<Vec<StoredMessage>> {
     let fail = sql(READING);
     let channels: Vec<i32> =
         rows.iter().map(|row| row.try_get(2).map_err(&fail)).collect::<Outcome<_>>()?;

@@ -12,6 +12,7 @@ use super::find;
 use super::lattice::Cell;
 use super::scan::sync_id;
 use super::session::Session;
+use super::topic_stats;
 use super::topics::Channel;
 use crate::error::{Error, ErrorKind};
 use crate::types::{ContentTopic, MessageHash, Origin, PubsubTopic, StoredMessage, SyncId};
@@ -68,7 +69,8 @@ pub(super) fn put(
             }
         }
         unsettled.push(xid.clone());
-        let end = format!("{} COMMIT", count(core.slot, &counts));
+        let by_channel = topic_stats::count(core.slot, &session.lattice, &rows, &new, &channels)?;
+        let end = format!("{} {by_channel} COMMIT", count(core.slot, &counts));
         let ended = session.batch(WRITING, &end);
         // Where the server itself says no, it is known.
         if !matches!(&ended, Err(fault) if fault.cure == Cure::Reconnect) {

@@ -19,6 +19,7 @@ use super::put::{PUT_LOCK, Unsettled};
 use super::scan::{self, Source, sync_id};
 use super::session::Session;
 use super::span::Span;
+use super::topic_stats;
 use crate::archive::FeedItem;
 use crate::error::{Error, ErrorKind};
 use crate::types::{Direction, MessageHash, Origin, SyncId, TimeRange, Timestamp};
@@ -138,6 +139,7 @@ pub(super) fn reinstate(session: &mut Session, hashes: &[MessageHash]) -> Outcom
 
 /// Removes single messages of a partition, counts them and logs them for other nodes.
 fn delete(session: &mut Session, core: &Core, cell: Cell, ids: &[SyncId]) -> Outcome<Vec<Gone>> {
+    topic_stats::uncount(session, core, cell, ids)?;
     let text = format!(
         "WITH gone AS (
              DELETE FROM {} m USING unnest($1::int8[], $2::bytea[]) AS k(time, id)
@@ -225,6 +227,7 @@ pub(super) fn oldest(
     }
     let counts = figures::counts(session)?;
     remove_empty(session, core, &counts)?;
+    topic_stats::forget(session)?;
     let Some((&cell, _)) = counts.iter().find(|(_, counted)| counted.messages > 0) else {
         return Ok(Vec::new());
     };

@@ -66,6 +66,16 @@ const MIGRATIONS: &[&str] = &["
         pubsub int4 NOT NULL,
         UNIQUE (content, pubsub)
     );
+    CREATE INDEX channel_by_pubsub ON wakustore.channel(pubsub);
+    CREATE TABLE wakustore.channel_count(
+        cell int4 NOT NULL,
+        channel int4 NOT NULL,
+        slot int2 NOT NULL,
+        messages int8 NOT NULL,
+        bytes int8 NOT NULL,
+        PRIMARY KEY (cell, channel, slot)
+    ) WITH (fillfactor = 50);
+    CREATE INDEX channel_count_by_channel ON wakustore.channel_count(channel);
     CREATE TABLE wakustore.message(
         timestamp int8 NOT NULL,
         xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
