@@ -16,7 +16,7 @@ use archive_support::*;
 use wakustore::ErrorKind;
 use wakustore::archive::{
     Archive, ArchiveConfig, FeedEvent, Partitions, PostgresBackend, PostgresConfig, PutOutcome,
-    Retention, Rules,
+    Retention, Rules, TopicKind, TopicQuery,
 };
 use wakustore::types::{Direction, MessageHash, Query, StoredMessage, Timestamp};
 
@@ -202,6 +202,10 @@ fn whole_partitions_go_for_their_age_and_are_told_of() {
         before.difference(&now).count() == 2 && !now.iter().any(|t| t.starts_with("gone"))
     });
     assert_eq!(other.stats().wait().unwrap().messages, 3, "another node sees it at once");
+    let query = TopicQuery { kind: TopicKind::Content, after: None, limit: 100 };
+    let topics = other.topic_stats(query).wait().unwrap();
+    assert_eq!(topics.iter().map(|topic| topic.messages).sum::<u64>(), 3, "{topics:?}");
+    assert!(other.verify().wait().unwrap().is_sound());
     let asked = vec![first[0].hash, last.hash];
     assert_eq!(other.missing(asked).wait().unwrap(), [first[0].hash]);
     // The floor outlives the archive.

@@ -5,3 +5,6 @@ cd "$(dirname "$0")/../.."
 mkdir -p target
 : >target/bench.jsonl
 cargo bench --locked --no-default-features --features sqlite,node --bench figures --bench e2e -- "$@"
+if [ -n "${FULL:-}" ]; then
+    cargo bench --locked --no-default-features --features sqlite,postgres --bench postgres
+fi

@@ -167,8 +167,8 @@ fn read(row: &Row) -> Outcome<Counted> {
         Ok(u64::try_from(count).unwrap_or(0))
     };
     let name: &[u8] = row.try_get(1).map_err(&fail)?;
-    let name = String::from_utf8(name.to_vec())
-        .map_err(|_| corrupt("the name of a topic is no UTF-8"))?;
+    let name =
+        String::from_utf8(name.to_vec()).map_err(|_| corrupt("the name of a topic is no UTF-8"))?;
     let (messages, bytes) = (count(2)?, count(3)?);
     Ok(Counted {
         id: row.try_get(0).map_err(&fail)?,

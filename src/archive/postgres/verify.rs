@@ -279,10 +279,8 @@ impl Walk {
         let rows = session.query(VERIFYING, text, &[&self.cell])?;
         let kept: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0)).map_err(&fail)?;
         if kept != self.rows {
-            let what = format!(
-                "partition {} has {} messages, the figure is {kept}",
-                self.cell, self.rows
-            );
+            let what =
+                format!("partition {} has {} messages, the figure is {kept}", self.cell, self.rows);
             self.report.findings.add(FindingKind::Figure, None, what);
         }
         let text = "SELECT channel, sum(messages)::int8, sum(bytes)::int8
