@@ -252,16 +252,17 @@ fn run(n: usize, ours: &Database, theirs: &Database) {
     for client in [&mut mine, &mut other] {
         client.batch_execute("VACUUM (ANALYZE)").unwrap();
     }
-    let names: Vec<String> =
-        (0..PAGES).map(|i| n / 2 + i * 9973 % (n / 4)).map(|i| hex(hashes[i].as_bytes())).collect();
-    let deep = |i: usize| hashes[n / 2 + i * 9973 % (n / 4)];
+    let deep: Vec<(MessageHash, String)> = (0..PAGES)
+        .map(|i| hashes[n / 2 + i * 9973 % (n / 4)])
+        .map(|hash| (hash, hex(hash.as_bytes())))
+        .collect();
     for (name, is_deep) in
         [("archive.postgres.page.first", false), ("archive.postgres.page.deep", true)]
     {
         let (mut us, mut them) = (Vec::new(), Vec::new());
-        for i in 0..PAGES {
-            us.push(1e6 * seconds(|| page(&archive, is_deep.then(|| deep(i)))));
-            them.push(1e6 * seconds(|| deployed.page(is_deep.then_some(names[i].as_str()))));
+        for (hash, text) in &deep {
+            us.push(1e6 * seconds(|| page(&archive, is_deep.then_some(*hash))));
+            them.push(1e6 * seconds(|| deployed.page(is_deep.then_some(text.as_str()))));
         }
         versus(name, median(us), "us", "deployed", median(them));
     }
