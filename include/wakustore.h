@@ -226,6 +226,10 @@ enum wks_status
      */
     WKS_ERR_POSITION_GONE = 311,
     /**
+     * The archive is encrypted with another key, or a key was given for one that is not encrypted.
+     */
+    WKS_ERR_WRONG_KEY = 312,
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     WKS_ERR_STORE_BAD_REQUEST = 400,

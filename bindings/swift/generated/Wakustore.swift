@@ -5055,6 +5055,10 @@ public enum ErrorKind: Int32, Equatable, Hashable {
      */
     case positionGone = 311
     /**
+     * The archive is encrypted with another key, or a key was given for one that is not encrypted.
+     */
+    case wrongKey = 312
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     case storeBadRequest = 400
@@ -5217,37 +5221,39 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
 
         case 39: return .positionGone
 
-        case 40: return .storeBadRequest
+        case 40: return .wrongKey
 
-        case 41: return .storeBadResponse
+        case 41: return .storeBadRequest
 
-        case 42: return .storeTooManyRequests
+        case 42: return .storeBadResponse
 
-        case 43: return .storeUnavailable
+        case 43: return .storeTooManyRequests
 
-        case 44: return .syncProtocol
+        case 44: return .storeUnavailable
 
-        case 45: return .syncScope
+        case 45: return .syncProtocol
 
-        case 46: return .syncBusy
+        case 46: return .syncScope
 
-        case 47: return .address
+        case 47: return .syncBusy
 
-        case 48: return .dial
+        case 48: return .address
 
-        case 49: return .listen
+        case 49: return .dial
 
-        case 50: return .peerUnknown
+        case 50: return .listen
 
-        case 51: return .protocolUnsupported
+        case 51: return .peerUnknown
 
-        case 52: return .streamClosed
+        case 52: return .protocolUnsupported
 
-        case 53: return .keyFile
+        case 53: return .streamClosed
 
-        case 54: return .otherCluster
+        case 54: return .keyFile
 
-        case 55: return .noRelayPeers
+        case 55: return .otherCluster
+
+        case 56: return .noRelayPeers
 
         default: throw UniffiInternalError.unexpectedEnumCase
         }
@@ -5413,68 +5419,72 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
             writeInt(&buf, Int32(39))
 
 
-        case .storeBadRequest:
+        case .wrongKey:
             writeInt(&buf, Int32(40))
 
 
-        case .storeBadResponse:
+        case .storeBadRequest:
             writeInt(&buf, Int32(41))
 
 
-        case .storeTooManyRequests:
+        case .storeBadResponse:
             writeInt(&buf, Int32(42))
 
 
-        case .storeUnavailable:
+        case .storeTooManyRequests:
             writeInt(&buf, Int32(43))
 
 
-        case .syncProtocol:
+        case .storeUnavailable:
             writeInt(&buf, Int32(44))
 
 
-        case .syncScope:
+        case .syncProtocol:
             writeInt(&buf, Int32(45))
 
 
-        case .syncBusy:
+        case .syncScope:
             writeInt(&buf, Int32(46))
 
 
-        case .address:
+        case .syncBusy:
             writeInt(&buf, Int32(47))
 
 
-        case .dial:
+        case .address:
             writeInt(&buf, Int32(48))
 
 
-        case .listen:
+        case .dial:
             writeInt(&buf, Int32(49))
 
 
-        case .peerUnknown:
+        case .listen:
             writeInt(&buf, Int32(50))
 
 
-        case .protocolUnsupported:
+        case .peerUnknown:
             writeInt(&buf, Int32(51))
 
 
-        case .streamClosed:
+        case .protocolUnsupported:
             writeInt(&buf, Int32(52))
 
 
-        case .keyFile:
+        case .streamClosed:
             writeInt(&buf, Int32(53))
 
 
-        case .otherCluster:
+        case .keyFile:
             writeInt(&buf, Int32(54))
 
 
-        case .noRelayPeers:
+        case .otherCluster:
             writeInt(&buf, Int32(55))
+
+
+        case .noRelayPeers:
+            writeInt(&buf, Int32(56))
 
         }
     }

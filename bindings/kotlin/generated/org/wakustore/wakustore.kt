@@ -6301,6 +6301,10 @@ enum class ErrorKind(val value: kotlin.Int) {
      */
     POSITION_GONE(311),
     /**
+     * The archive is encrypted with another key, or a key was given for one that is not encrypted.
+     */
+    WRONG_KEY(312),
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     STORE_BAD_REQUEST(400),
