@@ -16,9 +16,10 @@ mod options;
 mod query;
 mod stream;
 mod sync;
+mod tools;
 mod validator;
 
-pub use archive::{Archive, ArchiveOptions, Durability, Stats};
+pub use archive::{Archive, ArchiveOptions, Durability, FileOptions, Stats};
 pub use changes::{Change, ChangedMessage, Changes};
 pub use error::{ErrorKind, Failure, WakuError};
 pub use message::{Message, Origin, PutOutcome, PutResult, StoredMessage, TopicMessage};
@@ -28,6 +29,10 @@ pub use query::{Direction, Entry, Page, Query};
 pub use stream::{History, NodeEvents};
 pub use sync::{
     Agreement, Coverage, Progress, SyncDialect, SyncDifference, SyncId, SyncProtocol, SyncReason,
+};
+pub use tools::{
+    BackupReport, Finding, FindingKind, MoveReport, RefusedImport, SalvageReport, TopicKind,
+    TopicStats, VerifyReport, Watch, WorkProgress,
 };
 pub use validator::{Validator, Validity};
 
