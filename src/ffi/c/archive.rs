@@ -15,8 +15,9 @@ use super::op::{self, block, publish, take, wks_op};
 use super::page::wks_page;
 use super::query::wks_query;
 use super::status::wks_status;
-use crate::archive::{Archive, Pending, SqliteBackend, Stats};
+use crate::archive::{Archive, Pending, Stats};
 use crate::error::{Error, ErrorKind, Result, bail};
+use crate::ffi::place;
 use crate::runtime::{self, Op, Registration, Runtime, Stage};
 use crate::types::{Entry, Page, StoredMessage, Timestamp};
 
@@ -39,7 +40,7 @@ pub(super) struct ArchiveObject {
 
 impl ArchiveObject {
     fn open(runtime: Arc<Runtime>, options: Options) -> Result<Arc<Self>> {
-        let archive = Archive::open(SqliteBackend::open(options.sqlite)?, options.archive)?;
+        let archive = place::open(options.sqlite, options.archive)?;
         let closing = archive.clone();
         let closer = runtime.on_shutdown(Stage::Storage, || async move { closing.close() })?;
         Ok(Arc::new(ArchiveObject { open: Some((archive, closer)), runtime }))
@@ -180,6 +181,7 @@ fn close(call: &mut Call, archive: wks_archive) -> Result<Op> {
 /// caller's, to free with `wks_archive_free`.
 /// Errors: `WKS_ERR_ARCHIVE_OPEN`, `WKS_ERR_ARCHIVE_CORRUPT`, `WKS_ERR_SCHEMA_TOO_NEW`,
 /// `WKS_ERR_ARCHIVE_LOCKED`, `WKS_ERR_ARCHIVE_READ_ONLY`, `WKS_ERR_DISK_FULL`,
+/// `WKS_ERR_ARCHIVE_UNAVAILABLE` where a database cannot be reached,
 /// `WKS_ERR_INVALID_ARGUMENT` for options that cannot be, `WKS_ERR_WOULD_DEADLOCK` from a callback,
 /// `WKS_ERR_SHUTDOWN`, `WKS_ERR_RESOURCES`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
 #[unsafe(no_mangle)]

@@ -12,10 +12,9 @@ use super::message::{self, Message, Origin, PutResult, StoredMessage, TopicMessa
 use super::query::{Page, Query};
 use super::stream::History;
 use super::validator::{self, Validator};
-use crate::archive::{
-    self, ArchiveConfig, Position, Retention, Rules, SqliteBackend, SqliteConfig,
-};
+use crate::archive::{self, ArchiveConfig, Position, Retention, Rules, SqliteConfig};
 use crate::error::bail;
+use crate::ffi::place;
 use crate::runtime::{Registration, Runtime, Stage};
 use crate::types::{self, Timestamp};
 
@@ -131,11 +130,12 @@ impl Archive {
 #[uniffi::export]
 impl Archive {
     /// Opens the archive in this file, or creates it (mode 0600). The path is taken literally;
-    /// `:memory:` keeps everything in memory. A validator sees each batch of messages before it is
+    /// `:memory:` keeps everything in memory. What begins with `postgres://` is the URL of a
+    /// PostgreSQL database instead; its durability is the server's. A validator sees each batch of messages before it is
     /// committed.
     ///
-    /// Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`, and
-    /// with `InvalidArgument` for a bound of retention, or a time for the validator, that is 0.
+    /// Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`,
+    /// `ArchiveUnavailable` where a database cannot be reached, and with `InvalidArgument` for a bound of retention, or a time for the validator, that is 0.
     #[uniffi::constructor(default(options = None, validator = None))]
     pub async fn open(
         path: String,
@@ -146,7 +146,7 @@ impl Archive {
             let (sqlite, config) = configs(path, options, validator)?;
             let runtime = enter()?;
             call_blocking(move || {
-                let archive = archive::Archive::open(SqliteBackend::open(sqlite)?, config)?;
+                let archive = place::open(sqlite, config)?;
                 let open = Arc::new(Open::new(&runtime, archive)?);
                 Ok(Arc::new(Archive::of(runtime, open)))
             })
