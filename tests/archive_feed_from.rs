@@ -41,7 +41,7 @@ fn stored(feed: &mut Feed, count: usize) -> Vec<FeedItem> {
 
 #[test]
 fn it_tells_what_came_after_the_position_and_then_what_comes() {
-    for Opened { name, archive, dir: _dir } in every_backend(&config()) {
+    for Opened { name, archive, dir: _dir } in local_backends(&config()) {
         let all = many(400, 20);
         let origins = [Origin::Import, Origin::Sync, Origin::Resume, Origin::Live];
         let put = |of: usize| {
@@ -83,7 +83,7 @@ fn it_tells_what_came_after_the_position_and_then_what_comes() {
 
 #[test]
 fn each_event_can_be_gone_on_from() {
-    for Opened { name, archive, dir: _dir } in every_backend(&config()) {
+    for Opened { name, archive, dir: _dir } in local_backends(&config()) {
         let all = many(60, 20);
         let mut live = archive.subscribe(1_000);
         for batch in all.chunks(3) {
@@ -109,7 +109,7 @@ fn each_event_can_be_gone_on_from() {
 
 #[test]
 fn a_slow_subscriber_goes_on_where_it_lagged_and_has_all() {
-    for Opened { name, archive, dir: _dir } in every_backend(&config()) {
+    for Opened { name, archive, dir: _dir } in local_backends(&config()) {
         let all = many(500, 20);
         let mut feed = archive.subscribe(8);
         let mut told = Vec::new();
@@ -150,7 +150,7 @@ fn a_slow_subscriber_goes_on_where_it_lagged_and_has_all() {
 #[test]
 fn each_message_comes_once_whatever_is_put_while_a_subscriber_comes_in() {
     const WRITERS: usize = 6;
-    for Opened { name, archive, dir: _dir } in every_backend(&config()) {
+    for Opened { name, archive, dir: _dir } in local_backends(&config()) {
         let all = many(6_000, 20);
         let mut want = ids(&all);
         want.sort_unstable();
@@ -216,7 +216,7 @@ fn each_message_comes_once_whatever_is_put_while_a_subscriber_comes_in() {
 
 #[test]
 fn removals_are_told_and_no_number_is_given_out_twice() {
-    for Opened { name, archive, dir: _dir } in every_backend(&config()) {
+    for Opened { name, archive, dir: _dir } in local_backends(&config()) {
         let all = many(10, 20);
         import(&archive, all[..5].to_vec());
         let position = archive.position().wait().unwrap();
@@ -248,7 +248,7 @@ fn what_retention_removed_is_told_as_a_bound() {
         retention: Retention { max_messages: Some(100), ..Retention::default() },
         ..config()
     };
-    for Opened { name, archive, dir: _dir } in every_backend(&config) {
+    for Opened { name, archive, dir: _dir } in local_backends(&config) {
         let all = many(1_000, 20);
         import(&archive, all[..50].to_vec());
         let position = archive.position().wait().unwrap();
@@ -275,7 +275,7 @@ fn a_position_of_elsewhere_or_of_too_long_ago_is_an_error_of_its_own() {
     let all: Vec<_> = (0..LOGGED_REMOVALS as i64 + 300)
         .map(|i| message(0, 0, NOW.nanos() - 1_000_000 + i, ""))
         .collect();
-    for Opened { name, archive, dir: _dir } in every_backend(&config()) {
+    for Opened { name, archive, dir: _dir } in local_backends(&config()) {
         let gone = |position: Position| {
             archive.subscribe_from(position, 10).wait().err().map(|e| e.kind())
         };
@@ -387,7 +387,7 @@ proptest! {
         let pick = |which: &[u8]| -> Vec<StoredMessage> {
             which.iter().map(|i| pool[usize::from(*i)].clone()).collect()
         };
-        for Opened { name, archive, dir: _dir } in every_backend(&config()) {
+        for Opened { name, archive, dir: _dir } in local_backends(&config()) {
             let mut followers: [(Follower, Option<Feed>); 3] = Default::default();
             for (step, capacity) in &steps {
                 match step {
@@ -494,7 +494,8 @@ mod sqlite {
         // What the third version added, taken away again.
         let conn = rusqlite::Connection::open(&path).unwrap();
         conn.execute_batch(
-            "DROP TABLE removed; DROP TABLE expired; ALTER TABLE figures DROP COLUMN feed;
+            "DROP INDEX channel_by_pubsub; ALTER TABLE channel DROP COLUMN messages;
+             ALTER TABLE channel DROP COLUMN bytes; DROP TABLE removed; DROP TABLE expired; ALTER TABLE figures DROP COLUMN feed;
              ALTER TABLE figures DROP COLUMN seq; ALTER TABLE figures DROP COLUMN trimmed;
              PRAGMA user_version = 2;",
         )

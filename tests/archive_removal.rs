@@ -42,7 +42,14 @@ fn held(archive: &Archive) -> BTreeSet<MessageHash> {
     let mut query = Query { limit: 100, ..Query::default() };
     let mut held = BTreeSet::new();
     loop {
-        let page = archive.query(query.clone()).wait().unwrap();
+        let page = match archive.query(query.clone()).wait() {
+            // Retention goes on, and the walk begins anew.
+            Err(e) if e.kind() == ErrorKind::CursorNotFound => {
+                (query.cursor, held) = (None, BTreeSet::new());
+                continue;
+            }
+            page => page.unwrap(),
+        };
         held.extend(page.entries.iter().map(|e| e.hash));
         match page.cursor {
             Some(cursor) => query.cursor = Some(cursor),

@@ -88,7 +88,7 @@ fn hashes(messages: &[StoredMessage]) -> Vec<MessageHash> {
 
 #[test]
 fn figures_by_topic_follow_what_is_put_and_removed() {
-    for Opened { name, archive, dir: _dir } in every_backend(&config()) {
+    for Opened { name, archive, dir: _dir } in local_backends(&config()) {
         check_topics(name, &archive, &[]);
         let all = varied(500);
         import(&archive, all[..300].to_vec());
@@ -110,7 +110,7 @@ fn figures_by_topic_follow_what_is_put_and_removed() {
 fn figures_by_topic_follow_retention() {
     let retention = Retention { max_messages: Some(100), ..Retention::default() };
     let config = ArchiveConfig { retention, ..config() };
-    for Opened { name, archive, dir: _dir } in every_backend(&config) {
+    for Opened { name, archive, dir: _dir } in local_backends(&config) {
         let mut feed = archive.subscribe(10_000);
         let all = varied(400);
         import(&archive, all.clone());
@@ -127,7 +127,7 @@ fn figures_by_topic_follow_retention() {
 
 #[test]
 fn what_matches_is_taken_down_and_nothing_else() {
-    for Opened { name, archive, dir: _dir } in every_backend(&config()) {
+    for Opened { name, archive, dir: _dir } in local_backends(&config()) {
         let all = many(2_000, 50);
         import(&archive, all.clone());
         let time = TimeRange::new(all[300].timestamp(), all[1_500].timestamp()).unwrap();
@@ -162,7 +162,7 @@ fn what_matches_is_taken_down_and_nothing_else() {
 
 #[test]
 fn tombstones_are_listed_and_lifted() {
-    for Opened { name, archive, dir: _dir } in every_backend(&config()) {
+    for Opened { name, archive, dir: _dir } in local_backends(&config()) {
         let all = many(50, 50);
         import(&archive, all[..20].to_vec());
         let down: BTreeSet<MessageHash> = hashes(&all[10..]).into_iter().collect();
@@ -190,7 +190,7 @@ fn tombstones_are_listed_and_lifted() {
 
 #[test]
 fn works_end_with_the_archive_and_answer() {
-    for Opened { name, archive, dir: _dir } in every_backend(&config()) {
+    for Opened { name, archive, dir: _dir } in local_backends(&config()) {
         import(&archive, many(3_000, 500));
         let tasks: Vec<_> = (0..3).map(|_| archive.verify()).collect();
         archive.close();
@@ -210,7 +210,7 @@ fn works_end_with_the_archive_and_answer() {
 
 #[test]
 fn a_cancelled_work_says_so() {
-    for Opened { name, archive, dir: _dir } in every_backend(&config()) {
+    for Opened { name, archive, dir: _dir } in local_backends(&config()) {
         import(&archive, many(5_000, 100));
         let task = archive.verify();
         task.cancel();

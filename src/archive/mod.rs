@@ -17,6 +17,8 @@ mod memory_log;
 pub mod nwaku;
 mod pending;
 mod position;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod pump;
 mod queue;
 mod report;
@@ -31,6 +33,8 @@ mod validator;
 mod validator_thread;
 mod worker;
 
+#[cfg(feature = "postgres")]
+pub use self::postgres::{MAX_PARTITIONS, Partitions, PostgresBackend, PostgresConfig};
 pub use changes::{Change, Changes, Commit, Logged};
 pub use driver::{Backend, Driver, Figures, IndexEntry, IndexQuery, PutOutcome, Removal, Stats};
 pub use feed::{Feed, FeedEvent, FeedItem};

@@ -6,7 +6,8 @@ use std::path::Path;
 use crate::archive::nwaku::{
     self, ExportOptions, ExportReport, ImportOptions, ImportReport, export_sqlite, import_sqlite,
 };
-use crate::archive::{Archive, ArchiveConfig, Control, SqliteBackend, SqliteConfig};
+use crate::archive::{Archive, ArchiveConfig, Control, PostgresBackend, PostgresConfig};
+use crate::archive::{SqliteBackend, SqliteConfig};
 use crate::error::{Result, bail};
 use crate::types::{Filter, SyncId, Timestamp};
 
@@ -15,15 +16,23 @@ fn is_database(name: &str) -> bool {
     name.starts_with("postgres://") || name.starts_with("postgresql://")
 }
 
-/// Opens an archive by its name.
+/// Opens an archive by its name. Blocks. What a commit survives is, on PostgreSQL, as the server has
+/// it, and not less than a crash of it.
 ///
 /// # Errors
-/// Those of the backend and of [`Archive::open`]; [`crate::ErrorKind::Unsupported`] for a database.
+/// Those of the backend and of [`Archive::open`]; [`crate::ErrorKind::Unsupported`] for a database
+/// with a key, or that is to be read only.
 pub(super) fn open(sqlite: SqliteConfig, config: ArchiveConfig) -> Result<Archive> {
-    if sqlite.path.to_str().is_some_and(is_database) {
-        bail!(Unsupported, "an archive on PostgreSQL is not to be had by this build");
+    let Some(url) = sqlite.path.to_str().filter(|name| is_database(name)) else {
+        return Archive::open(SqliteBackend::open(sqlite)?, config);
+    };
+    if sqlite.key.is_some() {
+        bail!(Unsupported, "a key is for a file: a database is encrypted where it is kept");
     }
-    Archive::open(SqliteBackend::open(sqlite)?, config)
+    if sqlite.read_only {
+        bail!(Unsupported, "a database is opened read-only by a role that may only read");
+    }
+    Archive::open(PostgresBackend::open(PostgresConfig::new(url))?, config)
 }
 
 /// An import or an export goes on to its end, until so many messages were dealt with, or until it is
@@ -39,8 +48,7 @@ fn go_on(control: &Control, done: u64, limit: Option<u64>) -> ControlFlow<()> {
 /// Imports from nwaku's archive, after a position and up to `limit` rows or a few more. Blocks.
 ///
 /// # Errors
-/// Those of [`crate::archive::nwaku`]; [`crate::ErrorKind::Unsupported`] for a database in a build
-/// without PostgreSQL.
+/// Those of [`crate::archive::nwaku`].
 pub(super) fn import_nwaku(
     archive: &Archive,
     source: &Path,
@@ -53,10 +61,7 @@ pub(super) fn import_nwaku(
     let progress = |report: &ImportReport| go_on(control, report.read, limit);
     match source.to_str().filter(|name| is_database(name)) {
         None => import_sqlite(source, archive, &options, progress),
-        #[cfg(feature = "postgres")]
         Some(url) => nwaku::import_postgres(url, archive, &options, progress),
-        #[cfg(not(feature = "postgres"))]
-        Some(_) => bail!(Unsupported, "this build has no PostgreSQL"),
     }
 }
 
@@ -86,10 +91,7 @@ pub(super) fn export_nwaku(
     let progress = |report: &ExportReport| go_on(control, done(report), limit);
     match target.to_str().filter(|name| is_database(name)) {
         None => export_sqlite(archive, target, &options, progress),
-        #[cfg(feature = "postgres")]
         Some(url) => nwaku::export_postgres(archive, url, &options, progress),
-        #[cfg(not(feature = "postgres"))]
-        Some(_) => bail!(Unsupported, "this build has no PostgreSQL"),
     }
 }
 

@@ -7,14 +7,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod archive;
-mod contenders;
 mod index;
+mod own;
 mod report;
 mod rivals;
 mod sets;
 mod sync;
 #[path = "../sync_common/mod.rs"]
 mod sync_common;
+mod wall;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
@@ -23,13 +24,20 @@ fn main() {
         sync::tuning();
         return;
     }
-    if runs("index") {
+    if runs("sync.index") {
         index::run(1_000_000);
     }
-    if runs("sync") {
+    if runs("sync.sets") {
         sync::run();
     }
-    if runs("archive") {
-        archive::run();
+    if runs("sync.wall") {
+        wall::run_all();
     }
+    let archive: [(&str, fn()); 4] = [
+        ("archive.put", archive::puts::run),
+        ("archive.page", archive::pages::run),
+        ("archive.retention", archive::retention::run),
+        ("archive.open", archive::opening::run),
+    ];
+    archive.into_iter().filter(|(group, _)| runs(group)).for_each(|(_, measure)| measure());
 }

@@ -89,6 +89,12 @@ check "sync" timeout 120 "$work/sync" "$work/states"
 build sync-asan "$here/sync.c" "${linked[@]}" "${asan[@]}"
 check "sync under the sanitizers" timeout 240 "$work/sync-asan" "$work/states-asan"
 
+mkdir "$work/tools" "$work/tools-asan"
+build tools-test "$here/tools.c" "${linked[@]}"
+check "tools" timeout 120 "$work/tools-test" "$work/tools"
+build tools-test-asan "$here/tools.c" "${linked[@]}" "${asan[@]}"
+check "tools under the sanitizers" timeout 240 "$work/tools-test-asan" "$work/tools-asan"
+
 mkdir "$work/files"
 build misuse "$here/misuse.c" "${linked[@]}" "${asan[@]}"
 check "misuse under the sanitizers" timeout 240 "$work/misuse" "$work/files"

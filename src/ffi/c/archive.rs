@@ -181,6 +181,7 @@ fn close(call: &mut Call, archive: wks_archive) -> Result<Op> {
 /// caller's, to free with `wks_archive_free`.
 /// Errors: `WKS_ERR_ARCHIVE_OPEN`, `WKS_ERR_ARCHIVE_CORRUPT`, `WKS_ERR_SCHEMA_TOO_NEW`,
 /// `WKS_ERR_ARCHIVE_LOCKED`, `WKS_ERR_ARCHIVE_READ_ONLY`, `WKS_ERR_DISK_FULL`,
+/// `WKS_ERR_ARCHIVE_UNAVAILABLE` where a database cannot be reached,
 /// `WKS_ERR_INVALID_ARGUMENT` for options that cannot be, `WKS_ERR_WOULD_DEADLOCK` from a callback,
 /// `WKS_ERR_SHUTDOWN`, `WKS_ERR_RESOURCES`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
 #[unsafe(no_mangle)]

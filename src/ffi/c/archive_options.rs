@@ -74,7 +74,8 @@ pub extern "C" fn wks_archive_options_new(
 }
 
 /// The file, UTF-8, taken literally; or `:memory:`. It is created with mode 0600 where there is
-/// none.
+/// none. What begins with `postgres://` or `postgresql://` is the URL of a PostgreSQL database
+/// instead (docs/POSTGRES.md); its durability is the server's.
 ///
 /// Threads: any. Blocks: no. Owns: nothing; the path is copied.
 /// Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` where it is empty,

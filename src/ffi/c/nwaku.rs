@@ -193,8 +193,8 @@ fn export(
 /// the call; the report is the caller's, to free with `wks_move_free`.
 /// Errors: `WKS_ERR_ARCHIVE_OPEN` where the source cannot be opened or reached,
 /// `WKS_ERR_ARCHIVE_CORRUPT` where its tables are not nwaku's, `WKS_ERR_INVALID_ARGUMENT` for a
-/// position that is none of this source, `WKS_ERR_ARCHIVE_IO`, `WKS_ERR_UNSUPPORTED` for a database
-/// in a build without PostgreSQL, those of `wks_archive_put` that are not of one message,
+/// position that is none of this source, `WKS_ERR_ARCHIVE_IO`, those of `wks_archive_put` that are
+/// not of one message,
 /// `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown,
 /// `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`. What was committed before stays.
 #[unsafe(no_mangle)]
@@ -236,7 +236,7 @@ pub extern "C" fn wks_archive_import_nwaku_async(
 /// the call; the report is the caller's, to free with `wks_move_free`.
 /// Errors: `WKS_ERR_ARCHIVE_OPEN` where the target cannot be opened or reached,
 /// `WKS_ERR_ARCHIVE_CORRUPT` where its tables are not nwaku's, `WKS_ERR_UNSUPPORTED` where they are
-/// of a version that is not written, or for a database in a build without PostgreSQL,
+/// of a version that is not written,
 /// `WKS_ERR_INVALID_ARGUMENT` for hashes or a position that is none, `WKS_ERR_DISK_FULL`,
 /// `WKS_ERR_ARCHIVE_IO`, and as `wks_archive_query`. What was written before stays.
 #[unsafe(no_mangle)]

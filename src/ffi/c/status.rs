@@ -95,6 +95,8 @@ pub enum wks_status {
     WKS_ERR_POSITION_GONE = 311,
     /// The archive is encrypted with another key, or a key was given for one that is not encrypted.
     WKS_ERR_WRONG_KEY = 312,
+    /// The database that holds the archive cannot be reached; it is tried again by itself.
+    WKS_ERR_ARCHIVE_UNAVAILABLE = 313,
 
     /// The store peer, or we, found the request invalid (status 400).
     WKS_ERR_STORE_BAD_REQUEST = 400,
@@ -176,6 +178,7 @@ impl From<ErrorKind> for wks_status {
             ErrorKind::TakenDown => S::WKS_ERR_TAKEN_DOWN,
             ErrorKind::PositionGone => S::WKS_ERR_POSITION_GONE,
             ErrorKind::WrongKey => S::WKS_ERR_WRONG_KEY,
+            ErrorKind::ArchiveUnavailable => S::WKS_ERR_ARCHIVE_UNAVAILABLE,
             ErrorKind::StoreBadRequest => S::WKS_ERR_STORE_BAD_REQUEST,
             ErrorKind::StoreBadResponse => S::WKS_ERR_STORE_BAD_RESPONSE,
             ErrorKind::StoreTooManyRequests => S::WKS_ERR_STORE_TOO_MANY_REQUESTS,
@@ -240,6 +243,7 @@ pub(super) fn name(status: i32) -> &'static CStr {
         310 => c"WKS_ERR_TAKEN_DOWN",
         311 => c"WKS_ERR_POSITION_GONE",
         312 => c"WKS_ERR_WRONG_KEY",
+        313 => c"WKS_ERR_ARCHIVE_UNAVAILABLE",
         400 => c"WKS_ERR_STORE_BAD_REQUEST",
         401 => c"WKS_ERR_STORE_BAD_RESPONSE",
         402 => c"WKS_ERR_STORE_TOO_MANY_REQUESTS",

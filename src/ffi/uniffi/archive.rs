@@ -175,11 +175,12 @@ impl Archive {
 #[uniffi::export]
 impl Archive {
     /// Opens the archive in this file, or creates it (mode 0600). The path is taken literally;
-    /// `:memory:` keeps everything in memory. A validator sees each batch of messages before it is
+    /// `:memory:` keeps everything in memory. What begins with `postgres://` is the URL of a
+    /// PostgreSQL database instead; its durability is the server's. A validator sees each batch of messages before it is
     /// committed.
     ///
-    /// Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`, and
-    /// with `InvalidArgument` for a bound of retention, or a time for the validator, that is 0.
+    /// Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`,
+    /// `ArchiveUnavailable` where a database cannot be reached, and with `InvalidArgument` for a bound of retention, or a time for the validator, that is 0.
     #[uniffi::constructor(default(options = None, validator = None))]
     pub async fn open(
         path: String,

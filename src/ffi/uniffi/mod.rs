@@ -32,7 +32,8 @@ pub use sync::{
 };
 pub use tools::{
     BackupReport, Finding, FindingKind, MoveReport, RefusedImport, SalvageReport, TopicKind,
-    TopicStats, VerifyReport, Watch, WorkProgress,
+    TopicStats, VerifyReport, Watch, WorkProgress, restore_archive, salvage_archive,
+    verify_archive,
 };
 pub use validator::{Validator, Validity};
 
