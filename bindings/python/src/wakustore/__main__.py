@@ -348,7 +348,7 @@ async def moved(args: Arguments, archive: Archive, query: Optional[Query]) -> in
                 if progress is not None:
                     progress(before + done, 0)
 
-            given = {"position": position, "limit": STEP, "progress": progress and tell}
+            given: dict[str, Any] = {"position": position, "limit": STEP, "progress": progress and tell}
             report: MoveReport
             if query is None:
                 report = await archive.import_nwaku(args.nwaku, **given)

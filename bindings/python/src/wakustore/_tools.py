@@ -169,7 +169,7 @@ async def _watched(
     if progress is None:
         return await call(lambda: start(None))
     with translated():
-        watch = g.Watch()
+        watch = g.Watch()  # type: ignore[no-untyped-call]
     work = asyncio.ensure_future(call(lambda: start(watch)))
     try:
         ended = False
