@@ -4054,6 +4054,127 @@ wks_status wks_move_refused(struct wks_move report,
 void wks_move_free(struct wks_move report);
 
 /**
+ * Whether the node takes part in relay (gossipsub): 0, the default, or 1. Then it is subscribed to
+ * the topics of its shards from the start, and what comes is stored.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for any other number.
+ */
+wks_status wks_node_options_set_relay(struct wks_node_options options,
+                                      uint8_t on,
+                                      struct wks_error *error);
+
+/**
+ * Takes part in a pubsub topic over relay: what comes is stored and passed on. Fine a second time.
+ *
+ * Threads: any but the dispatcher's. Blocks: shortly. Owns: the topic is lent for the call.
+ * Errors: `WKS_ERR_UNSUPPORTED` where the node does not relay, `WKS_ERR_INVALID_TOPIC`,
+ * `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_subscribe(struct wks_node node,
+                              struct wks_bytes pubsub_topic,
+                              struct wks_error *error);
+
+/**
+ * Starts to take part in a pubsub topic. The operation has no result: its status tells.
+ *
+ * Threads: any. Blocks: no. Owns: the topic is lent for the call; the operation is the caller's, to
+ * free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`; the operation's are those of
+ * `wks_node_subscribe`.
+ */
+wks_status wks_node_subscribe_async(struct wks_node node,
+                                    struct wks_bytes pubsub_topic,
+                                    struct wks_op *op,
+                                    struct wks_error *error);
+
+/**
+ * Takes no part in a pubsub topic any more. Fine where it did not.
+ *
+ * Threads: any but the dispatcher's. Blocks: shortly. Owns: the topic is lent for the call.
+ * Errors: as `wks_node_subscribe`.
+ */
+wks_status wks_node_unsubscribe(struct wks_node node,
+                                struct wks_bytes pubsub_topic,
+                                struct wks_error *error);
+
+/**
+ * Starts to leave a pubsub topic. The operation has no result: its status tells.
+ *
+ * Threads: any. Blocks: no. Owns: the topic is lent for the call; the operation is the caller's, to
+ * free with `wks_op_free`.
+ * Errors: as `wks_node_subscribe_async`.
+ */
+wks_status wks_node_unsubscribe_async(struct wks_node node,
+                                      struct wks_bytes pubsub_topic,
+                                      struct wks_op *op,
+                                      struct wks_error *error);
+
+/**
+ * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash, which may be
+ * null. The node need not be subscribed to the topic. Where nobody took it it stays stored, and
+ * syncs will bring it to others; the same message may be published again.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it was handed to peers. Owns: the message is
+ * lent for the call.
+ * Errors: `WKS_ERR_NO_RELAY_PEERS`, `WKS_ERR_UNSUPPORTED` where the node does not relay; what the
+ * archive refuses it for, as `wks_archive_put`, and then it was not sent; those of
+ * `wks_node_subscribe`.
+ */
+wks_status wks_node_publish(struct wks_node node,
+                            const struct wks_message *message,
+                            struct wks_hash *hash,
+                            struct wks_error *error);
+
+/**
+ * Starts to publish a message: take its hash, 32 bytes, with `wks_op_take_buffer`.
+ *
+ * Threads: any. Blocks: no. Owns: the message is lent for the call; the operation is the caller's,
+ * to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`; the operation's are those of
+ * `wks_node_publish`.
+ */
+wks_status wks_node_publish_async(struct wks_node node,
+                                  const struct wks_message *message,
+                                  struct wks_op *op,
+                                  struct wks_error *error);
+
+/**
+ * The ids of the connected peers that are subscribed to a pubsub topic over relay.
+ *
+ * Threads: any but the dispatcher's. Blocks: shortly. Owns: the topic is lent for the call; the list
+ * is the caller's, to free with `wks_strings_free`.
+ * Errors: as `wks_node_subscribe`.
+ */
+wks_status wks_node_relay_peers(struct wks_node node,
+                                struct wks_bytes pubsub_topic,
+                                struct wks_strings *peers,
+                                struct wks_error *error);
+
+/**
+ * Starts to ask who is subscribed: take the list with `wks_op_take_strings`.
+ *
+ * Threads: any. Blocks: no. Owns: the topic is lent for the call; the operation is the caller's, to
+ * free with `wks_op_free`.
+ * Errors: as `wks_node_subscribe_async`.
+ */
+wks_status wks_node_relay_peers_async(struct wks_node node,
+                                      struct wks_bytes pubsub_topic,
+                                      struct wks_op *op,
+                                      struct wks_error *error);
+
+/**
+ * Takes a list of texts.
+ *
+ * Threads: any. Blocks: no. Owns: the list is the caller's, to free with `wks_strings_free`.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_strings(struct wks_op op,
+                               struct wks_strings *strings,
+                               struct wks_error *error);
+
+/**
  * How many ids of a side a dry run found to differ.
  *
  * Threads: any. Blocks: no. Owns: nothing.

@@ -1854,6 +1854,38 @@ public protocol NodeProtocol: AnyObject, Sendable {
      */
     func sync(peer: String, options: SyncOptions?) async throws  -> SyncReport
 
+    /**
+     * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
+     * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
+     * bring it to others; the same message may be published again.
+     *
+     * Fails with `NoRelayPeers`, `Unsupported` where the node does not relay, and with what the
+     * archive refuses it for, and then it was not sent.
+     */
+    func publish(pubsubTopic: String, message: Message) async throws  -> Data
+
+    /**
+     * The connected peers that are subscribed to a pubsub topic over relay.
+     *
+     * Fails with `InvalidTopic`.
+     */
+    func relayPeers(pubsubTopic: String) async throws  -> [String]
+
+    /**
+     * Takes part in a pubsub topic over relay: what comes is stored and passed on. Fine a second
+     * time.
+     *
+     * Fails with `InvalidTopic`, `Unsupported` where the node does not relay.
+     */
+    func subscribe(pubsubTopic: String) async throws
+
+    /**
+     * Takes no part in a pubsub topic any more. Fine where it did not.
+     *
+     * Fails as `subscribe`.
+     */
+    func unsubscribe(pubsubTopic: String) async throws
+
 }
 /**
  * A running node: it serves the archive's history, fetches that of others, and syncs. Addresses
@@ -2145,6 +2177,98 @@ open func sync(peer: String, options: SyncOptions? = nil)async throws  -> SyncRe
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
             cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterTypeSyncReport_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
+     * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
+     * bring it to others; the same message may be published again.
+     *
+     * Fails with `NoRelayPeers`, `Unsupported` where the node does not relay, and with what the
+     * archive refuses it for, and then it was not sent.
+     */
+open func publish(pubsubTopic: String, message: Message)async throws  -> Data  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_publish(
+                        self.uniffiCloneHandle(),FfiConverterString.lower(pubsubTopic),FfiConverterTypeMessage_lower(message)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterData.lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * The connected peers that are subscribed to a pubsub topic over relay.
+     *
+     * Fails with `InvalidTopic`.
+     */
+open func relayPeers(pubsubTopic: String)async throws  -> [String]  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_relay_peers(
+                        self.uniffiCloneHandle(),FfiConverterString.lower(pubsubTopic)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterSequenceString.lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Takes part in a pubsub topic over relay: what comes is stored and passed on. Fine a second
+     * time.
+     *
+     * Fails with `InvalidTopic`, `Unsupported` where the node does not relay.
+     */
+open func subscribe(pubsubTopic: String)async throws   {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_subscribe(
+                        self.uniffiCloneHandle(),FfiConverterString.lower(pubsubTopic)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_void,
+            completeFunc: ffi_wakustore_rust_future_complete_void,
+            freeFunc: ffi_wakustore_rust_future_free_void,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
+            liftFunc: { $0 },
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Takes no part in a pubsub topic any more. Fine where it did not.
+     *
+     * Fails as `subscribe`.
+     */
+open func unsubscribe(pubsubTopic: String)async throws   {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_unsubscribe(
+                        self.uniffiCloneHandle(),FfiConverterString.lower(pubsubTopic)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_void,
+            completeFunc: ffi_wakustore_rust_future_complete_void,
+            freeFunc: ffi_wakustore_rust_future_free_void,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
+            liftFunc: { $0 },
             errorHandler: FfiConverterTypeWakuError_lift
         )
 }
@@ -3855,6 +3979,15 @@ public struct NodeOptions: Equatable, Hashable {
      * Which form of the header of reconciliation 1.0.0 is written and read; topics where absent.
      */
     public let syncDialect: SyncDialect?
+    /**
+     * Whether it takes part in relay (gossipsub): then it is subscribed to the topics of its shards
+     * from the start, stores what comes and passes it on.
+     */
+    public let relay: Bool
+    /**
+     * What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB where absent.
+     */
+    public let maxPageBytes: UInt64?
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
@@ -3952,7 +4085,14 @@ public struct NodeOptions: Equatable, Hashable {
          */syncStrong: Bool = true,
         /**
          * Which form of the header of reconciliation 1.0.0 is written and read; topics where absent.
-         */syncDialect: SyncDialect? = nil) {
+         */syncDialect: SyncDialect? = nil,
+        /**
+         * Whether it takes part in relay (gossipsub): then it is subscribed to the topics of its shards
+         * from the start, stores what comes and passes it on.
+         */relay: Bool = false,
+        /**
+         * What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB where absent.
+         */maxPageBytes: UInt64? = nil) {
         self.listen = listen
         self.clusterId = clusterId
         self.shards = shards
@@ -3982,6 +4122,8 @@ public struct NodeOptions: Equatable, Hashable {
         self.resumeLimit = resumeLimit
         self.syncStrong = syncStrong
         self.syncDialect = syncDialect
+        self.relay = relay
+        self.maxPageBytes = maxPageBytes
     }
 
 
@@ -4028,7 +4170,9 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
                 resume: FfiConverterBool.read(from: &buf),
                 resumeLimit: FfiConverterOptionDuration.read(from: &buf),
                 syncStrong: FfiConverterBool.read(from: &buf),
-                syncDialect: FfiConverterOptionTypeSyncDialect.read(from: &buf)
+                syncDialect: FfiConverterOptionTypeSyncDialect.read(from: &buf),
+                relay: FfiConverterBool.read(from: &buf),
+                maxPageBytes: FfiConverterOptionUInt64.read(from: &buf)
         )
     }
 
@@ -4062,6 +4206,8 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
         FfiConverterOptionDuration.write(value.resumeLimit, into: &buf)
         FfiConverterBool.write(value.syncStrong, into: &buf)
         FfiConverterOptionTypeSyncDialect.write(value.syncDialect, into: &buf)
+        FfiConverterBool.write(value.relay, into: &buf)
+        FfiConverterOptionUInt64.write(value.maxPageBytes, into: &buf)
     }
 }
 
@@ -9199,6 +9345,18 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_node_sync() != 58755) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_publish() != 44851) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_relay_peers() != 62918) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_subscribe() != 31185) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_unsubscribe() != 45576) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_history_cursor() != 14976) {

@@ -479,6 +479,26 @@ uint64_t uniffi_wakustore_fn_method_node_store_query(uint64_t ptr, RustBuffer pe
 uint64_t uniffi_wakustore_fn_method_node_sync(uint64_t ptr, RustBuffer peer, RustBuffer options
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_PUBLISH
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_PUBLISH
+uint64_t uniffi_wakustore_fn_method_node_publish(uint64_t ptr, RustBuffer pubsub_topic, RustBuffer message
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_RELAY_PEERS
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_RELAY_PEERS
+uint64_t uniffi_wakustore_fn_method_node_relay_peers(uint64_t ptr, RustBuffer pubsub_topic
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_SUBSCRIBE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_SUBSCRIBE
+uint64_t uniffi_wakustore_fn_method_node_subscribe(uint64_t ptr, RustBuffer pubsub_topic
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_UNSUBSCRIBE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_UNSUBSCRIBE
+uint64_t uniffi_wakustore_fn_method_node_unsubscribe(uint64_t ptr, RustBuffer pubsub_topic
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_HISTORY
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_HISTORY
 uint64_t uniffi_wakustore_fn_clone_history(uint64_t handle, RustCallStatus *_Nonnull out_status
@@ -1134,6 +1154,30 @@ uint16_t uniffi_wakustore_checksum_method_node_store_query(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_SYNC
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_SYNC
 uint16_t uniffi_wakustore_checksum_method_node_sync(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_PUBLISH
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_PUBLISH
+uint16_t uniffi_wakustore_checksum_method_node_publish(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_RELAY_PEERS
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_RELAY_PEERS
+uint16_t uniffi_wakustore_checksum_method_node_relay_peers(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_SUBSCRIBE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_SUBSCRIBE
+uint16_t uniffi_wakustore_checksum_method_node_subscribe(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_UNSUBSCRIBE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_UNSUBSCRIBE
+uint16_t uniffi_wakustore_checksum_method_node_unsubscribe(void
 
 );
 #endif

@@ -32,6 +32,7 @@ mod page;
 mod process;
 mod query;
 mod queue;
+mod relay;
 mod retention;
 mod shutdown;
 mod status;

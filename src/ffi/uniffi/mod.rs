@@ -14,6 +14,7 @@ mod message;
 mod node;
 mod options;
 mod query;
+mod relay;
 mod stream;
 mod sync;
 mod tools;

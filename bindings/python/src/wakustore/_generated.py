@@ -594,11 +594,19 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_peers() != 58713:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_publish() != 44851:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_relay_peers() != 62918:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_stop() != 11030:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_store_query() != 3277:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_subscribe() != 31185:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_sync() != 58755:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_unsubscribe() != 45576:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_constructor_node_start() != 50005:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -776,15 +784,27 @@ _UniffiLib.uniffi_wakustore_checksum_method_node_peer_id.restype = ctypes.c_uint
 _UniffiLib.uniffi_wakustore_checksum_method_node_peers.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_peers.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_publish.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_publish.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_relay_peers.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_relay_peers.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_stop.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_stop.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_store_query.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_store_query.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_subscribe.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_subscribe.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_sync.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_sync.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_unsubscribe.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_unsubscribe.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_constructor_node_start.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_constructor_node_start.restype = ctypes.c_uint16
@@ -1054,6 +1074,17 @@ _UniffiLib.uniffi_wakustore_fn_method_node_peers.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_peers.restype = _UniffiRustBuffer
+_UniffiLib.uniffi_wakustore_fn_method_node_publish.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_publish.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_relay_peers.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_relay_peers.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_stop.argtypes = (
     ctypes.c_uint64,
 )
@@ -1064,12 +1095,22 @@ _UniffiLib.uniffi_wakustore_fn_method_node_store_query.argtypes = (
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_store_query.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_subscribe.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_subscribe.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_sync.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_sync.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_unsubscribe.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_unsubscribe.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_constructor_node_start.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -3549,7 +3590,7 @@ class NodeOptions:
     """
     How a node runs.
 """
-    def __init__(self, *, listen:typing.List[str] = _DEFAULT, cluster_id:int = 0, shards:typing.List[int] = _DEFAULT, identity_file:typing.Optional[str] = _DEFAULT, identity_secret:typing.Optional[bytes] = _DEFAULT, serve_store:bool = True, sync:bool = True, sync_pubsub_topics:typing.List[str] = _DEFAULT, sync_content_topics:typing.List[str] = _DEFAULT, sync_window:typing.Optional[Duration] = _DEFAULT, sync_margin:typing.Optional[Duration] = _DEFAULT, sync_interval:typing.Optional[Duration] = _DEFAULT, sync_max_sessions:typing.Optional[int] = _DEFAULT, sync_max_messages:typing.Optional[int] = _DEFAULT, sync_max_bytes:typing.Optional[int] = _DEFAULT, sync_idle_timeout:typing.Optional[Duration] = _DEFAULT, sync_grace:typing.Optional[Duration] = _DEFAULT, sync_horizon:typing.Optional[Duration] = _DEFAULT, request_timeout:typing.Optional[Duration] = _DEFAULT, max_connections:typing.Optional[int] = _DEFAULT, max_connections_per_peer:typing.Optional[int] = _DEFAULT, max_store_requests:typing.Optional[int] = _DEFAULT, state_file:typing.Optional[str] = _DEFAULT, sync_heartbeat_peers:typing.Optional[int] = _DEFAULT, sync_on_connect:bool = True, resume:bool = True, resume_limit:typing.Optional[Duration] = _DEFAULT, sync_strong:bool = True, sync_dialect:typing.Optional[SyncDialect] = _DEFAULT):
+    def __init__(self, *, listen:typing.List[str] = _DEFAULT, cluster_id:int = 0, shards:typing.List[int] = _DEFAULT, identity_file:typing.Optional[str] = _DEFAULT, identity_secret:typing.Optional[bytes] = _DEFAULT, serve_store:bool = True, sync:bool = True, sync_pubsub_topics:typing.List[str] = _DEFAULT, sync_content_topics:typing.List[str] = _DEFAULT, sync_window:typing.Optional[Duration] = _DEFAULT, sync_margin:typing.Optional[Duration] = _DEFAULT, sync_interval:typing.Optional[Duration] = _DEFAULT, sync_max_sessions:typing.Optional[int] = _DEFAULT, sync_max_messages:typing.Optional[int] = _DEFAULT, sync_max_bytes:typing.Optional[int] = _DEFAULT, sync_idle_timeout:typing.Optional[Duration] = _DEFAULT, sync_grace:typing.Optional[Duration] = _DEFAULT, sync_horizon:typing.Optional[Duration] = _DEFAULT, request_timeout:typing.Optional[Duration] = _DEFAULT, max_connections:typing.Optional[int] = _DEFAULT, max_connections_per_peer:typing.Optional[int] = _DEFAULT, max_store_requests:typing.Optional[int] = _DEFAULT, state_file:typing.Optional[str] = _DEFAULT, sync_heartbeat_peers:typing.Optional[int] = _DEFAULT, sync_on_connect:bool = True, resume:bool = True, resume_limit:typing.Optional[Duration] = _DEFAULT, sync_strong:bool = True, sync_dialect:typing.Optional[SyncDialect] = _DEFAULT, relay:bool = False, max_page_bytes:typing.Optional[int] = _DEFAULT):
         if listen is _DEFAULT:
             self.listen = []
         else:
@@ -3648,12 +3689,17 @@ class NodeOptions:
             self.sync_dialect = None
         else:
             self.sync_dialect = sync_dialect
+        self.relay = relay
+        if max_page_bytes is _DEFAULT:
+            self.max_page_bytes = None
+        else:
+            self.max_page_bytes = max_page_bytes
 
 
 
 
     def __str__(self):
-        return "NodeOptions(listen={}, cluster_id={}, shards={}, identity_file={}, identity_secret={}, serve_store={}, sync={}, sync_pubsub_topics={}, sync_content_topics={}, sync_window={}, sync_margin={}, sync_interval={}, sync_max_sessions={}, sync_max_messages={}, sync_max_bytes={}, sync_idle_timeout={}, sync_grace={}, sync_horizon={}, request_timeout={}, max_connections={}, max_connections_per_peer={}, max_store_requests={}, state_file={}, sync_heartbeat_peers={}, sync_on_connect={}, resume={}, resume_limit={}, sync_strong={}, sync_dialect={})".format(self.listen, self.cluster_id, self.shards, self.identity_file, self.identity_secret, self.serve_store, self.sync, self.sync_pubsub_topics, self.sync_content_topics, self.sync_window, self.sync_margin, self.sync_interval, self.sync_max_sessions, self.sync_max_messages, self.sync_max_bytes, self.sync_idle_timeout, self.sync_grace, self.sync_horizon, self.request_timeout, self.max_connections, self.max_connections_per_peer, self.max_store_requests, self.state_file, self.sync_heartbeat_peers, self.sync_on_connect, self.resume, self.resume_limit, self.sync_strong, self.sync_dialect)
+        return "NodeOptions(listen={}, cluster_id={}, shards={}, identity_file={}, identity_secret={}, serve_store={}, sync={}, sync_pubsub_topics={}, sync_content_topics={}, sync_window={}, sync_margin={}, sync_interval={}, sync_max_sessions={}, sync_max_messages={}, sync_max_bytes={}, sync_idle_timeout={}, sync_grace={}, sync_horizon={}, request_timeout={}, max_connections={}, max_connections_per_peer={}, max_store_requests={}, state_file={}, sync_heartbeat_peers={}, sync_on_connect={}, resume={}, resume_limit={}, sync_strong={}, sync_dialect={}, relay={}, max_page_bytes={})".format(self.listen, self.cluster_id, self.shards, self.identity_file, self.identity_secret, self.serve_store, self.sync, self.sync_pubsub_topics, self.sync_content_topics, self.sync_window, self.sync_margin, self.sync_interval, self.sync_max_sessions, self.sync_max_messages, self.sync_max_bytes, self.sync_idle_timeout, self.sync_grace, self.sync_horizon, self.request_timeout, self.max_connections, self.max_connections_per_peer, self.max_store_requests, self.state_file, self.sync_heartbeat_peers, self.sync_on_connect, self.resume, self.resume_limit, self.sync_strong, self.sync_dialect, self.relay, self.max_page_bytes)
     def __eq__(self, other):
         if self.listen != other.listen:
             return False
@@ -3713,6 +3759,10 @@ class NodeOptions:
             return False
         if self.sync_dialect != other.sync_dialect:
             return False
+        if self.relay != other.relay:
+            return False
+        if self.max_page_bytes != other.max_page_bytes:
+            return False
         return True
 
 class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
@@ -3748,6 +3798,8 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
             resume_limit=_UniffiFfiConverterOptionalDuration.read(buf),
             sync_strong=_UniffiFfiConverterBoolean.read(buf),
             sync_dialect=_UniffiFfiConverterOptionalTypeSyncDialect.read(buf),
+            relay=_UniffiFfiConverterBoolean.read(buf),
+            max_page_bytes=_UniffiFfiConverterOptionalUInt64.read(buf),
         )
 
     @staticmethod
@@ -3781,6 +3833,8 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalDuration.check_lower(value.resume_limit)
         _UniffiFfiConverterBoolean.check_lower(value.sync_strong)
         _UniffiFfiConverterOptionalTypeSyncDialect.check_lower(value.sync_dialect)
+        _UniffiFfiConverterBoolean.check_lower(value.relay)
+        _UniffiFfiConverterOptionalUInt64.check_lower(value.max_page_bytes)
 
     @staticmethod
     def write(value, buf):
@@ -3813,6 +3867,8 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalDuration.write(value.resume_limit, buf)
         _UniffiFfiConverterBoolean.write(value.sync_strong, buf)
         _UniffiFfiConverterOptionalTypeSyncDialect.write(value.sync_dialect, buf)
+        _UniffiFfiConverterBoolean.write(value.relay, buf)
+        _UniffiFfiConverterOptionalUInt64.write(value.max_page_bytes, buf)
 
 class _UniffiFfiConverterSequenceTypeEntry(_UniffiConverterRustBuffer):
     @classmethod
@@ -8034,6 +8090,23 @@ class NodeProtocol(typing.Protocol):
         The peers that are connected now.
 """
         raise NotImplementedError
+    async def publish(self, pubsub_topic: str,message: Message) -> bytes:
+        """
+        Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
+        need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
+        bring it to others; the same message may be published again.
+
+        Fails with `NoRelayPeers`, `Unsupported` where the node does not relay, and with what the
+        archive refuses it for, and then it was not sent.
+"""
+        raise NotImplementedError
+    async def relay_peers(self, pubsub_topic: str) -> typing.List[str]:
+        """
+        The connected peers that are subscribed to a pubsub topic over relay.
+
+        Fails with `InvalidTopic`.
+"""
+        raise NotImplementedError
     async def stop(self, ) -> None:
         """
         Ends all sessions and connections. Fine a second time. The archive stays open. (Letting go
@@ -8048,6 +8121,14 @@ class NodeProtocol(typing.Protocol):
         `StreamClosed`, `TimedOut`, and the kinds from `StoreBadRequest` to `StoreUnavailable`.
 """
         raise NotImplementedError
+    async def subscribe(self, pubsub_topic: str) -> None:
+        """
+        Takes part in a pubsub topic over relay: what comes is stored and passed on. Fine a second
+        time.
+
+        Fails with `InvalidTopic`, `Unsupported` where the node does not relay.
+"""
+        raise NotImplementedError
     async def sync(self, peer: str,options: typing.Union[object, typing.Optional[SyncOptions]] = _DEFAULT) -> SyncReport:
         """
         Syncs with a peer now and waits for the end. A session that broke down is an error; what
@@ -8055,6 +8136,13 @@ class NodeProtocol(typing.Protocol):
 
         Fails with `InvalidArgument`, `PeerUnknown`, `Dial`, `ProtocolUnsupported`,
         `SyncProtocol`, `SyncScope`, `SyncBusy`, `StreamClosed`, `TimedOut`.
+"""
+        raise NotImplementedError
+    async def unsubscribe(self, pubsub_topic: str) -> None:
+        """
+        Takes no part in a pubsub topic any more. Fine where it did not.
+
+        Fails as `subscribe`.
 """
         raise NotImplementedError
 
@@ -8292,6 +8380,56 @@ class Node(NodeProtocol):
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
+    async def publish(self, pubsub_topic: str,message: Message) -> bytes:
+        """
+        Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
+        need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
+        bring it to others; the same message may be published again.
+
+        Fails with `NoRelayPeers`, `Unsupported` where the node does not relay, and with what the
+        archive refuses it for, and then it was not sent.
+"""
+
+        _UniffiFfiConverterString.check_lower(pubsub_topic)
+
+        _UniffiFfiConverterTypeMessage.check_lower(message)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(pubsub_topic),
+            _UniffiFfiConverterTypeMessage.lower(message),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterBytes.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_publish(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def relay_peers(self, pubsub_topic: str) -> typing.List[str]:
+        """
+        The connected peers that are subscribed to a pubsub topic over relay.
+
+        Fails with `InvalidTopic`.
+"""
+
+        _UniffiFfiConverterString.check_lower(pubsub_topic)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(pubsub_topic),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterSequenceString.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_relay_peers(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     async def stop(self, ) -> None:
         """
         Ends all sessions and connections. Fine a second time. The archive stays open. (Letting go
@@ -8336,6 +8474,29 @@ class Node(NodeProtocol):
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
+    async def subscribe(self, pubsub_topic: str) -> None:
+        """
+        Takes part in a pubsub topic over relay: what comes is stored and passed on. Fine a second
+        time.
+
+        Fails with `InvalidTopic`, `Unsupported` where the node does not relay.
+"""
+
+        _UniffiFfiConverterString.check_lower(pubsub_topic)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(pubsub_topic),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_subscribe(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_void,
+            _UniffiLib.ffi_wakustore_rust_future_complete_void,
+            _UniffiLib.ffi_wakustore_rust_future_free_void,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     async def sync(self, peer: str,options: typing.Union[object, typing.Optional[SyncOptions]] = _DEFAULT) -> SyncReport:
         """
         Syncs with a peer now and waits for the end. A session that broke down is an error; what
@@ -8362,6 +8523,28 @@ class Node(NodeProtocol):
             _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def unsubscribe(self, pubsub_topic: str) -> None:
+        """
+        Takes no part in a pubsub topic any more. Fine where it did not.
+
+        Fails as `subscribe`.
+"""
+
+        _UniffiFfiConverterString.check_lower(pubsub_topic)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(pubsub_topic),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_unsubscribe(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_void,
+            _UniffiLib.ffi_wakustore_rust_future_complete_void,
+            _UniffiLib.ffi_wakustore_rust_future_free_void,
             _uniffi_lift_return,
             _uniffi_error_converter,
         )

@@ -794,6 +794,14 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_wakustore_checksum_method_node_sync(
     ): Int
+    external fun uniffi_wakustore_checksum_method_node_publish(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_relay_peers(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_subscribe(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_unsubscribe(
+    ): Int
     external fun uniffi_wakustore_checksum_method_history_cursor(
     ): Int
     external fun uniffi_wakustore_checksum_method_history_next(
@@ -926,6 +934,14 @@ internal object UniffiLib {
     external fun uniffi_wakustore_fn_method_node_store_query(`ptr`: Long,`peer`: RustBuffer.ByValue,`query`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_wakustore_fn_method_node_sync(`ptr`: Long,`peer`: RustBuffer.ByValue,`options`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_publish(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,`message`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_relay_peers(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_subscribe(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_unsubscribe(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_wakustore_fn_clone_history(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Long
@@ -1229,6 +1245,18 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_node_sync() and 0xFFFF) != 58755) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_publish() and 0xFFFF) != 44851) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_relay_peers() and 0xFFFF) != 62918) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_subscribe() and 0xFFFF) != 31185) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_unsubscribe() and 0xFFFF) != 45576) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_history_cursor() and 0xFFFF) != 14976) {
@@ -3551,6 +3579,38 @@ public interface NodeInterface {
      */
     suspend fun `sync`(`peer`: kotlin.String, `options`: SyncOptions? = null): SyncReport
 
+    /**
+     * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
+     * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
+     * bring it to others; the same message may be published again.
+     *
+     * Fails with `NoRelayPeers`, `Unsupported` where the node does not relay, and with what the
+     * archive refuses it for, and then it was not sent.
+     */
+    suspend fun `publish`(`pubsubTopic`: kotlin.String, `message`: Message): kotlin.ByteArray
+
+    /**
+     * The connected peers that are subscribed to a pubsub topic over relay.
+     *
+     * Fails with `InvalidTopic`.
+     */
+    suspend fun `relayPeers`(`pubsubTopic`: kotlin.String): List<kotlin.String>
+
+    /**
+     * Takes part in a pubsub topic over relay: what comes is stored and passed on. Fine a second
+     * time.
+     *
+     * Fails with `InvalidTopic`, `Unsupported` where the node does not relay.
+     */
+    suspend fun `subscribe`(`pubsubTopic`: kotlin.String)
+
+    /**
+     * Takes no part in a pubsub topic any more. Fine where it did not.
+     *
+     * Fails as `subscribe`.
+     */
+    suspend fun `unsubscribe`(`pubsubTopic`: kotlin.String)
+
     companion object
 }
 
@@ -3938,6 +3998,121 @@ open class Node: Disposable, AutoCloseable, NodeInterface
         { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
         // lift function
         { FfiConverterTypeSyncReport.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
+     * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
+     * bring it to others; the same message may be published again.
+     *
+     * Fails with `NoRelayPeers`, `Unsupported` where the node does not relay, and with what the
+     * archive refuses it for, and then it was not sent.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `publish`(`pubsubTopic`: kotlin.String, `message`: Message) : kotlin.ByteArray {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_publish(
+                uniffiHandle,
+
+        FfiConverterString.lower(`pubsubTopic`),
+        FfiConverterTypeMessage.lower(`message`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterByteArray.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * The connected peers that are subscribed to a pubsub topic over relay.
+     *
+     * Fails with `InvalidTopic`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `relayPeers`(`pubsubTopic`: kotlin.String) : List<kotlin.String> {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_relay_peers(
+                uniffiHandle,
+
+        FfiConverterString.lower(`pubsubTopic`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterSequenceString.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Takes part in a pubsub topic over relay: what comes is stored and passed on. Fine a second
+     * time.
+     *
+     * Fails with `InvalidTopic`, `Unsupported` where the node does not relay.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `subscribe`(`pubsubTopic`: kotlin.String) {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_subscribe(
+                uniffiHandle,
+
+        FfiConverterString.lower(`pubsubTopic`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_void(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_void(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_void(future) },
+        // lift function
+        { },
+
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Takes no part in a pubsub topic any more. Fine where it did not.
+     *
+     * Fails as `subscribe`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `unsubscribe`(`pubsubTopic`: kotlin.String) {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_unsubscribe(
+                uniffiHandle,
+
+        FfiConverterString.lower(`pubsubTopic`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_void(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_void(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_void(future) },
+        // lift function
+        { },
+
         // Error FFI converter
         WakuException.ErrorHandler,
     )
@@ -5802,6 +5977,17 @@ data class NodeOptions (
      * Which form of the header of reconciliation 1.0.0 is written and read; topics where absent.
      */
     val `syncDialect`: SyncDialect? = null
+    ,
+    /**
+     * Whether it takes part in relay (gossipsub): then it is subscribed to the topics of its shards
+     * from the start, stores what comes and passes it on.
+     */
+    val `relay`: kotlin.Boolean = false
+    ,
+    /**
+     * What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB where absent.
+     */
+    val `maxPageBytes`: kotlin.ULong? = null
 
 ){
 
@@ -5847,6 +6033,8 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterOptionalDuration.read(buf),
             FfiConverterBoolean.read(buf),
             FfiConverterOptionalTypeSyncDialect.read(buf),
+            FfiConverterBoolean.read(buf),
+            FfiConverterOptionalULong.read(buf),
         )
     }
 
@@ -5879,7 +6067,9 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterBoolean.allocationSize(value.`resume`) +
             FfiConverterOptionalDuration.allocationSize(value.`resumeLimit`) +
             FfiConverterBoolean.allocationSize(value.`syncStrong`) +
-            FfiConverterOptionalTypeSyncDialect.allocationSize(value.`syncDialect`)
+            FfiConverterOptionalTypeSyncDialect.allocationSize(value.`syncDialect`) +
+            FfiConverterBoolean.allocationSize(value.`relay`) +
+            FfiConverterOptionalULong.allocationSize(value.`maxPageBytes`)
     )
 
     override fun write(value: NodeOptions, buf: ByteBuffer) {
@@ -5912,6 +6102,8 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterOptionalDuration.write(value.`resumeLimit`, buf)
             FfiConverterBoolean.write(value.`syncStrong`, buf)
             FfiConverterOptionalTypeSyncDialect.write(value.`syncDialect`, buf)
+            FfiConverterBoolean.write(value.`relay`, buf)
+            FfiConverterOptionalULong.write(value.`maxPageBytes`, buf)
     }
 }
 
