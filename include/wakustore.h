@@ -377,6 +377,24 @@ typedef struct wks_op {
 } wks_op;
 
 /**
+ * How far an operation is. The caller allocates it and sets `struct_size`.
+ */
+typedef struct wks_progress {
+    /**
+     * `sizeof(wks_progress)`.
+     */
+    size_t struct_size;
+    /**
+     * So much is done, in a unit of the operation's own: pages, messages.
+     */
+    uint64_t done;
+    /**
+     * Of so much, as far as is known; 0 before anything is.
+     */
+    uint64_t total;
+} wks_progress;
+
+/**
  * Called once when an operation has ended, on the library's dispatcher thread: one thread, one
  * callback after the other. It may call everything but what blocks and `wks_shutdown`, and should
  * return soon; it must not throw.
@@ -1179,9 +1197,182 @@ typedef struct wks_coverage_span {
 } wks_coverage_span;
 
 /**
+ * What a backup, or a restore, has written. The caller allocates it and sets `struct_size`.
+ */
+typedef struct wks_backup {
+    /**
+     * `sizeof(wks_backup)`.
+     */
+    size_t struct_size;
+    /**
+     * Messages in it.
+     */
+    uint64_t messages;
+    /**
+     * The length of the file, in bytes.
+     */
+    uint64_t bytes;
+} wks_backup;
+
+/**
+ * What does not fit, after a check or a salvage.
+ */
+typedef struct wks_findings {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_findings;
+
+/**
+ * What a check or a salvage counted. The caller allocates it and sets `struct_size`.
+ */
+typedef struct wks_findings_info {
+    /**
+     * `sizeof(wks_findings_info)`.
+     */
+    size_t struct_size;
+    /**
+     * Messages whose hash was recomputed, or that are in the new archive.
+     */
+    uint64_t messages;
+    /**
+     * Of a salvage: the tombstones that are in the new archive.
+     */
+    uint64_t tombstones;
+    /**
+     * All that does not fit, or was lost; 0 for an archive that is sound.
+     */
+    uint64_t count;
+    /**
+     * How many of these are listed: the first 1,000 at the most.
+     */
+    size_t listed;
+} wks_findings_info;
+
+/**
+ * What is wrong: a `WKS_FINDING_…`. Ignore those that you do not know.
+ */
+typedef int32_t wks_finding_kind;
+
+/**
+ * One thing that does not fit. The caller allocates it and sets `struct_size`; what it points to is
+ * the report's, and lives until `wks_findings_free`.
+ */
+typedef struct wks_finding {
+    /**
+     * `sizeof(wks_finding)`.
+     */
+    size_t struct_size;
+    /**
+     * What kind of thing.
+     */
+    wks_finding_kind kind;
+    /**
+     * The message that it is about, 32 bytes; null where that cannot be told.
+     */
+    const uint8_t *hash;
+    /**
+     * In words, without content of messages.
+     */
+    struct wks_bytes detail;
+} wks_finding;
+
+/**
  * Which form of the header of reconciliation 1.0.0 is written and read: a `WKS_DIALECT_…`.
  */
 typedef int32_t wks_sync_dialect;
+
+/**
+ * What came of an import or an export.
+ */
+typedef struct wks_move {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_move;
+
+/**
+ * What an import or an export counted. The caller allocates it and sets `struct_size`; what it
+ * points to is the report's, and lives until `wks_move_free`.
+ */
+typedef struct wks_move_info {
+    /**
+     * `sizeof(wks_move_info)`.
+     */
+    size_t struct_size;
+    /**
+     * Messages, or rows, that were dealt with: the sum of the next three.
+     */
+    uint64_t read;
+    /**
+     * Messages that are new where they were moved to.
+     */
+    uint64_t written;
+    /**
+     * Messages that were there already.
+     */
+    uint64_t duplicates;
+    /**
+     * Of an import, rows that hold no message that may be stored: for `wks_move_refused`. Of an
+     * export, messages that nwaku's database has no way to hold.
+     */
+    uint64_t refused;
+    /**
+     * Of an import, messages that the source had under another hash than their own; they are here
+     * under their own.
+     */
+    uint64_t rehashed;
+    /**
+     * Of an import, messages for which the source has no hash to compare with.
+     */
+    uint64_t unhashed;
+    /**
+     * Of an export, messages with a rate-limit proof, for which nwaku has no place.
+     */
+    uint64_t without_proof;
+    /**
+     * How many of the rows that were refused are listed: the first 1,000 at the most.
+     */
+    size_t listed;
+    /**
+     * Whether the end was reached (1), or the limit (0).
+     */
+    uint8_t complete;
+    /**
+     * Where to go on: a text to keep, of use for the same source and target alone. Empty where
+     * nothing was there.
+     */
+    struct wks_bytes position;
+} wks_move_info;
+
+/**
+ * A row of the source that was not imported. The caller allocates it and sets `struct_size`; what
+ * it points to is the report's, and lives until `wks_move_free`.
+ */
+typedef struct wks_refused_row {
+    /**
+     * `sizeof(wks_refused_row)`.
+     */
+    size_t struct_size;
+    /**
+     * Its key in the source.
+     */
+    struct wks_bytes row;
+    /**
+     * The source's time of it, in Unix nanoseconds; 0 where it has none.
+     */
+    int64_t timestamp;
+    /**
+     * Why, as a `wks_status`.
+     */
+    int32_t status;
+    /**
+     * Why, in words.
+     */
+    struct wks_bytes reason;
+} wks_refused_row;
 
 /**
  * Which of the ids that differ: a `WKS_DIFFERENCE_…`.
@@ -1273,6 +1464,53 @@ typedef struct wks_sync_progress {
      */
     uint64_t refused;
 } wks_sync_progress;
+
+/**
+ * Which kind of topic: a `WKS_TOPIC_…`.
+ */
+typedef int32_t wks_topic_kind;
+
+/**
+ * One page of figures by topic.
+ */
+typedef struct wks_topics {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_topics;
+
+/**
+ * What an archive holds of one topic. The caller allocates it and sets `struct_size`; what it
+ * points to is the page's, and lives until `wks_topics_free`.
+ */
+typedef struct wks_topic_stats {
+    /**
+     * `sizeof(wks_topic_stats)`.
+     */
+    size_t struct_size;
+    /**
+     * The topic.
+     */
+    struct wks_bytes name;
+    /**
+     * Messages held; 0 where all that there were have been removed.
+     */
+    uint64_t messages;
+    /**
+     * Bytes of their payloads, metas and rate-limit proofs. On disk a message takes some 300 bytes
+     * more.
+     */
+    uint64_t bytes;
+    /**
+     * Timestamp of the oldest, in Unix nanoseconds; 0 where there is none.
+     */
+    int64_t oldest;
+    /**
+     * Timestamp of the newest, in Unix nanoseconds; 0 where there is none.
+     */
+    int64_t newest;
+} wks_topic_stats;
 
 /**
  * From relay, or from the host, as it happened. Such a message must be recent.
@@ -1422,6 +1660,31 @@ typedef struct wks_sync_progress {
 #define WKS_EVENT_SYNC_PROGRESS 7
 
 /**
+ * The message's content does not give the hash that it is filed under.
+ */
+#define WKS_FINDING_HASH_MISMATCH 1
+
+/**
+ * A message, or a range of rows, cannot be read.
+ */
+#define WKS_FINDING_UNREADABLE 2
+
+/**
+ * The content is no message: an empty topic, a field of the wrong type.
+ */
+#define WKS_FINDING_INVALID 3
+
+/**
+ * The file's structure, or an index, is damaged.
+ */
+#define WKS_FINDING_STRUCTURE 4
+
+/**
+ * A figure that is kept is not what is counted.
+ */
+#define WKS_FINDING_FIGURE 5
+
+/**
  * Pubsub and content topics, as deployed nodes have it since nwaku v0.37. The default.
  */
 #define WKS_DIALECT_TOPICS 0
@@ -1500,6 +1763,16 @@ typedef struct wks_sync_progress {
  * Both sides' fingerprints are equal, in a construction that chosen hashes cannot blind.
  */
 #define WKS_AGREEMENT_STRONG 2
+
+/**
+ * By where messages are published.
+ */
+#define WKS_TOPIC_PUBSUB 0
+
+/**
+ * By what messages are filed under.
+ */
+#define WKS_TOPIC_CONTENT 1
 
 #ifdef __cplusplus
 extern "C" {
@@ -1654,6 +1927,18 @@ wks_status wks_op_status(struct wks_op op, struct wks_error *error);
  * Errors: `WKS_ERR_HANDLE`.
  */
 wks_status wks_op_cancel(struct wks_op op, struct wks_error *error);
+
+/**
+ * How far the operation is: a backup, a check and the like. Of all others both numbers are 0. Set
+ * `progress->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for a wrong
+ * `struct_size`.
+ */
+wks_status wks_op_progress(struct wks_op op,
+                           struct wks_progress *progress,
+                           struct wks_error *error);
 
 /**
  * Has `callback` called with `user` once the operation has ended; at once where it has. Only one
@@ -2062,6 +2347,42 @@ wks_status wks_archive_options_new(struct wks_archive_options *options, struct w
 wks_status wks_archive_options_set_path(struct wks_archive_options options,
                                         struct wks_bytes path,
                                         struct wks_error *error);
+
+/**
+ * Whether the archive is only read (1) or not (0, the default). What would change it gives
+ * `WKS_ERR_ARCHIVE_READ_ONLY`; retention is off. The file must be there, and is neither written nor
+ * brought up to date: it can lie where nothing can be written.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for any other number.
+ */
+wks_status wks_archive_options_set_read_only(struct wks_archive_options options,
+                                             uint8_t read_only,
+                                             struct wks_error *error);
+
+/**
+ * The key that the file is encrypted with, or is to be where it is created: 32 random bytes; empty
+ * for none. A build without SQLCipher answers with `WKS_ERR_UNSUPPORTED` where it is used.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the key is copied, and overwritten when the options, and
+ * the archives opened with them, are freed.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for another length.
+ */
+wks_status wks_archive_options_set_key(struct wks_archive_options options,
+                                       struct wks_bytes key,
+                                       struct wks_error *error);
+
+/**
+ * As `wks_archive_options_set_key`, with words that the key is made of, slowly (some hundred
+ * milliseconds for each connection): 1 to 4,096 bytes of UTF-8.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the words are copied.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for what is empty,
+ * too long, not UTF-8 or has a NUL in it.
+ */
+wks_status wks_archive_options_set_passphrase(struct wks_archive_options options,
+                                              struct wks_bytes words,
+                                              struct wks_error *error);
 
 /**
  * What a commit survives: `WKS_DURABILITY_FULL` or `WKS_DURABILITY_NORMAL`.
@@ -3406,6 +3727,136 @@ wks_status wks_coverage_get(struct wks_coverage coverage,
 void wks_coverage_free(struct wks_coverage coverage);
 
 /**
+ * Makes an archive of a backup: copies it to the path of `to`, checks the copy's structure,
+ * recomputes every hash in it, and only then gives it its name. An archive that is there is
+ * replaced only where `replace` is 1, and only when nobody has it open. A backup that is encrypted
+ * is with the key of `to`. Set `report->struct_size` first.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it is there. Owns: `from` is lent for the
+ * call.
+ * Errors: `WKS_ERR_INVALID_ARGUMENT` where a file is there and `replace` is 0,
+ * `WKS_ERR_ARCHIVE_CORRUPT` where the backup is something else or not sound,
+ * `WKS_ERR_ARCHIVE_LOCKED` where the archive that is there is in use, and as `wks_archive_open`.
+ */
+wks_status wks_archive_restore(struct wks_bytes from,
+                               struct wks_archive_options to,
+                               uint8_t replace,
+                               struct wks_backup *report,
+                               struct wks_error *error);
+
+/**
+ * Starts to make an archive of a backup: take the report with `wks_op_take_backup`.
+ * `wks_op_progress` tells how many pages are done; cancelling leaves what was there.
+ *
+ * Threads: any. Blocks: no. Owns: `from` is lent for the call; the operation is the caller's, to
+ * free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`; the operation's are those of
+ * `wks_archive_restore`.
+ */
+wks_status wks_archive_restore_async(struct wks_bytes from,
+                                     struct wks_archive_options to,
+                                     uint8_t replace,
+                                     struct wks_op *op,
+                                     struct wks_error *error);
+
+/**
+ * Reads what can be read of a file that may be damaged into a new archive, row by row, and tells
+ * what could not be brought over. A message comes over where its content gives its hash. Nothing is
+ * written to `from`. The new archive's key may be another: this also encrypts an archive that is
+ * not, and the other way round.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it is done. Owns: the report is the
+ * caller's, to free with `wks_findings_free`.
+ * Errors: `WKS_ERR_INVALID_ARGUMENT` where there is a file at the path of `to`,
+ * `WKS_ERR_ARCHIVE_CORRUPT` where nothing at all can be read of `from`, and as `wks_archive_open`.
+ */
+wks_status wks_archive_salvage(struct wks_archive_options from,
+                               struct wks_archive_options to,
+                               struct wks_findings *findings,
+                               struct wks_error *error);
+
+/**
+ * Starts to salvage a file: take the report with `wks_op_take_findings`. `wks_op_progress` tells how
+ * many messages came over; a cancel leaves no new archive.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_archive_salvage`.
+ */
+wks_status wks_archive_salvage_async(struct wks_archive_options from,
+                                     struct wks_archive_options to,
+                                     struct wks_op *op,
+                                     struct wks_error *error);
+
+/**
+ * Checks a file as `wks_archive_verify` checks an open archive, also one that is too damaged to be
+ * opened. Nothing is written.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until all is checked. Owns: the report is the
+ * caller's, to free with `wks_findings_free`.
+ * Errors: `WKS_ERR_ARCHIVE_CORRUPT` where nothing at all can be read of it,
+ * `WKS_ERR_ARCHIVE_READ_ONLY` where it is of an earlier version and must be opened once first, and
+ * as `wks_archive_open`.
+ */
+wks_status wks_archive_verify_file(struct wks_archive_options file,
+                                   struct wks_findings *findings,
+                                   struct wks_error *error);
+
+/**
+ * Starts to check a file: take the report with `wks_op_take_findings`. `wks_op_progress` tells how
+ * many messages were looked at.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_archive_verify_file`.
+ */
+wks_status wks_archive_verify_file_async(struct wks_archive_options file,
+                                         struct wks_op *op,
+                                         struct wks_error *error);
+
+/**
+ * Takes the report of a check or a salvage.
+ *
+ * Threads: any. Blocks: no. Owns: the report is the caller's, to free with `wks_findings_free`.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_findings(struct wks_op op,
+                                struct wks_findings *findings,
+                                struct wks_error *error);
+
+/**
+ * What was counted. Set `info->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: `info` is the caller's.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for a wrong
+ * `struct_size`.
+ */
+wks_status wks_findings_read(struct wks_findings findings,
+                             struct wks_findings_info *info,
+                             struct wks_error *error);
+
+/**
+ * Finding `index` of those that are listed, counted from 0. Set `finding->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: `finding` is the caller's; what it points to is the report's, and
+ * lives until `wks_findings_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for an index beyond
+ * the end or a wrong `struct_size`.
+ */
+wks_status wks_findings_get(struct wks_findings findings,
+                            size_t index,
+                            struct wks_finding *finding,
+                            struct wks_error *error);
+
+/**
+ * Frees a report. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_findings_free(struct wks_findings findings);
+
+/**
  * Keeps the node's own state (when it was last online, with whom it agrees over what) in this file,
  * of mode 0600; without it that is forgotten at the end, and a restart fills no gap. The path is
  * UTF-8.
@@ -3484,6 +3935,246 @@ wks_status wks_node_options_set_sync_dialect(struct wks_node_options options,
                                              struct wks_error *error);
 
 /**
+ * Imports the archive of a nwaku (or go-waku): an SQLite file, which is only read, or a
+ * `postgres://` database. Each message is hashed anew and goes the way of any message. It begins
+ * after `from`, the position of an earlier report (empty: at the beginning), and ends at the end,
+ * or after `limit` rows or a few more (0: none): call it again with the report's position to go on.
+ * What is there already is a duplicate and nothing worse.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it is done. Owns: the texts are lent for
+ * the call; the report is the caller's, to free with `wks_move_free`.
+ * Errors: `WKS_ERR_ARCHIVE_OPEN` where the source cannot be opened or reached,
+ * `WKS_ERR_ARCHIVE_CORRUPT` where its tables are not nwaku's, `WKS_ERR_INVALID_ARGUMENT` for a
+ * position that is none of this source, `WKS_ERR_ARCHIVE_IO`, those of `wks_archive_put` that are
+ * not of one message,
+ * `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`. What was committed before stays.
+ */
+wks_status wks_archive_import_nwaku(struct wks_archive archive,
+                                    struct wks_bytes source,
+                                    struct wks_bytes from,
+                                    uint64_t limit,
+                                    struct wks_move *report,
+                                    struct wks_error *error);
+
+/**
+ * Starts an import: take its report with `wks_op_take_move`. `wks_op_progress` tells how many rows
+ * were read. A cancel stops it soon; what was committed stays.
+ *
+ * Threads: any. Blocks: no. Owns: the texts are lent for the call; the operation is the caller's,
+ * to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`; the operation's are those of
+ * `wks_archive_import_nwaku`.
+ */
+wks_status wks_archive_import_nwaku_async(struct wks_archive archive,
+                                          struct wks_bytes source,
+                                          struct wks_bytes from,
+                                          uint64_t limit,
+                                          struct wks_op *op,
+                                          struct wks_error *error);
+
+/**
+ * Writes messages to an archive of nwaku's: an SQLite file, created where there is none, or a
+ * `postgres://` database. Those that the query's topics and times match (all where it is null; it
+ * has no hashes), after `from` and up to `limit` of them as for `wks_archive_import_nwaku`.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it is done. Owns: the texts are lent for
+ * the call; the report is the caller's, to free with `wks_move_free`.
+ * Errors: `WKS_ERR_ARCHIVE_OPEN` where the target cannot be opened or reached,
+ * `WKS_ERR_ARCHIVE_CORRUPT` where its tables are not nwaku's, `WKS_ERR_UNSUPPORTED` where they are
+ * of a version that is not written,
+ * `WKS_ERR_INVALID_ARGUMENT` for hashes or a position that is none, `WKS_ERR_DISK_FULL`,
+ * `WKS_ERR_ARCHIVE_IO`, and as `wks_archive_query`. What was written before stays.
+ */
+wks_status wks_archive_export_nwaku(struct wks_archive archive,
+                                    struct wks_query query,
+                                    struct wks_bytes target,
+                                    struct wks_bytes from,
+                                    uint64_t limit,
+                                    struct wks_move *report,
+                                    struct wks_error *error);
+
+/**
+ * Starts an export: take its report with `wks_op_take_move`. `wks_op_progress` tells how many
+ * messages were dealt with. A cancel stops it soon; what was written stays.
+ *
+ * Threads: any. Blocks: no. Owns: the texts are lent for the call; the operation is the caller's,
+ * to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`; the operation's are those of
+ * `wks_archive_export_nwaku`.
+ */
+wks_status wks_archive_export_nwaku_async(struct wks_archive archive,
+                                          struct wks_query query,
+                                          struct wks_bytes target,
+                                          struct wks_bytes from,
+                                          uint64_t limit,
+                                          struct wks_op *op,
+                                          struct wks_error *error);
+
+/**
+ * Takes the report of an import or an export.
+ *
+ * Threads: any. Blocks: no. Owns: the report is the caller's, to free with `wks_move_free`.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_move(struct wks_op op, struct wks_move *report, struct wks_error *error);
+
+/**
+ * What was counted. Set `info->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: `info` is the caller's; what it points to is the report's, and
+ * lives until `wks_move_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for a wrong
+ * `struct_size`.
+ */
+wks_status wks_move_read(struct wks_move report,
+                         struct wks_move_info *info,
+                         struct wks_error *error);
+
+/**
+ * Row `index` of those that were refused and are listed, counted from 0. Set `row->struct_size`
+ * first.
+ *
+ * Threads: any. Blocks: no. Owns: `row` is the caller's; what it points to is the report's, and
+ * lives until `wks_move_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for an index beyond
+ * the end or a wrong `struct_size`.
+ */
+wks_status wks_move_refused(struct wks_move report,
+                            size_t index,
+                            struct wks_refused_row *row,
+                            struct wks_error *error);
+
+/**
+ * Frees a report. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_move_free(struct wks_move report);
+
+/**
+ * Whether the node takes part in relay (gossipsub): 0, the default, or 1. Then it is subscribed to
+ * the topics of its shards from the start, and what comes is stored.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for any other number.
+ */
+wks_status wks_node_options_set_relay(struct wks_node_options options,
+                                      uint8_t on,
+                                      struct wks_error *error);
+
+/**
+ * Takes part in a pubsub topic over relay: what comes is stored and passed on. Fine a second time.
+ *
+ * Threads: any but the dispatcher's. Blocks: shortly. Owns: the topic is lent for the call.
+ * Errors: `WKS_ERR_UNSUPPORTED` where the node does not relay, `WKS_ERR_INVALID_TOPIC`,
+ * `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_subscribe(struct wks_node node,
+                              struct wks_bytes pubsub_topic,
+                              struct wks_error *error);
+
+/**
+ * Starts to take part in a pubsub topic. The operation has no result: its status tells.
+ *
+ * Threads: any. Blocks: no. Owns: the topic is lent for the call; the operation is the caller's, to
+ * free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`; the operation's are those of
+ * `wks_node_subscribe`.
+ */
+wks_status wks_node_subscribe_async(struct wks_node node,
+                                    struct wks_bytes pubsub_topic,
+                                    struct wks_op *op,
+                                    struct wks_error *error);
+
+/**
+ * Takes no part in a pubsub topic any more. Fine where it did not.
+ *
+ * Threads: any but the dispatcher's. Blocks: shortly. Owns: the topic is lent for the call.
+ * Errors: as `wks_node_subscribe`.
+ */
+wks_status wks_node_unsubscribe(struct wks_node node,
+                                struct wks_bytes pubsub_topic,
+                                struct wks_error *error);
+
+/**
+ * Starts to leave a pubsub topic. The operation has no result: its status tells.
+ *
+ * Threads: any. Blocks: no. Owns: the topic is lent for the call; the operation is the caller's, to
+ * free with `wks_op_free`.
+ * Errors: as `wks_node_subscribe_async`.
+ */
+wks_status wks_node_unsubscribe_async(struct wks_node node,
+                                      struct wks_bytes pubsub_topic,
+                                      struct wks_op *op,
+                                      struct wks_error *error);
+
+/**
+ * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash, which may be
+ * null. The node need not be subscribed to the topic. Where nobody took it it stays stored, and
+ * syncs will bring it to others; the same message may be published again.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it was handed to peers. Owns: the message is
+ * lent for the call.
+ * Errors: `WKS_ERR_NO_RELAY_PEERS`, `WKS_ERR_UNSUPPORTED` where the node does not relay; what the
+ * archive refuses it for, as `wks_archive_put`, and then it was not sent; those of
+ * `wks_node_subscribe`.
+ */
+wks_status wks_node_publish(struct wks_node node,
+                            const struct wks_message *message,
+                            struct wks_hash *hash,
+                            struct wks_error *error);
+
+/**
+ * Starts to publish a message: take its hash, 32 bytes, with `wks_op_take_buffer`.
+ *
+ * Threads: any. Blocks: no. Owns: the message is lent for the call; the operation is the caller's,
+ * to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`; the operation's are those of
+ * `wks_node_publish`.
+ */
+wks_status wks_node_publish_async(struct wks_node node,
+                                  const struct wks_message *message,
+                                  struct wks_op *op,
+                                  struct wks_error *error);
+
+/**
+ * The ids of the connected peers that are subscribed to a pubsub topic over relay.
+ *
+ * Threads: any but the dispatcher's. Blocks: shortly. Owns: the topic is lent for the call; the list
+ * is the caller's, to free with `wks_strings_free`.
+ * Errors: as `wks_node_subscribe`.
+ */
+wks_status wks_node_relay_peers(struct wks_node node,
+                                struct wks_bytes pubsub_topic,
+                                struct wks_strings *peers,
+                                struct wks_error *error);
+
+/**
+ * Starts to ask who is subscribed: take the list with `wks_op_take_strings`.
+ *
+ * Threads: any. Blocks: no. Owns: the topic is lent for the call; the operation is the caller's, to
+ * free with `wks_op_free`.
+ * Errors: as `wks_node_subscribe_async`.
+ */
+wks_status wks_node_relay_peers_async(struct wks_node node,
+                                      struct wks_bytes pubsub_topic,
+                                      struct wks_op *op,
+                                      struct wks_error *error);
+
+/**
+ * Takes a list of texts.
+ *
+ * Threads: any. Blocks: no. Owns: the list is the caller's, to free with `wks_strings_free`.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_strings(struct wks_op op,
+                               struct wks_strings *strings,
+                               struct wks_error *error);
+
+/**
  * How many ids of a side a dry run found to differ.
  *
  * Threads: any. Blocks: no. Owns: nothing.
@@ -3547,6 +4238,232 @@ wks_status wks_event_progress(struct wks_event event,
  * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`.
  */
 wks_status wks_node_cancel_sync(struct wks_node node, uint64_t session, struct wks_error *error);
+
+/**
+ * Writes a copy of the archive to a new file while puts and queries go on. It is of one moment, at
+ * or after this call. The file gets its name when it is whole and on the disk; one that is there
+ * stays until then, and is replaced only where `replace` is 1. That of an encrypted archive is
+ * encrypted with the same key. `report` may be null; set `report->struct_size` first.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it is written. Owns: the path is lent for
+ * the call.
+ * Errors: `WKS_ERR_INVALID_ARGUMENT` where a file is there and `replace` is 0, or the path is none,
+ * `WKS_ERR_ARCHIVE_LOCKED` where the file that is there is an archive in use, `WKS_ERR_DISK_FULL`,
+ * `WKS_ERR_ARCHIVE_IO`, `WKS_ERR_BUSY` while four such works run on the archive,
+ * `WKS_ERR_UNSUPPORTED` where it makes no backups, `WKS_ERR_ARCHIVE_CLOSED`,
+ * `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown or a close,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_archive_backup(struct wks_archive archive,
+                              struct wks_bytes path,
+                              uint8_t replace,
+                              struct wks_backup *report,
+                              struct wks_error *error);
+
+/**
+ * Starts a backup: take its report with `wks_op_take_backup`. `wks_op_progress` tells how many pages
+ * are copied; cancelling leaves what was there.
+ *
+ * Threads: any. Blocks: no. Owns: the path is lent for the call; the operation is the caller's, to
+ * free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`; the operation's are those of
+ * `wks_archive_backup`.
+ */
+wks_status wks_archive_backup_async(struct wks_archive archive,
+                                    struct wks_bytes path,
+                                    uint8_t replace,
+                                    struct wks_op *op,
+                                    struct wks_error *error);
+
+/**
+ * Takes the report of a backup or a restore. Set `report->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: as `wks_op_take_page`, and `WKS_ERR_INVALID_ARGUMENT` for a wrong `struct_size`.
+ */
+wks_status wks_op_take_backup(struct wks_op op, struct wks_backup *report, struct wks_error *error);
+
+/**
+ * Checks all that is held: recomputes each message's hash, then checks the file's structure and the
+ * figures that are kept, while puts and queries go on. What is wrong is in the report.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until all is checked. Owns: the report is the
+ * caller's, to free with `wks_findings_free`.
+ * Errors: `WKS_ERR_BUSY` while four such works run on the archive, `WKS_ERR_ARCHIVE_IO`,
+ * `WKS_ERR_UNSUPPORTED` where it cannot be checked, `WKS_ERR_ARCHIVE_CLOSED`,
+ * `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown or a close,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_archive_verify(struct wks_archive archive,
+                              struct wks_findings *findings,
+                              struct wks_error *error);
+
+/**
+ * Starts to check an archive: take the report with `wks_op_take_findings`. `wks_op_progress` tells
+ * how many messages were looked at.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_archive_verify`.
+ */
+wks_status wks_archive_verify_async(struct wks_archive archive,
+                                    struct wks_op *op,
+                                    struct wks_error *error);
+
+/**
+ * Takes down what a query's topics and times match (not its hashes, page or cursor), in small steps
+ * beside puts and queries: each message as by `wks_archive_take_down`. What matches and was never
+ * held is not kept out. `removed` tells how many went, and may be null.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until all are gone. Owns: nothing.
+ * Errors: `WKS_ERR_INVALID_ARGUMENT` for a query with hashes, or one that restricts nothing; those
+ * of `wks_archive_take_down`. What went until then stays down.
+ */
+wks_status wks_archive_take_down_matching(struct wks_archive archive,
+                                          struct wks_query query,
+                                          uint64_t *removed,
+                                          struct wks_error *error);
+
+/**
+ * Starts to take down what matches: take how many went with `wks_op_take_number`.
+ * `wks_op_progress` tells how many have; what went before a cancel stays down.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_archive_take_down_matching`.
+ */
+wks_status wks_archive_take_down_matching_async(struct wks_archive archive,
+                                                struct wks_query query,
+                                                struct wks_op *op,
+                                                struct wks_error *error);
+
+/**
+ * Hashes that were taken down, in ascending order: those after `after` (32 bytes; empty from the
+ * first on), `limit` of them, 1 to 1,000. Fewer are the last.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until they are known. Owns: `after` is lent for
+ * the call; the list is the caller's, to free with `wks_hashes_free`.
+ * Errors: `WKS_ERR_INVALID_HASH`, `WKS_ERR_INVALID_ARGUMENT` for a limit that is none,
+ * `WKS_ERR_UNSUPPORTED`, and as `wks_archive_get`.
+ */
+wks_status wks_archive_tombstones(struct wks_archive archive,
+                                  struct wks_bytes after,
+                                  size_t limit,
+                                  struct wks_hashes *hashes,
+                                  struct wks_error *error);
+
+/**
+ * Starts to list what was taken down: take it with `wks_op_take_hashes`.
+ *
+ * Threads: any. Blocks: no. Owns: `after` is lent for the call; the operation is the caller's, to
+ * free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`; the operation's are those of
+ * `wks_archive_tombstones`.
+ */
+wks_status wks_archive_tombstones_async(struct wks_archive archive,
+                                        struct wks_bytes after,
+                                        size_t limit,
+                                        struct wks_op *op,
+                                        struct wks_error *error);
+
+/**
+ * Lifts takedowns: these may be taken in again, from wherever they come. (They are not brought
+ * back.) `hashes` are 32 bytes each, at most 100,000 of them; `lifted` tells how many were taken
+ * down, and may be null.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it is committed. Owns: the hashes are lent
+ * for the call.
+ * Errors: as `wks_archive_take_down`.
+ */
+wks_status wks_archive_reinstate(struct wks_archive archive,
+                                 struct wks_bytes hashes,
+                                 uint64_t *lifted,
+                                 struct wks_error *error);
+
+/**
+ * Starts to lift takedowns: take how many there were with `wks_op_take_number`.
+ *
+ * Threads: any. Blocks: no. Owns: the hashes are lent for the call; the operation is the caller's,
+ * to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`; the operation's are those of
+ * `wks_archive_reinstate`.
+ */
+wks_status wks_archive_reinstate_async(struct wks_archive archive,
+                                       struct wks_bytes hashes,
+                                       struct wks_op *op,
+                                       struct wks_error *error);
+
+/**
+ * One page of figures by topic, in the order of the topics' names as bytes: those after `after`
+ * (empty for the first page; the last name of a page for the next), `limit` of them, 1 to 1,000. A
+ * page with fewer is the last. Topics whose messages have all been removed may be among them. The
+ * cost is by topics, not by messages.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until they are known. Owns: the page is the
+ * caller's, to free with `wks_topics_free`.
+ * Errors: `WKS_ERR_INVALID_ARGUMENT` for a kind or a limit that is none, `WKS_ERR_ARCHIVE_IO`,
+ * `WKS_ERR_ARCHIVE_CLOSED`, `WKS_ERR_UNSUPPORTED` where the archive keeps no such figures,
+ * `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_archive_topic_stats(struct wks_archive archive,
+                                   wks_topic_kind kind,
+                                   struct wks_bytes after,
+                                   size_t limit,
+                                   struct wks_topics *topics,
+                                   struct wks_error *error);
+
+/**
+ * Starts to find figures by topic: take them with `wks_op_take_topics`.
+ *
+ * Threads: any. Blocks: no. Owns: `after` is lent for the call; the operation is the caller's, to
+ * free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`; the operation's are those of
+ * `wks_archive_topic_stats`.
+ */
+wks_status wks_archive_topic_stats_async(struct wks_archive archive,
+                                         wks_topic_kind kind,
+                                         struct wks_bytes after,
+                                         size_t limit,
+                                         struct wks_op *op,
+                                         struct wks_error *error);
+
+/**
+ * Takes figures by topic.
+ *
+ * Threads: any. Blocks: no. Owns: the page is the caller's, to free with `wks_topics_free`.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_topics(struct wks_op op, struct wks_topics *topics, struct wks_error *error);
+
+/**
+ * How many topics a page has.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_topics_count(struct wks_topics topics, size_t *count, struct wks_error *error);
+
+/**
+ * Figures of topic `index`, counted from 0. Set `figures->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: `figures` is the caller's; what it points to is the page's, and
+ * lives until `wks_topics_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for an index beyond
+ * the end or a wrong `struct_size`.
+ */
+wks_status wks_topics_get(struct wks_topics topics,
+                          size_t index,
+                          struct wks_topic_stats *figures,
+                          struct wks_error *error);
+
+/**
+ * Frees a page of figures. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_topics_free(struct wks_topics topics);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -22,7 +22,7 @@ type
     Truncated = 200, FrameTooLarge, Malformed
     ArchiveOpen = 300, ArchiveCorrupt, DiskFull, CursorNotFound, SchemaTooNew, ArchiveIo,
     ArchiveLocked, ArchiveReadOnly, ArchiveClosed, ValidatorRefused, TakenDown,
-    PositionGone
+    PositionGone, WrongKey, ArchiveUnavailable
     StoreBadRequest = 400, StoreBadResponse, StoreTooManyRequests, StoreUnavailable
     SyncProtocol = 500, SyncScope, SyncBusy
     Address = 600, Dial, Listen, PeerUnknown, ProtocolUnsupported, StreamClosed, KeyFile,

@@ -68,7 +68,8 @@ impl Control {
         Ok(())
     }
 
-    pub(super) fn set(&self, done: u64, total: u64) {
+    /// Tells how far the work is; 0 where the total is not known. For who does the work.
+    pub fn set(&self, done: u64, total: u64) {
         self.0.total.store(total, Ordering::Relaxed);
         self.0.done.store(done, Ordering::Relaxed);
     }

@@ -5,8 +5,10 @@
 #[cfg(feature = "ffi-c")]
 mod c;
 #[cfg(any(feature = "ffi-c", feature = "ffi-uniffi"))]
-mod place;
+mod places;
 #[cfg(any(feature = "ffi-c", feature = "ffi-uniffi"))]
 mod process;
 #[cfg(feature = "ffi-uniffi")]
 pub mod uniffi;
+#[cfg(any(feature = "ffi-c", feature = "ffi-uniffi"))]
+mod work;

@@ -7,7 +7,7 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
@@ -22,8 +22,12 @@ pub type Value = Box<dyn Any + Send>;
 #[derive(Clone)]
 pub struct Op(Arc<Inner>);
 
+/// Tells how far the work is: so much, of so much.
+type Gauge = Box<dyn Fn() -> (u64, u64) + Send + Sync>;
+
 struct Inner {
     runtime: Arc<Runtime>,
+    gauge: OnceLock<Gauge>,
     state: Mutex<State>,
     ended: Condvar,
 }
@@ -100,9 +104,20 @@ impl Op {
     fn new(runtime: &Arc<Runtime>, outcome: Outcome) -> Op {
         Op(Arc::new(Inner {
             runtime: Arc::clone(runtime),
+            gauge: OnceLock::new(),
             state: Mutex::new(State { outcome, sink: Sink::Nobody, work: None, abandoned: false }),
             ended: Condvar::new(),
         }))
+    }
+
+    /// Has `gauge` tell how far the work is. The first one stays.
+    pub fn measure(&self, gauge: impl Fn() -> (u64, u64) + Send + Sync + 'static) {
+        let _ = self.0.gauge.set(Box::new(gauge));
+    }
+
+    /// How far the work is: so much, of so much; zeros where nothing tells.
+    pub fn progress(&self) -> (u64, u64) {
+        self.0.gauge.get().map_or((0, 0), |gauge| gauge())
     }
 
     /// Ends it, if it has not ended; only then is `result` asked for, under the op's lock.

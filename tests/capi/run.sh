@@ -76,7 +76,7 @@ files_are_private() {
 }
 check "database files have mode 0600" files_are_private
 
-for name in async keeping node; do
+for name in async keeping node relay; do
     build "$name" "$here/$name.c" "${linked[@]}"
     check "$name" timeout 120 "$work/$name"
     build "$name-asan" "$here/$name.c" "${linked[@]}" "${asan[@]}"
@@ -88,6 +88,12 @@ build sync "$here/sync.c" "${linked[@]}"
 check "sync" timeout 120 "$work/sync" "$work/states"
 build sync-asan "$here/sync.c" "${linked[@]}" "${asan[@]}"
 check "sync under the sanitizers" timeout 240 "$work/sync-asan" "$work/states-asan"
+
+mkdir "$work/tools" "$work/tools-asan"
+build tools-test "$here/tools.c" "${linked[@]}"
+check "tools" timeout 120 "$work/tools-test" "$work/tools"
+build tools-test-asan "$here/tools.c" "${linked[@]}" "${asan[@]}"
+check "tools under the sanitizers" timeout 240 "$work/tools-test-asan" "$work/tools-asan"
 
 mkdir "$work/files"
 build misuse "$here/misuse.c" "${linked[@]}" "${asan[@]}"

@@ -751,6 +751,85 @@ public protocol ArchiveProtocol: AnyObject, Sendable {
      */
     func takeDown(hashes: [Data]) async throws  -> UInt64
 
+    /**
+     * Writes a copy of the archive to a new file while puts and queries go on. It is of one moment,
+     * at or after this call. The file gets its name when it is whole and on the disk; one that is
+     * there stays until then, and is replaced only with `replace`. The progress is in pages.
+     *
+     * Fails with `InvalidArgument` where a file is there and `replace` was not given,
+     * `ArchiveLocked` where it is an archive in use, `DiskFull`, `ArchiveIo`, `Busy` while four
+     * such works run, `Unsupported`, `Cancelled`, `ArchiveClosed`.
+     */
+    func backup(path: String, replace: Bool, watch: Watch?) async throws  -> BackupReport
+
+    /**
+     * Writes messages to an archive of nwaku's: an SQLite file, created where there is none, or a
+     * `postgres://` database. Those that the query's topics and times match (it has no hashes),
+     * after `from` and up to `limit`, as for `import_nwaku`.
+     *
+     * Fails with `ArchiveOpen`, `ArchiveCorrupt` where the tables are not nwaku's, `Unsupported`
+     * where they are of a version that is not written, `InvalidArgument`, `DiskFull`, `ArchiveIo`,
+     * `ArchiveClosed`.
+     */
+    func exportNwaku(target: String, query: Query?, from: String?, limit: UInt64?, watch: Watch?) async throws  -> MoveReport
+
+    /**
+     * Imports the archive of a nwaku (or go-waku): an SQLite file, which is only read, or a
+     * `postgres://` database. Each message is hashed anew and goes the way of any message. It
+     * begins after `from`, the position of an earlier report, and ends at the end, or after `limit`
+     * rows or a few more: call it again with the report's position to go on. The progress is in
+     * rows. What was committed before a failure stays, and is a duplicate the next time.
+     *
+     * Fails with `ArchiveOpen`, `ArchiveCorrupt` where the tables are not nwaku's,
+     * `InvalidArgument`, `ArchiveIo`, `Unsupported`, and as `put_many`.
+     */
+    func importNwaku(source: String, from: String?, limit: UInt64?, watch: Watch?) async throws  -> MoveReport
+
+    /**
+     * Lifts takedowns: these may be taken in again, from wherever they come. (They are not brought
+     * back.) Gives how many there were. At most 100,000 hashes.
+     *
+     * Fails as `take_down`.
+     */
+    func reinstate(hashes: [Data]) async throws  -> UInt64
+
+    /**
+     * Takes down what the query's topics and times match, in small steps beside puts and queries:
+     * each message as by `take_down`. (What matches and was never held is not kept out.) Gives how
+     * many went; what went before a cancel stays down.
+     *
+     * Fails with `InvalidArgument` for a query with hashes, or one that restricts nothing, `Busy`
+     * while four such works run, `Cancelled`, and as `take_down`.
+     */
+    func takeDownMatching(query: Query, watch: Watch?) async throws  -> UInt64
+
+    /**
+     * Hashes that were taken down, in ascending order: `limit` of them, 1 to 1,000, after this one.
+     * Fewer are the last.
+     *
+     * Fails with `InvalidHash`, `InvalidArgument`, `Unsupported`, `ArchiveIo`, `ArchiveClosed`.
+     */
+    func tombstones(after: Data?, limit: UInt32) async throws  -> [Data]
+
+    /**
+     * One page of figures by topic, in the order of the topics' names as bytes: `limit` of them, 1
+     * to 1,000, after the one that is named. A page with fewer is the last. Topics whose messages
+     * have all been removed may be among them. The cost is by topics, not by messages.
+     *
+     * Fails with `InvalidArgument`, `Unsupported`, `ArchiveIo`, `ArchiveClosed`.
+     */
+    func topicStats(kind: TopicKind, after: String?, limit: UInt32) async throws  -> [TopicStats]
+
+    /**
+     * Checks all that is held: recomputes each message's hash, then checks the file's structure and
+     * the figures that are kept, while puts and queries go on. What is wrong is in the report. The
+     * progress is in messages.
+     *
+     * Fails with `Busy` while four such works run, `ArchiveIo`, `Unsupported`, `Cancelled`,
+     * `ArchiveClosed`.
+     */
+    func verify(watch: Watch?) async throws  -> VerifyReport
+
 }
 /**
  * An open archive: the stored messages of one file. May be used from any thread; no call blocks
@@ -1113,6 +1192,205 @@ open func takeDown(hashes: [Data])async throws  -> UInt64  {
             freeFunc: ffi_wakustore_rust_future_free_u64,
             cancelFunc: { ffi_wakustore_rust_future_cancel_u64($0) },
             liftFunc: FfiConverterUInt64.lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Writes a copy of the archive to a new file while puts and queries go on. It is of one moment,
+     * at or after this call. The file gets its name when it is whole and on the disk; one that is
+     * there stays until then, and is replaced only with `replace`. The progress is in pages.
+     *
+     * Fails with `InvalidArgument` where a file is there and `replace` was not given,
+     * `ArchiveLocked` where it is an archive in use, `DiskFull`, `ArchiveIo`, `Busy` while four
+     * such works run, `Unsupported`, `Cancelled`, `ArchiveClosed`.
+     */
+open func backup(path: String, replace: Bool = false, watch: Watch? = nil)async throws  -> BackupReport  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_archive_backup(
+                        self.uniffiCloneHandle(),FfiConverterString.lower(path),FfiConverterBool.lower(replace),FfiConverterOptionTypeWatch.lower(watch)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterTypeBackupReport_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Writes messages to an archive of nwaku's: an SQLite file, created where there is none, or a
+     * `postgres://` database. Those that the query's topics and times match (it has no hashes),
+     * after `from` and up to `limit`, as for `import_nwaku`.
+     *
+     * Fails with `ArchiveOpen`, `ArchiveCorrupt` where the tables are not nwaku's, `Unsupported`
+     * where they are of a version that is not written, `InvalidArgument`, `DiskFull`, `ArchiveIo`,
+     * `ArchiveClosed`.
+     */
+open func exportNwaku(target: String, query: Query? = nil, from: String? = nil, limit: UInt64? = nil, watch: Watch? = nil)async throws  -> MoveReport  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_archive_export_nwaku(
+                        self.uniffiCloneHandle(),FfiConverterString.lower(target),FfiConverterOptionTypeQuery.lower(query),FfiConverterOptionString.lower(from),FfiConverterOptionUInt64.lower(limit),FfiConverterOptionTypeWatch.lower(watch)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterTypeMoveReport_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Imports the archive of a nwaku (or go-waku): an SQLite file, which is only read, or a
+     * `postgres://` database. Each message is hashed anew and goes the way of any message. It
+     * begins after `from`, the position of an earlier report, and ends at the end, or after `limit`
+     * rows or a few more: call it again with the report's position to go on. The progress is in
+     * rows. What was committed before a failure stays, and is a duplicate the next time.
+     *
+     * Fails with `ArchiveOpen`, `ArchiveCorrupt` where the tables are not nwaku's,
+     * `InvalidArgument`, `ArchiveIo`, `Unsupported`, and as `put_many`.
+     */
+open func importNwaku(source: String, from: String? = nil, limit: UInt64? = nil, watch: Watch? = nil)async throws  -> MoveReport  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_archive_import_nwaku(
+                        self.uniffiCloneHandle(),FfiConverterString.lower(source),FfiConverterOptionString.lower(from),FfiConverterOptionUInt64.lower(limit),FfiConverterOptionTypeWatch.lower(watch)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterTypeMoveReport_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Lifts takedowns: these may be taken in again, from wherever they come. (They are not brought
+     * back.) Gives how many there were. At most 100,000 hashes.
+     *
+     * Fails as `take_down`.
+     */
+open func reinstate(hashes: [Data])async throws  -> UInt64  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_archive_reinstate(
+                        self.uniffiCloneHandle(),FfiConverterSequenceData.lower(hashes)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_u64,
+            completeFunc: ffi_wakustore_rust_future_complete_u64,
+            freeFunc: ffi_wakustore_rust_future_free_u64,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_u64($0) },
+            liftFunc: FfiConverterUInt64.lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Takes down what the query's topics and times match, in small steps beside puts and queries:
+     * each message as by `take_down`. (What matches and was never held is not kept out.) Gives how
+     * many went; what went before a cancel stays down.
+     *
+     * Fails with `InvalidArgument` for a query with hashes, or one that restricts nothing, `Busy`
+     * while four such works run, `Cancelled`, and as `take_down`.
+     */
+open func takeDownMatching(query: Query, watch: Watch? = nil)async throws  -> UInt64  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_archive_take_down_matching(
+                        self.uniffiCloneHandle(),FfiConverterTypeQuery_lower(query),FfiConverterOptionTypeWatch.lower(watch)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_u64,
+            completeFunc: ffi_wakustore_rust_future_complete_u64,
+            freeFunc: ffi_wakustore_rust_future_free_u64,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_u64($0) },
+            liftFunc: FfiConverterUInt64.lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Hashes that were taken down, in ascending order: `limit` of them, 1 to 1,000, after this one.
+     * Fewer are the last.
+     *
+     * Fails with `InvalidHash`, `InvalidArgument`, `Unsupported`, `ArchiveIo`, `ArchiveClosed`.
+     */
+open func tombstones(after: Data? = nil, limit: UInt32 = UInt32(1000))async throws  -> [Data]  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_archive_tombstones(
+                        self.uniffiCloneHandle(),FfiConverterOptionData.lower(after),FfiConverterUInt32.lower(limit)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterSequenceData.lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * One page of figures by topic, in the order of the topics' names as bytes: `limit` of them, 1
+     * to 1,000, after the one that is named. A page with fewer is the last. Topics whose messages
+     * have all been removed may be among them. The cost is by topics, not by messages.
+     *
+     * Fails with `InvalidArgument`, `Unsupported`, `ArchiveIo`, `ArchiveClosed`.
+     */
+open func topicStats(kind: TopicKind, after: String? = nil, limit: UInt32 = UInt32(1000))async throws  -> [TopicStats]  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_archive_topic_stats(
+                        self.uniffiCloneHandle(),FfiConverterTypeTopicKind_lower(kind),FfiConverterOptionString.lower(after),FfiConverterUInt32.lower(limit)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterSequenceTypeTopicStats.lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Checks all that is held: recomputes each message's hash, then checks the file's structure and
+     * the figures that are kept, while puts and queries go on. What is wrong is in the report. The
+     * progress is in messages.
+     *
+     * Fails with `Busy` while four such works run, `ArchiveIo`, `Unsupported`, `Cancelled`,
+     * `ArchiveClosed`.
+     */
+open func verify(watch: Watch? = nil)async throws  -> VerifyReport  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_archive_verify(
+                        self.uniffiCloneHandle(),FfiConverterOptionTypeWatch.lower(watch)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterTypeVerifyReport_lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
 }
@@ -1576,6 +1854,38 @@ public protocol NodeProtocol: AnyObject, Sendable {
      */
     func sync(peer: String, options: SyncOptions?) async throws  -> SyncReport
 
+    /**
+     * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
+     * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
+     * bring it to others; the same message may be published again.
+     *
+     * Fails with `NoRelayPeers`, `Unsupported` where the node does not relay, and with what the
+     * archive refuses it for, and then it was not sent.
+     */
+    func publish(pubsubTopic: String, message: Message) async throws  -> Data
+
+    /**
+     * The connected peers that are subscribed to a pubsub topic over relay.
+     *
+     * Fails with `InvalidTopic`.
+     */
+    func relayPeers(pubsubTopic: String) async throws  -> [String]
+
+    /**
+     * Takes part in a pubsub topic over relay: what comes is stored and passed on. Fine a second
+     * time.
+     *
+     * Fails with `InvalidTopic`, `Unsupported` where the node does not relay.
+     */
+    func subscribe(pubsubTopic: String) async throws
+
+    /**
+     * Takes no part in a pubsub topic any more. Fine where it did not.
+     *
+     * Fails as `subscribe`.
+     */
+    func unsubscribe(pubsubTopic: String) async throws
+
 }
 /**
  * A running node: it serves the archive's history, fetches that of others, and syncs. Addresses
@@ -1867,6 +2177,98 @@ open func sync(peer: String, options: SyncOptions? = nil)async throws  -> SyncRe
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
             cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterTypeSyncReport_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
+     * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
+     * bring it to others; the same message may be published again.
+     *
+     * Fails with `NoRelayPeers`, `Unsupported` where the node does not relay, and with what the
+     * archive refuses it for, and then it was not sent.
+     */
+open func publish(pubsubTopic: String, message: Message)async throws  -> Data  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_publish(
+                        self.uniffiCloneHandle(),FfiConverterString.lower(pubsubTopic),FfiConverterTypeMessage_lower(message)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterData.lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * The connected peers that are subscribed to a pubsub topic over relay.
+     *
+     * Fails with `InvalidTopic`.
+     */
+open func relayPeers(pubsubTopic: String)async throws  -> [String]  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_relay_peers(
+                        self.uniffiCloneHandle(),FfiConverterString.lower(pubsubTopic)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterSequenceString.lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Takes part in a pubsub topic over relay: what comes is stored and passed on. Fine a second
+     * time.
+     *
+     * Fails with `InvalidTopic`, `Unsupported` where the node does not relay.
+     */
+open func subscribe(pubsubTopic: String)async throws   {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_subscribe(
+                        self.uniffiCloneHandle(),FfiConverterString.lower(pubsubTopic)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_void,
+            completeFunc: ffi_wakustore_rust_future_complete_void,
+            freeFunc: ffi_wakustore_rust_future_free_void,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
+            liftFunc: { $0 },
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Takes no part in a pubsub topic any more. Fine where it did not.
+     *
+     * Fails as `subscribe`.
+     */
+open func unsubscribe(pubsubTopic: String)async throws   {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_unsubscribe(
+                        self.uniffiCloneHandle(),FfiConverterString.lower(pubsubTopic)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_void,
+            completeFunc: ffi_wakustore_rust_future_complete_void,
+            freeFunc: ffi_wakustore_rust_future_free_void,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
+            liftFunc: { $0 },
             errorHandler: FfiConverterTypeWakuError_lift
         )
 }
@@ -2287,6 +2689,162 @@ public func FfiConverterTypeValidator_lower(_ value: Validator) -> UInt64 {
 
 
 
+
+
+/**
+ * Looks at long work from outside: hand it to the call that does the work. It is for one call.
+ */
+public protocol WatchProtocol: AnyObject, Sendable {
+
+    /**
+     * Asks the work to end soon, with `Cancelled`. A second time is fine, also after its end.
+     */
+    func cancel() throws
+
+    /**
+     * How far the work is.
+     */
+    func progress() throws  -> WorkProgress
+
+}
+/**
+ * Looks at long work from outside: hand it to the call that does the work. It is for one call.
+ */
+open class Watch: WatchProtocol, @unchecked Sendable {
+    fileprivate let handle: UInt64
+
+    /// Used to instantiate a [FFIObject] without an actual handle, for fakes in tests, mostly.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public struct NoHandle {
+        public init() {}
+    }
+
+    // TODO: We'd like this to be `private` but for Swifty reasons,
+    // we can't implement `FfiConverter` without making this `required` and we can't
+    // make it `required` without making it `public`.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    required public init(unsafeFromHandle handle: UInt64) {
+        self.handle = handle
+    }
+
+    // This constructor can be used to instantiate a fake object.
+    // - Parameter noHandle: Placeholder value so we can have a constructor separate from the default empty one that may be implemented for classes extending [FFIObject].
+    //
+    // - Warning:
+    //     Any object instantiated with this constructor cannot be passed to an actual Rust-backed object. Since there isn't a backing handle the FFI lower functions will crash.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public init(noHandle: NoHandle) {
+        self.handle = 0
+    }
+
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public func uniffiCloneHandle() -> UInt64 {
+        return try! rustCall { uniffi_wakustore_fn_clone_watch(self.handle, $0) }
+    }
+    /**
+     * For a work that has not begun.
+     */
+public convenience init() {
+    let handle =
+        try! rustCall() {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_constructor_watch_new(uniffiCallStatus
+    )
+}
+    self.init(unsafeFromHandle: handle)
+}
+
+    deinit {
+        if handle == 0 {
+            // Mock objects have handle=0 don't try to free them
+            return
+        }
+
+        try! rustCall { uniffi_wakustore_fn_free_watch(handle, $0) }
+    }
+
+
+
+
+    /**
+     * Asks the work to end soon, with `Cancelled`. A second time is fine, also after its end.
+     */
+open func cancel()throws   {try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_watch_cancel(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+}
+}
+
+    /**
+     * How far the work is.
+     */
+open func progress()throws  -> WorkProgress  {
+    return try  FfiConverterTypeWorkProgress_lift(try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_watch_progress(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+})
+}
+
+
+
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeWatch: FfiConverter {
+    typealias FfiType = UInt64
+    typealias SwiftType = Watch
+
+    public static func lift(_ handle: UInt64) throws -> Watch {
+        return Watch(unsafeFromHandle: handle)
+    }
+
+    public static func lower(_ value: Watch) -> UInt64 {
+        return value.uniffiCloneHandle()
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Watch {
+        let handle: UInt64 = try readInt(&buf)
+        return try lift(handle)
+    }
+
+    public static func write(_ value: Watch, into buf: inout [UInt8]) {
+        writeInt(&buf, lower(value))
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeWatch_lift(_ handle: UInt64) throws -> Watch {
+    return try FfiConverterTypeWatch.lift(handle)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeWatch_lower(_ value: Watch) -> UInt64 {
+    return FfiConverterTypeWatch.lower(value)
+}
+
+
+
+
 /**
  * How an archive is run. What is absent is as the library has it.
  */
@@ -2331,6 +2889,15 @@ public struct ArchiveOptions: Equatable, Hashable {
      * the batch is refused with `Busy`, and so are those that come until it has returned.
      */
     public let validatorTimeout: TimeInterval?
+    /**
+     * Whether it is only read: what would change it fails with `ArchiveReadOnly`, and retention is
+     * off. The file must be there, and is neither written nor brought up to date.
+     */
+    public let readOnly: Bool
+    /**
+     * What the file is encrypted with, or is to be where it is created.
+     */
+    public let file: FileOptions?
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
@@ -2365,7 +2932,14 @@ public struct ArchiveOptions: Equatable, Hashable {
         /**
          * How long the validator is waited for with each batch; 10 seconds where absent. After that
          * the batch is refused with `Busy`, and so are those that come until it has returned.
-         */validatorTimeout: TimeInterval? = nil) {
+         */validatorTimeout: TimeInterval? = nil,
+        /**
+         * Whether it is only read: what would change it fails with `ArchiveReadOnly`, and retention is
+         * off. The file must be there, and is neither written nor brought up to date.
+         */readOnly: Bool = false,
+        /**
+         * What the file is encrypted with, or is to be where it is created.
+         */file: FileOptions? = nil) {
         self.durability = durability
         self.clockTolerance = clockTolerance
         self.checkLiveAge = checkLiveAge
@@ -2375,6 +2949,8 @@ public struct ArchiveOptions: Equatable, Hashable {
         self.maxMessages = maxMessages
         self.maxBytes = maxBytes
         self.validatorTimeout = validatorTimeout
+        self.readOnly = readOnly
+        self.file = file
     }
 
 
@@ -2401,7 +2977,9 @@ public struct FfiConverterTypeArchiveOptions: FfiConverterRustBuffer {
                 maxAge: FfiConverterOptionDuration.read(from: &buf),
                 maxMessages: FfiConverterOptionUInt64.read(from: &buf),
                 maxBytes: FfiConverterOptionUInt64.read(from: &buf),
-                validatorTimeout: FfiConverterOptionDuration.read(from: &buf)
+                validatorTimeout: FfiConverterOptionDuration.read(from: &buf),
+                readOnly: FfiConverterBool.read(from: &buf),
+                file: FfiConverterOptionTypeFileOptions.read(from: &buf)
         )
     }
 
@@ -2415,6 +2993,8 @@ public struct FfiConverterTypeArchiveOptions: FfiConverterRustBuffer {
         FfiConverterOptionUInt64.write(value.maxMessages, into: &buf)
         FfiConverterOptionUInt64.write(value.maxBytes, into: &buf)
         FfiConverterOptionDuration.write(value.validatorTimeout, into: &buf)
+        FfiConverterBool.write(value.readOnly, into: &buf)
+        FfiConverterOptionTypeFileOptions.write(value.file, into: &buf)
     }
 }
 
@@ -2431,6 +3011,75 @@ public func FfiConverterTypeArchiveOptions_lift(_ buf: RustBuffer) throws -> Arc
 #endif
 public func FfiConverterTypeArchiveOptions_lower(_ value: ArchiveOptions) -> RustBuffer {
     return FfiConverterTypeArchiveOptions.lower(value)
+}
+
+
+/**
+ * What a backup, or a restore, has written.
+ */
+public struct BackupReport: Equatable, Hashable {
+    /**
+     * Messages in it.
+     */
+    public let messages: UInt64
+    /**
+     * The length of the file, in bytes.
+     */
+    public let bytes: UInt64
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Messages in it.
+         */messages: UInt64,
+        /**
+         * The length of the file, in bytes.
+         */bytes: UInt64) {
+        self.messages = messages
+        self.bytes = bytes
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension BackupReport: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeBackupReport: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> BackupReport {
+        return
+            try BackupReport(
+                messages: FfiConverterUInt64.read(from: &buf),
+                bytes: FfiConverterUInt64.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: BackupReport, into buf: inout [UInt8]) {
+        FfiConverterUInt64.write(value.messages, into: &buf)
+        FfiConverterUInt64.write(value.bytes, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeBackupReport_lift(_ buf: RustBuffer) throws -> BackupReport {
+    return try FfiConverterTypeBackupReport.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeBackupReport_lower(_ value: BackupReport) -> RustBuffer {
+    return FfiConverterTypeBackupReport.lower(value)
 }
 
 
@@ -2782,6 +3431,155 @@ public func FfiConverterTypeFailure_lower(_ value: Failure) -> RustBuffer {
 
 
 /**
+ * What a file is encrypted with: one of the two, or nothing. A build without SQLCipher fails with
+ * `Unsupported` where there is a key.
+ */
+public struct FileOptions: Equatable, Hashable {
+    /**
+     * The key itself: 32 random bytes.
+     */
+    public let key: Data?
+    /**
+     * Words that the key is made of, slowly: some hundred milliseconds for each connection.
+     */
+    public let passphrase: String?
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * The key itself: 32 random bytes.
+         */key: Data? = nil,
+        /**
+         * Words that the key is made of, slowly: some hundred milliseconds for each connection.
+         */passphrase: String? = nil) {
+        self.key = key
+        self.passphrase = passphrase
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension FileOptions: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeFileOptions: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> FileOptions {
+        return
+            try FileOptions(
+                key: FfiConverterOptionData.read(from: &buf),
+                passphrase: FfiConverterOptionString.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: FileOptions, into buf: inout [UInt8]) {
+        FfiConverterOptionData.write(value.key, into: &buf)
+        FfiConverterOptionString.write(value.passphrase, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFileOptions_lift(_ buf: RustBuffer) throws -> FileOptions {
+    return try FfiConverterTypeFileOptions.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFileOptions_lower(_ value: FileOptions) -> RustBuffer {
+    return FfiConverterTypeFileOptions.lower(value)
+}
+
+
+/**
+ * One thing that does not fit.
+ */
+public struct Finding: Equatable, Hashable {
+    /**
+     * What kind of thing.
+     */
+    public let kind: FindingKind
+    /**
+     * The message that it is about, where that can be told.
+     */
+    public let hash: Data?
+    /**
+     * In words, without content of messages.
+     */
+    public let detail: String
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * What kind of thing.
+         */kind: FindingKind,
+        /**
+         * The message that it is about, where that can be told.
+         */hash: Data?,
+        /**
+         * In words, without content of messages.
+         */detail: String) {
+        self.kind = kind
+        self.hash = hash
+        self.detail = detail
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension Finding: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeFinding: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Finding {
+        return
+            try Finding(
+                kind: FfiConverterTypeFindingKind.read(from: &buf),
+                hash: FfiConverterOptionData.read(from: &buf),
+                detail: FfiConverterString.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: Finding, into buf: inout [UInt8]) {
+        FfiConverterTypeFindingKind.write(value.kind, into: &buf)
+        FfiConverterOptionData.write(value.hash, into: &buf)
+        FfiConverterString.write(value.detail, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFinding_lift(_ buf: RustBuffer) throws -> Finding {
+    return try FfiConverterTypeFinding.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFinding_lower(_ value: Finding) -> RustBuffer {
+    return FfiConverterTypeFinding.lower(value)
+}
+
+
+/**
  * A message of the network (14/WAKU2-MESSAGE). Absent and empty are told apart where the wire
  * tells them apart.
  */
@@ -2898,6 +3696,159 @@ public func FfiConverterTypeMessage_lift(_ buf: RustBuffer) throws -> Message {
 #endif
 public func FfiConverterTypeMessage_lower(_ value: Message) -> RustBuffer {
     return FfiConverterTypeMessage.lower(value)
+}
+
+
+/**
+ * What an import, or an export, has done.
+ */
+public struct MoveReport: Equatable, Hashable {
+    /**
+     * Messages, or rows, that were dealt with: the sum of the next three.
+     */
+    public let read: UInt64
+    /**
+     * Messages that are new where they were moved to.
+     */
+    public let written: UInt64
+    /**
+     * Messages that were there already.
+     */
+    public let duplicates: UInt64
+    /**
+     * Of an import, rows that hold no message that may be stored. Of an export, messages that
+     * nwaku's database has no way to hold.
+     */
+    public let refused: UInt64
+    /**
+     * The first 1,000 of the rows that an import refused.
+     */
+    public let refusedRows: [RefusedImport]
+    /**
+     * Of an import, messages that the source had under another hash than their own; they are here
+     * under their own.
+     */
+    public let rehashed: UInt64
+    /**
+     * Of an import, messages for which the source has no hash to compare with.
+     */
+    public let unhashed: UInt64
+    /**
+     * Of an export, messages with a rate-limit proof, for which nwaku has no place.
+     */
+    public let withoutProof: UInt64
+    /**
+     * Where to go on: a text to keep, of use for the same source and target alone.
+     */
+    public let position: String?
+    /**
+     * Whether the end was reached, or the limit.
+     */
+    public let complete: Bool
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Messages, or rows, that were dealt with: the sum of the next three.
+         */read: UInt64,
+        /**
+         * Messages that are new where they were moved to.
+         */written: UInt64,
+        /**
+         * Messages that were there already.
+         */duplicates: UInt64,
+        /**
+         * Of an import, rows that hold no message that may be stored. Of an export, messages that
+         * nwaku's database has no way to hold.
+         */refused: UInt64,
+        /**
+         * The first 1,000 of the rows that an import refused.
+         */refusedRows: [RefusedImport],
+        /**
+         * Of an import, messages that the source had under another hash than their own; they are here
+         * under their own.
+         */rehashed: UInt64,
+        /**
+         * Of an import, messages for which the source has no hash to compare with.
+         */unhashed: UInt64,
+        /**
+         * Of an export, messages with a rate-limit proof, for which nwaku has no place.
+         */withoutProof: UInt64,
+        /**
+         * Where to go on: a text to keep, of use for the same source and target alone.
+         */position: String?,
+        /**
+         * Whether the end was reached, or the limit.
+         */complete: Bool) {
+        self.read = read
+        self.written = written
+        self.duplicates = duplicates
+        self.refused = refused
+        self.refusedRows = refusedRows
+        self.rehashed = rehashed
+        self.unhashed = unhashed
+        self.withoutProof = withoutProof
+        self.position = position
+        self.complete = complete
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension MoveReport: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeMoveReport: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> MoveReport {
+        return
+            try MoveReport(
+                read: FfiConverterUInt64.read(from: &buf),
+                written: FfiConverterUInt64.read(from: &buf),
+                duplicates: FfiConverterUInt64.read(from: &buf),
+                refused: FfiConverterUInt64.read(from: &buf),
+                refusedRows: FfiConverterSequenceTypeRefusedImport.read(from: &buf),
+                rehashed: FfiConverterUInt64.read(from: &buf),
+                unhashed: FfiConverterUInt64.read(from: &buf),
+                withoutProof: FfiConverterUInt64.read(from: &buf),
+                position: FfiConverterOptionString.read(from: &buf),
+                complete: FfiConverterBool.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: MoveReport, into buf: inout [UInt8]) {
+        FfiConverterUInt64.write(value.read, into: &buf)
+        FfiConverterUInt64.write(value.written, into: &buf)
+        FfiConverterUInt64.write(value.duplicates, into: &buf)
+        FfiConverterUInt64.write(value.refused, into: &buf)
+        FfiConverterSequenceTypeRefusedImport.write(value.refusedRows, into: &buf)
+        FfiConverterUInt64.write(value.rehashed, into: &buf)
+        FfiConverterUInt64.write(value.unhashed, into: &buf)
+        FfiConverterUInt64.write(value.withoutProof, into: &buf)
+        FfiConverterOptionString.write(value.position, into: &buf)
+        FfiConverterBool.write(value.complete, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeMoveReport_lift(_ buf: RustBuffer) throws -> MoveReport {
+    return try FfiConverterTypeMoveReport.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeMoveReport_lower(_ value: MoveReport) -> RustBuffer {
+    return FfiConverterTypeMoveReport.lower(value)
 }
 
 
@@ -3028,6 +3979,15 @@ public struct NodeOptions: Equatable, Hashable {
      * Which form of the header of reconciliation 1.0.0 is written and read; topics where absent.
      */
     public let syncDialect: SyncDialect?
+    /**
+     * Whether it takes part in relay (gossipsub): then it is subscribed to the topics of its shards
+     * from the start, stores what comes and passes it on.
+     */
+    public let relay: Bool
+    /**
+     * What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB where absent.
+     */
+    public let maxPageBytes: UInt64?
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
@@ -3125,7 +4085,14 @@ public struct NodeOptions: Equatable, Hashable {
          */syncStrong: Bool = true,
         /**
          * Which form of the header of reconciliation 1.0.0 is written and read; topics where absent.
-         */syncDialect: SyncDialect? = nil) {
+         */syncDialect: SyncDialect? = nil,
+        /**
+         * Whether it takes part in relay (gossipsub): then it is subscribed to the topics of its shards
+         * from the start, stores what comes and passes it on.
+         */relay: Bool = false,
+        /**
+         * What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB where absent.
+         */maxPageBytes: UInt64? = nil) {
         self.listen = listen
         self.clusterId = clusterId
         self.shards = shards
@@ -3155,6 +4122,8 @@ public struct NodeOptions: Equatable, Hashable {
         self.resumeLimit = resumeLimit
         self.syncStrong = syncStrong
         self.syncDialect = syncDialect
+        self.relay = relay
+        self.maxPageBytes = maxPageBytes
     }
 
 
@@ -3201,7 +4170,9 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
                 resume: FfiConverterBool.read(from: &buf),
                 resumeLimit: FfiConverterOptionDuration.read(from: &buf),
                 syncStrong: FfiConverterBool.read(from: &buf),
-                syncDialect: FfiConverterOptionTypeSyncDialect.read(from: &buf)
+                syncDialect: FfiConverterOptionTypeSyncDialect.read(from: &buf),
+                relay: FfiConverterBool.read(from: &buf),
+                maxPageBytes: FfiConverterOptionUInt64.read(from: &buf)
         )
     }
 
@@ -3235,6 +4206,8 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
         FfiConverterOptionDuration.write(value.resumeLimit, into: &buf)
         FfiConverterBool.write(value.syncStrong, into: &buf)
         FfiConverterOptionTypeSyncDialect.write(value.syncDialect, into: &buf)
+        FfiConverterBool.write(value.relay, into: &buf)
+        FfiConverterOptionUInt64.write(value.maxPageBytes, into: &buf)
     }
 }
 
@@ -3736,6 +4709,174 @@ public func FfiConverterTypeQuery_lift(_ buf: RustBuffer) throws -> Query {
 #endif
 public func FfiConverterTypeQuery_lower(_ value: Query) -> RustBuffer {
     return FfiConverterTypeQuery.lower(value)
+}
+
+
+/**
+ * A row of a source that was not imported.
+ */
+public struct RefusedImport: Equatable, Hashable {
+    /**
+     * Its key in the source.
+     */
+    public let row: String
+    /**
+     * The source's time of it in Unix nanoseconds, where it has one.
+     */
+    public let timestamp: Int64?
+    /**
+     * Why.
+     */
+    public let refusal: Failure
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Its key in the source.
+         */row: String,
+        /**
+         * The source's time of it in Unix nanoseconds, where it has one.
+         */timestamp: Int64?,
+        /**
+         * Why.
+         */refusal: Failure) {
+        self.row = row
+        self.timestamp = timestamp
+        self.refusal = refusal
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension RefusedImport: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeRefusedImport: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> RefusedImport {
+        return
+            try RefusedImport(
+                row: FfiConverterString.read(from: &buf),
+                timestamp: FfiConverterOptionInt64.read(from: &buf),
+                refusal: FfiConverterTypeFailure.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: RefusedImport, into buf: inout [UInt8]) {
+        FfiConverterString.write(value.row, into: &buf)
+        FfiConverterOptionInt64.write(value.timestamp, into: &buf)
+        FfiConverterTypeFailure.write(value.refusal, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeRefusedImport_lift(_ buf: RustBuffer) throws -> RefusedImport {
+    return try FfiConverterTypeRefusedImport.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeRefusedImport_lower(_ value: RefusedImport) -> RustBuffer {
+    return FfiConverterTypeRefusedImport.lower(value)
+}
+
+
+/**
+ * What a salvage has brought over, and what it has not.
+ */
+public struct SalvageReport: Equatable, Hashable {
+    /**
+     * Messages that are in the new archive.
+     */
+    public let messages: UInt64
+    /**
+     * Tombstones that are in the new archive.
+     */
+    public let tombstones: UInt64
+    /**
+     * How many messages, and ranges of rows, could not be brought over.
+     */
+    public let count: UInt64
+    /**
+     * The first 1,000 of them.
+     */
+    public let lost: [Finding]
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Messages that are in the new archive.
+         */messages: UInt64,
+        /**
+         * Tombstones that are in the new archive.
+         */tombstones: UInt64,
+        /**
+         * How many messages, and ranges of rows, could not be brought over.
+         */count: UInt64,
+        /**
+         * The first 1,000 of them.
+         */lost: [Finding]) {
+        self.messages = messages
+        self.tombstones = tombstones
+        self.count = count
+        self.lost = lost
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension SalvageReport: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeSalvageReport: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SalvageReport {
+        return
+            try SalvageReport(
+                messages: FfiConverterUInt64.read(from: &buf),
+                tombstones: FfiConverterUInt64.read(from: &buf),
+                count: FfiConverterUInt64.read(from: &buf),
+                lost: FfiConverterSequenceTypeFinding.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: SalvageReport, into buf: inout [UInt8]) {
+        FfiConverterUInt64.write(value.messages, into: &buf)
+        FfiConverterUInt64.write(value.tombstones, into: &buf)
+        FfiConverterUInt64.write(value.count, into: &buf)
+        FfiConverterSequenceTypeFinding.write(value.lost, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSalvageReport_lift(_ buf: RustBuffer) throws -> SalvageReport {
+    return try FfiConverterTypeSalvageReport.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSalvageReport_lower(_ value: SalvageReport) -> RustBuffer {
+    return FfiConverterTypeSalvageReport.lower(value)
 }
 
 
@@ -4527,6 +5668,255 @@ public func FfiConverterTypeTopicMessage_lift(_ buf: RustBuffer) throws -> Topic
 #endif
 public func FfiConverterTypeTopicMessage_lower(_ value: TopicMessage) -> RustBuffer {
     return FfiConverterTypeTopicMessage.lower(value)
+}
+
+
+/**
+ * What an archive holds of one topic.
+ */
+public struct TopicStats: Equatable, Hashable {
+    /**
+     * The topic.
+     */
+    public let name: String
+    /**
+     * Messages held; 0 where all that there were have been removed.
+     */
+    public let messages: UInt64
+    /**
+     * Bytes of their payloads, metas and rate-limit proofs. On disk a message takes some 300 bytes
+     * more.
+     */
+    public let bytes: UInt64
+    /**
+     * Timestamp of the oldest in Unix nanoseconds, where there is one.
+     */
+    public let oldest: Int64?
+    /**
+     * Timestamp of the newest in Unix nanoseconds, where there is one.
+     */
+    public let newest: Int64?
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * The topic.
+         */name: String,
+        /**
+         * Messages held; 0 where all that there were have been removed.
+         */messages: UInt64,
+        /**
+         * Bytes of their payloads, metas and rate-limit proofs. On disk a message takes some 300 bytes
+         * more.
+         */bytes: UInt64,
+        /**
+         * Timestamp of the oldest in Unix nanoseconds, where there is one.
+         */oldest: Int64?,
+        /**
+         * Timestamp of the newest in Unix nanoseconds, where there is one.
+         */newest: Int64?) {
+        self.name = name
+        self.messages = messages
+        self.bytes = bytes
+        self.oldest = oldest
+        self.newest = newest
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension TopicStats: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeTopicStats: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> TopicStats {
+        return
+            try TopicStats(
+                name: FfiConverterString.read(from: &buf),
+                messages: FfiConverterUInt64.read(from: &buf),
+                bytes: FfiConverterUInt64.read(from: &buf),
+                oldest: FfiConverterOptionInt64.read(from: &buf),
+                newest: FfiConverterOptionInt64.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: TopicStats, into buf: inout [UInt8]) {
+        FfiConverterString.write(value.name, into: &buf)
+        FfiConverterUInt64.write(value.messages, into: &buf)
+        FfiConverterUInt64.write(value.bytes, into: &buf)
+        FfiConverterOptionInt64.write(value.oldest, into: &buf)
+        FfiConverterOptionInt64.write(value.newest, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeTopicStats_lift(_ buf: RustBuffer) throws -> TopicStats {
+    return try FfiConverterTypeTopicStats.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeTopicStats_lower(_ value: TopicStats) -> RustBuffer {
+    return FfiConverterTypeTopicStats.lower(value)
+}
+
+
+/**
+ * What a check of an archive found.
+ */
+public struct VerifyReport: Equatable, Hashable {
+    /**
+     * Messages whose hash was recomputed.
+     */
+    public let messages: UInt64
+    /**
+     * How many things do not fit; 0 for an archive that is sound.
+     */
+    public let count: UInt64
+    /**
+     * The first 1,000 of them.
+     */
+    public let findings: [Finding]
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Messages whose hash was recomputed.
+         */messages: UInt64,
+        /**
+         * How many things do not fit; 0 for an archive that is sound.
+         */count: UInt64,
+        /**
+         * The first 1,000 of them.
+         */findings: [Finding]) {
+        self.messages = messages
+        self.count = count
+        self.findings = findings
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension VerifyReport: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeVerifyReport: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> VerifyReport {
+        return
+            try VerifyReport(
+                messages: FfiConverterUInt64.read(from: &buf),
+                count: FfiConverterUInt64.read(from: &buf),
+                findings: FfiConverterSequenceTypeFinding.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: VerifyReport, into buf: inout [UInt8]) {
+        FfiConverterUInt64.write(value.messages, into: &buf)
+        FfiConverterUInt64.write(value.count, into: &buf)
+        FfiConverterSequenceTypeFinding.write(value.findings, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeVerifyReport_lift(_ buf: RustBuffer) throws -> VerifyReport {
+    return try FfiConverterTypeVerifyReport.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeVerifyReport_lower(_ value: VerifyReport) -> RustBuffer {
+    return FfiConverterTypeVerifyReport.lower(value)
+}
+
+
+/**
+ * How far a work is. The unit is the work's own: pages, messages.
+ */
+public struct WorkProgress: Equatable, Hashable {
+    /**
+     * So much is done.
+     */
+    public let done: UInt64
+    /**
+     * Of so much, as far as is known; 0 before anything is.
+     */
+    public let total: UInt64
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * So much is done.
+         */done: UInt64,
+        /**
+         * Of so much, as far as is known; 0 before anything is.
+         */total: UInt64) {
+        self.done = done
+        self.total = total
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension WorkProgress: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeWorkProgress: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> WorkProgress {
+        return
+            try WorkProgress(
+                done: FfiConverterUInt64.read(from: &buf),
+                total: FfiConverterUInt64.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: WorkProgress, into buf: inout [UInt8]) {
+        FfiConverterUInt64.write(value.done, into: &buf)
+        FfiConverterUInt64.write(value.total, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeWorkProgress_lift(_ buf: RustBuffer) throws -> WorkProgress {
+    return try FfiConverterTypeWorkProgress.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeWorkProgress_lower(_ value: WorkProgress) -> RustBuffer {
+    return FfiConverterTypeWorkProgress.lower(value)
 }
 
 
@@ -5519,6 +6909,111 @@ public func FfiConverterTypeErrorKind_lower(_ value: ErrorKind) -> RustBuffer {
 
 
 /**
+ * What kind of thing does not fit.
+ */
+
+public enum FindingKind: UInt8, Equatable, Hashable {
+
+    /**
+     * The message's content does not give the hash that it is filed under.
+     */
+    case hashMismatch = 1
+    /**
+     * A message, or a range of rows, cannot be read.
+     */
+    case unreadable = 2
+    /**
+     * The content is no message: an empty topic, a field of the wrong type.
+     */
+    case invalid = 3
+    /**
+     * The file's structure, or an index, is damaged.
+     */
+    case structure = 4
+    /**
+     * A figure that is kept is not what is counted.
+     */
+    case figure = 5
+
+
+
+
+
+}
+
+#if compiler(>=6)
+extension FindingKind: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeFindingKind: FfiConverterRustBuffer {
+    typealias SwiftType = FindingKind
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> FindingKind {
+        let variant: Int32 = try readInt(&buf)
+        switch variant {
+
+        case 1: return .hashMismatch
+
+        case 2: return .unreadable
+
+        case 3: return .invalid
+
+        case 4: return .structure
+
+        case 5: return .figure
+
+        default: throw UniffiInternalError.unexpectedEnumCase
+        }
+    }
+
+    public static func write(_ value: FindingKind, into buf: inout [UInt8]) {
+        switch value {
+
+
+        case .hashMismatch:
+            writeInt(&buf, Int32(1))
+
+
+        case .unreadable:
+            writeInt(&buf, Int32(2))
+
+
+        case .invalid:
+            writeInt(&buf, Int32(3))
+
+
+        case .structure:
+            writeInt(&buf, Int32(4))
+
+
+        case .figure:
+            writeInt(&buf, Int32(5))
+
+        }
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFindingKind_lift(_ buf: RustBuffer) throws -> FindingKind {
+    return try FfiConverterTypeFindingKind.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFindingKind_lower(_ value: FindingKind) -> RustBuffer {
+    return FfiConverterTypeFindingKind.lower(value)
+}
+
+
+
+/**
  * Something that happened.
  */
 
@@ -6264,6 +7759,81 @@ public func FfiConverterTypeSyncReason_lower(_ value: SyncReason) -> RustBuffer 
 
 
 /**
+ * Which kind of topic.
+ */
+
+public enum TopicKind: UInt8, Equatable, Hashable {
+
+    /**
+     * By where messages are published.
+     */
+    case pubsub = 0
+    /**
+     * By what messages are filed under.
+     */
+    case content = 1
+
+
+
+
+
+}
+
+#if compiler(>=6)
+extension TopicKind: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeTopicKind: FfiConverterRustBuffer {
+    typealias SwiftType = TopicKind
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> TopicKind {
+        let variant: Int32 = try readInt(&buf)
+        switch variant {
+
+        case 1: return .pubsub
+
+        case 2: return .content
+
+        default: throw UniffiInternalError.unexpectedEnumCase
+        }
+    }
+
+    public static func write(_ value: TopicKind, into buf: inout [UInt8]) {
+        switch value {
+
+
+        case .pubsub:
+            writeInt(&buf, Int32(1))
+
+
+        case .content:
+            writeInt(&buf, Int32(2))
+
+        }
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeTopicKind_lift(_ buf: RustBuffer) throws -> TopicKind {
+    return try FfiConverterTypeTopicKind.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeTopicKind_lower(_ value: TopicKind) -> RustBuffer {
+    return FfiConverterTypeTopicKind.lower(value)
+}
+
+
+
+/**
  * What a validator says of one message.
  */
 
@@ -6647,6 +8217,30 @@ fileprivate struct FfiConverterOptionTypeValidator: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterOptionTypeWatch: FfiConverterRustBuffer {
+    typealias SwiftType = Watch?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeWatch.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeWatch.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterOptionTypeArchiveOptions: FfiConverterRustBuffer {
     typealias SwiftType = ArchiveOptions?
 
@@ -6687,6 +8281,30 @@ fileprivate struct FfiConverterOptionTypeFailure: FfiConverterRustBuffer {
         switch try readInt(&buf) as Int8 {
         case 0: return nil
         case 1: return try FfiConverterTypeFailure.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterOptionTypeFileOptions: FfiConverterRustBuffer {
+    typealias SwiftType = FileOptions?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeFileOptions.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeFileOptions.read(from: &buf)
         default: throw UniffiInternalError.unexpectedOptionalTag
         }
     }
@@ -6759,6 +8377,30 @@ fileprivate struct FfiConverterOptionTypePage: FfiConverterRustBuffer {
         switch try readInt(&buf) as Int8 {
         case 0: return nil
         case 1: return try FfiConverterTypePage.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterOptionTypeQuery: FfiConverterRustBuffer {
+    typealias SwiftType = Query?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeQuery.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeQuery.read(from: &buf)
         default: throw UniffiInternalError.unexpectedOptionalTag
         }
     }
@@ -7157,6 +8799,31 @@ fileprivate struct FfiConverterSequenceTypeEntry: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterSequenceTypeFinding: FfiConverterRustBuffer {
+    typealias SwiftType = [Finding]
+
+    public static func write(_ value: [Finding], into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        for item in value {
+            FfiConverterTypeFinding.write(item, into: &buf)
+        }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> [Finding] {
+        let len: Int32 = try readInt(&buf)
+        var seq = [Finding]()
+        seq.reserveCapacity(Int(len))
+        for _ in 0 ..< len {
+            seq.append(try FfiConverterTypeFinding.read(from: &buf))
+        }
+        return seq
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterSequenceTypePutResult: FfiConverterRustBuffer {
     typealias SwiftType = [PutResult]
 
@@ -7174,6 +8841,31 @@ fileprivate struct FfiConverterSequenceTypePutResult: FfiConverterRustBuffer {
         seq.reserveCapacity(Int(len))
         for _ in 0 ..< len {
             seq.append(try FfiConverterTypePutResult.read(from: &buf))
+        }
+        return seq
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterSequenceTypeRefusedImport: FfiConverterRustBuffer {
+    typealias SwiftType = [RefusedImport]
+
+    public static func write(_ value: [RefusedImport], into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        for item in value {
+            FfiConverterTypeRefusedImport.write(item, into: &buf)
+        }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> [RefusedImport] {
+        let len: Int32 = try readInt(&buf)
+        var seq = [RefusedImport]()
+        seq.reserveCapacity(Int(len))
+        for _ in 0 ..< len {
+            seq.append(try FfiConverterTypeRefusedImport.read(from: &buf))
         }
         return seq
     }
@@ -7249,6 +8941,31 @@ fileprivate struct FfiConverterSequenceTypeTopicMessage: FfiConverterRustBuffer 
         seq.reserveCapacity(Int(len))
         for _ in 0 ..< len {
             seq.append(try FfiConverterTypeTopicMessage.read(from: &buf))
+        }
+        return seq
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterSequenceTypeTopicStats: FfiConverterRustBuffer {
+    typealias SwiftType = [TopicStats]
+
+    public static func write(_ value: [TopicStats], into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        for item in value {
+            FfiConverterTypeTopicStats.write(item, into: &buf)
+        }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> [TopicStats] {
+        let len: Int32 = try readInt(&buf)
+        var seq = [TopicStats]()
+        seq.reserveCapacity(Int(len))
+        for _ in 0 ..< len {
+            seq.append(try FfiConverterTypeTopicStats.read(from: &buf))
         }
         return seq
     }
@@ -7410,6 +9127,75 @@ public func version() -> String  {
     )
 })
 }
+/**
+ * Makes an archive of a backup: copies it, checks the copy's structure, recomputes every hash in
+ * it, and only then gives it its name. An archive that is there is replaced only with `replace`, and
+ * only when nobody has it open. The progress is in pages.
+ *
+ * Fails with `InvalidArgument` where a file is there and `replace` was not given, `ArchiveCorrupt`
+ * where the backup is something else or not sound, `ArchiveLocked`, `Cancelled`, and as opening.
+ */
+public func restoreArchive(from: String, to: String, replace: Bool = false, options: FileOptions? = nil, watch: Watch? = nil)async throws  -> BackupReport  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_func_restore_archive(FfiConverterString.lower(from),FfiConverterString.lower(to),FfiConverterBool.lower(replace),FfiConverterOptionTypeFileOptions.lower(options),FfiConverterOptionTypeWatch.lower(watch)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterTypeBackupReport_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+/**
+ * Reads what can be read of a file that may be damaged into a new archive, row by row, and tells
+ * what could not be brought over. A message comes over where its content gives its hash. Nothing is
+ * written to `from`. The new archive's key may be another: this also encrypts an archive that is
+ * not, and the other way round. The progress is in messages.
+ *
+ * Fails with `InvalidArgument` where there is a file at `to`, `ArchiveCorrupt` where nothing at all
+ * can be read of `from`, `Cancelled`, and as opening.
+ */
+public func salvageArchive(from: String, to: String, options: FileOptions? = nil, toOptions: FileOptions? = nil, watch: Watch? = nil)async throws  -> SalvageReport  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_func_salvage_archive(FfiConverterString.lower(from),FfiConverterString.lower(to),FfiConverterOptionTypeFileOptions.lower(options),FfiConverterOptionTypeFileOptions.lower(toOptions),FfiConverterOptionTypeWatch.lower(watch)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterTypeSalvageReport_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+/**
+ * Checks a file as `Archive.verify` does, also one that is too damaged to be opened. Nothing is
+ * written. The progress is in messages.
+ *
+ * Fails with `ArchiveCorrupt` where nothing at all can be read of it, `ArchiveReadOnly` where it is
+ * of an earlier version and must be opened once first, `Cancelled`, and as opening.
+ */
+public func verifyArchive(path: String, options: FileOptions? = nil, watch: Watch? = nil)async throws  -> VerifyReport  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_func_verify_archive(FfiConverterString.lower(path),FfiConverterOptionTypeFileOptions.lower(options),FfiConverterOptionTypeWatch.lower(watch)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterTypeVerifyReport_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
 
 private enum InitializationResult {
     case ok
@@ -7442,6 +9228,15 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_func_version() != 40951) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_func_restore_archive() != 16646) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_func_salvage_archive() != 63554) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_func_verify_archive() != 60013) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_archive_changes() != 20464) {
@@ -7481,6 +9276,30 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_archive_take_down() != 56905) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_archive_backup() != 5307) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_archive_export_nwaku() != 38027) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_archive_import_nwaku() != 18027) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_archive_reinstate() != 55466) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_archive_take_down_matching() != 50890) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_archive_tombstones() != 39672) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_archive_topic_stats() != 61044) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_archive_verify() != 6000) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_changes_next() != 37511) {
@@ -7528,6 +9347,18 @@ private let initializationResult: InitializationResult = {
     if (uniffi_wakustore_checksum_method_node_sync() != 58755) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_wakustore_checksum_method_node_publish() != 44851) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_relay_peers() != 62918) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_subscribe() != 31185) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_unsubscribe() != 45576) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_wakustore_checksum_method_history_cursor() != 14976) {
         return InitializationResult.apiChecksumMismatch
     }
@@ -7537,6 +9368,12 @@ private let initializationResult: InitializationResult = {
     if (uniffi_wakustore_checksum_method_nodeevents_next() != 37923) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_wakustore_checksum_method_watch_cancel() != 15183) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_watch_progress() != 19523) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_wakustore_checksum_method_validator_validate() != 25367) {
         return InitializationResult.apiChecksumMismatch
     }
@@ -7544,6 +9381,9 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_constructor_node_start() != 50005) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_constructor_watch_new() != 29037) {
         return InitializationResult.apiChecksumMismatch
     }
 

@@ -339,6 +339,46 @@ uint64_t uniffi_wakustore_fn_method_archive_stats(uint64_t ptr
 uint64_t uniffi_wakustore_fn_method_archive_take_down(uint64_t ptr, RustBuffer hashes
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_BACKUP
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_BACKUP
+uint64_t uniffi_wakustore_fn_method_archive_backup(uint64_t ptr, RustBuffer path, int8_t replace, RustBuffer watch
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_EXPORT_NWAKU
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_EXPORT_NWAKU
+uint64_t uniffi_wakustore_fn_method_archive_export_nwaku(uint64_t ptr, RustBuffer target, RustBuffer query, RustBuffer from, RustBuffer limit, RustBuffer watch
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_IMPORT_NWAKU
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_IMPORT_NWAKU
+uint64_t uniffi_wakustore_fn_method_archive_import_nwaku(uint64_t ptr, RustBuffer source, RustBuffer from, RustBuffer limit, RustBuffer watch
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_REINSTATE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_REINSTATE
+uint64_t uniffi_wakustore_fn_method_archive_reinstate(uint64_t ptr, RustBuffer hashes
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_TAKE_DOWN_MATCHING
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_TAKE_DOWN_MATCHING
+uint64_t uniffi_wakustore_fn_method_archive_take_down_matching(uint64_t ptr, RustBuffer query, RustBuffer watch
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_TOMBSTONES
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_TOMBSTONES
+uint64_t uniffi_wakustore_fn_method_archive_tombstones(uint64_t ptr, RustBuffer after, uint32_t limit
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_TOPIC_STATS
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_TOPIC_STATS
+uint64_t uniffi_wakustore_fn_method_archive_topic_stats(uint64_t ptr, RustBuffer kind, RustBuffer after, uint32_t limit
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_VERIFY
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_VERIFY
+uint64_t uniffi_wakustore_fn_method_archive_verify(uint64_t ptr, RustBuffer watch
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_CHANGES
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_CHANGES
 uint64_t uniffi_wakustore_fn_clone_changes(uint64_t handle, RustCallStatus *_Nonnull out_status
@@ -439,6 +479,26 @@ uint64_t uniffi_wakustore_fn_method_node_store_query(uint64_t ptr, RustBuffer pe
 uint64_t uniffi_wakustore_fn_method_node_sync(uint64_t ptr, RustBuffer peer, RustBuffer options
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_PUBLISH
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_PUBLISH
+uint64_t uniffi_wakustore_fn_method_node_publish(uint64_t ptr, RustBuffer pubsub_topic, RustBuffer message
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_RELAY_PEERS
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_RELAY_PEERS
+uint64_t uniffi_wakustore_fn_method_node_relay_peers(uint64_t ptr, RustBuffer pubsub_topic
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_SUBSCRIBE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_SUBSCRIBE
+uint64_t uniffi_wakustore_fn_method_node_subscribe(uint64_t ptr, RustBuffer pubsub_topic
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_UNSUBSCRIBE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_UNSUBSCRIBE
+uint64_t uniffi_wakustore_fn_method_node_unsubscribe(uint64_t ptr, RustBuffer pubsub_topic
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_HISTORY
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_HISTORY
 uint64_t uniffi_wakustore_fn_clone_history(uint64_t handle, RustCallStatus *_Nonnull out_status
@@ -472,6 +532,32 @@ void uniffi_wakustore_fn_free_nodeevents(uint64_t handle, RustCallStatus *_Nonnu
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODEEVENTS_NEXT
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODEEVENTS_NEXT
 uint64_t uniffi_wakustore_fn_method_nodeevents_next(uint64_t ptr
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_WATCH
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_WATCH
+uint64_t uniffi_wakustore_fn_clone_watch(uint64_t handle, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FREE_WATCH
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FREE_WATCH
+void uniffi_wakustore_fn_free_watch(uint64_t handle, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CONSTRUCTOR_WATCH_NEW
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CONSTRUCTOR_WATCH_NEW
+uint64_t uniffi_wakustore_fn_constructor_watch_new(RustCallStatus *_Nonnull out_status
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_WATCH_CANCEL
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_WATCH_CANCEL
+void uniffi_wakustore_fn_method_watch_cancel(uint64_t ptr, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_WATCH_PROGRESS
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_WATCH_PROGRESS
+RustBuffer uniffi_wakustore_fn_method_watch_progress(uint64_t ptr, RustCallStatus *_Nonnull out_status
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_VALIDATOR
@@ -524,6 +610,21 @@ void uniffi_wakustore_fn_func_shutdown_at_exit(RustCallStatus *_Nonnull out_stat
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FUNC_VERSION
 RustBuffer uniffi_wakustore_fn_func_version(RustCallStatus *_Nonnull out_status
 
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FUNC_RESTORE_ARCHIVE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FUNC_RESTORE_ARCHIVE
+uint64_t uniffi_wakustore_fn_func_restore_archive(RustBuffer from, RustBuffer to, int8_t replace, RustBuffer options, RustBuffer watch
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FUNC_SALVAGE_ARCHIVE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FUNC_SALVAGE_ARCHIVE
+uint64_t uniffi_wakustore_fn_func_salvage_archive(RustBuffer from, RustBuffer to, RustBuffer options, RustBuffer to_options, RustBuffer watch
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FUNC_VERIFY_ARCHIVE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FUNC_VERIFY_ARCHIVE
+uint64_t uniffi_wakustore_fn_func_verify_archive(RustBuffer path, RustBuffer options, RustBuffer watch
 );
 #endif
 #ifndef UNIFFI_FFIDEF_FFI_WAKUSTORE_RUSTBUFFER_ALLOC
@@ -822,6 +923,24 @@ uint16_t uniffi_wakustore_checksum_func_version(void
 
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_FUNC_RESTORE_ARCHIVE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_FUNC_RESTORE_ARCHIVE
+uint16_t uniffi_wakustore_checksum_func_restore_archive(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_FUNC_SALVAGE_ARCHIVE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_FUNC_SALVAGE_ARCHIVE
+uint16_t uniffi_wakustore_checksum_func_salvage_archive(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_FUNC_VERIFY_ARCHIVE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_FUNC_VERIFY_ARCHIVE
+uint16_t uniffi_wakustore_checksum_func_verify_archive(void
+
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_CHANGES
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_CHANGES
 uint16_t uniffi_wakustore_checksum_method_archive_changes(void
@@ -897,6 +1016,54 @@ uint16_t uniffi_wakustore_checksum_method_archive_stats(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_TAKE_DOWN
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_TAKE_DOWN
 uint16_t uniffi_wakustore_checksum_method_archive_take_down(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_BACKUP
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_BACKUP
+uint16_t uniffi_wakustore_checksum_method_archive_backup(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_EXPORT_NWAKU
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_EXPORT_NWAKU
+uint16_t uniffi_wakustore_checksum_method_archive_export_nwaku(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_IMPORT_NWAKU
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_IMPORT_NWAKU
+uint16_t uniffi_wakustore_checksum_method_archive_import_nwaku(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_REINSTATE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_REINSTATE
+uint16_t uniffi_wakustore_checksum_method_archive_reinstate(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_TAKE_DOWN_MATCHING
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_TAKE_DOWN_MATCHING
+uint16_t uniffi_wakustore_checksum_method_archive_take_down_matching(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_TOMBSTONES
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_TOMBSTONES
+uint16_t uniffi_wakustore_checksum_method_archive_tombstones(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_TOPIC_STATS
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_TOPIC_STATS
+uint16_t uniffi_wakustore_checksum_method_archive_topic_stats(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_VERIFY
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_VERIFY
+uint16_t uniffi_wakustore_checksum_method_archive_verify(void
 
 );
 #endif
@@ -990,6 +1157,30 @@ uint16_t uniffi_wakustore_checksum_method_node_sync(void
 
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_PUBLISH
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_PUBLISH
+uint16_t uniffi_wakustore_checksum_method_node_publish(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_RELAY_PEERS
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_RELAY_PEERS
+uint16_t uniffi_wakustore_checksum_method_node_relay_peers(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_SUBSCRIBE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_SUBSCRIBE
+uint16_t uniffi_wakustore_checksum_method_node_subscribe(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_UNSUBSCRIBE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_UNSUBSCRIBE
+uint16_t uniffi_wakustore_checksum_method_node_unsubscribe(void
+
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_HISTORY_CURSOR
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_HISTORY_CURSOR
 uint16_t uniffi_wakustore_checksum_method_history_cursor(void
@@ -1008,6 +1199,18 @@ uint16_t uniffi_wakustore_checksum_method_nodeevents_next(void
 
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_WATCH_CANCEL
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_WATCH_CANCEL
+uint16_t uniffi_wakustore_checksum_method_watch_cancel(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_WATCH_PROGRESS
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_WATCH_PROGRESS
+uint16_t uniffi_wakustore_checksum_method_watch_progress(void
+
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_VALIDATOR_VALIDATE
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_VALIDATOR_VALIDATE
 uint16_t uniffi_wakustore_checksum_method_validator_validate(void
@@ -1023,6 +1226,12 @@ uint16_t uniffi_wakustore_checksum_constructor_archive_open(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_CONSTRUCTOR_NODE_START
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_CONSTRUCTOR_NODE_START
 uint16_t uniffi_wakustore_checksum_constructor_node_start(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_CONSTRUCTOR_WATCH_NEW
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_CONSTRUCTOR_WATCH_NEW
+uint16_t uniffi_wakustore_checksum_constructor_watch_new(void
 
 );
 #endif

@@ -11,13 +11,13 @@ use super::memory::{Record, borrow_hashes};
 use super::message::{
     OutcomesObject, copy_messages, origin_of, wks_message, wks_origin, wks_outcomes,
 };
-use super::op::{self, block, publish, take, wks_op};
+use super::op::{self, block, publish, take, take_record, wks_op};
 use super::page::wks_page;
 use super::query::wks_query;
 use super::status::wks_status;
 use crate::archive::{Archive, Pending, Stats};
-use crate::error::{Error, ErrorKind, Result, bail};
-use crate::ffi::place;
+use crate::error::{Result, bail};
+use crate::ffi::places;
 use crate::runtime::{self, Op, Registration, Runtime, Stage};
 use crate::types::{Entry, Page, StoredMessage, Timestamp};
 
@@ -40,7 +40,7 @@ pub(super) struct ArchiveObject {
 
 impl ArchiveObject {
     fn open(runtime: Arc<Runtime>, options: Options) -> Result<Arc<Self>> {
-        let archive = place::open(options.sqlite, options.archive)?;
+        let archive = places::open(options.sqlite, options.archive)?;
         let closing = archive.clone();
         let closer = runtime.on_shutdown(Stage::Storage, || async move { closing.close() })?;
         Ok(Arc::new(ArchiveObject { open: Some((archive, closer)), runtime }))
@@ -368,11 +368,7 @@ pub extern "C" fn wks_archive_stats(
     figures: *mut wks_stats,
     error: *mut wks_error,
 ) -> wks_status {
-    guard::fill(error, figures, |call| {
-        let op = block(|| stats(call, archive))?;
-        let nothing = || Error::new(ErrorKind::Internal, "the archive gave no figures");
-        op.take::<Option<wks_stats>>()?.ok_or_else(nothing)
-    })
+    guard::fill(error, figures, |call| take_record(&block(|| stats(call, archive))?))
 }
 
 /// Starts to find figures: take them with `wks_op_take_stats`.

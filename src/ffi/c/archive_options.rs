@@ -9,10 +9,10 @@ use super::clock;
 use super::error::wks_error;
 use super::guard;
 use super::handle::{Handle, handle};
-use super::memory::borrow_str;
+use super::memory::{borrow, borrow_str};
 use super::query::flag;
 use super::status::wks_status;
-use crate::archive::{ArchiveConfig, Durability, SqliteConfig};
+use crate::archive::{ArchiveConfig, Durability, Key, SqliteConfig};
 use crate::error::bail;
 
 /// Where an archive is and how it is run. A call copies it: it can be changed and used again, and
@@ -92,6 +92,69 @@ pub extern "C" fn wks_archive_options_set_path(
             bail!(InvalidArgument, "the path is empty or has a NUL in it");
         }
         call.get(options)?.lock().sqlite.path = PathBuf::from(path);
+        Ok(())
+    })
+}
+
+/// Whether the archive is only read (1) or not (0, the default). What would change it gives
+/// `WKS_ERR_ARCHIVE_READ_ONLY`; retention is off. The file must be there, and is neither written nor
+/// brought up to date: it can lie where nothing can be written.
+///
+/// Threads: any. Blocks: no. Owns: nothing.
+/// Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for any other number.
+#[unsafe(no_mangle)]
+pub extern "C" fn wks_archive_options_set_read_only(
+    options: wks_archive_options,
+    read_only: u8,
+    error: *mut wks_error,
+) -> wks_status {
+    guard::run(error, |call| {
+        let read_only = flag(read_only, "read_only")?;
+        call.get(options)?.lock().sqlite.read_only = read_only;
+        Ok(())
+    })
+}
+
+/// The key that the file is encrypted with, or is to be where it is created: 32 random bytes; empty
+/// for none. A build without SQLCipher answers with `WKS_ERR_UNSUPPORTED` where it is used.
+///
+/// Threads: any. Blocks: no. Owns: nothing; the key is copied, and overwritten when the options, and
+/// the archives opened with them, are freed.
+/// Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for another length.
+#[unsafe(no_mangle)]
+pub extern "C" fn wks_archive_options_set_key(
+    options: wks_archive_options,
+    key: wks_bytes,
+    error: *mut wks_error,
+) -> wks_status {
+    guard::run(error, |call| {
+        let key = match borrow(key, "key")? {
+            [] => None,
+            bytes => match <[u8; 32]>::try_from(bytes) {
+                Ok(raw) => Some(Key::raw(raw)),
+                Err(_) => bail!(InvalidArgument, "a key has 32 bytes, not {}", bytes.len()),
+            },
+        };
+        call.get(options)?.lock().sqlite.key = key;
+        Ok(())
+    })
+}
+
+/// As `wks_archive_options_set_key`, with words that the key is made of, slowly (some hundred
+/// milliseconds for each connection): 1 to 4,096 bytes of UTF-8.
+///
+/// Threads: any. Blocks: no. Owns: nothing; the words are copied.
+/// Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for what is empty,
+/// too long, not UTF-8 or has a NUL in it.
+#[unsafe(no_mangle)]
+pub extern "C" fn wks_archive_options_set_passphrase(
+    options: wks_archive_options,
+    words: wks_bytes,
+    error: *mut wks_error,
+) -> wks_status {
+    guard::run(error, |call| {
+        let key = Key::passphrase(borrow_str(words, "words")?)?;
+        call.get(options)?.lock().sqlite.key = Some(key);
         Ok(())
     })
 }

@@ -91,7 +91,8 @@ fn start(call: &mut Call, options: wks_node_options, archive: wks_archive) -> Re
 
 /// An op of a node. Its work holds the object and not the node itself, whose last holder may have
 /// to block.
-fn with_node<O, F>(
+/// Starts an op over a node that runs.
+pub(super) fn with_node<O, F>(
     call: &mut Call,
     node: wks_node,
     work: impl FnOnce(Arc<NodeObject>) -> F,

@@ -10,6 +10,7 @@ use super::error::wks_error;
 use super::events::wks_event;
 use super::guard::{self, Call};
 use super::handle::{Handle, handle};
+use super::memory::Record;
 use super::message::wks_outcomes;
 use super::node::wks_node;
 use super::page::wks_page;
@@ -17,6 +18,7 @@ use super::queue::wks_queue;
 use super::status::wks_status;
 use super::sync::wks_report;
 use super::user::wks_drop;
+use crate::archive::{Control, Progress};
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::runtime::{self, Completion, Op, Runtime};
 
@@ -48,6 +50,20 @@ pub(super) fn start<O: Send + 'static>(
     Op::start(runtime, async move { work.await.map(Some) })
 }
 
+/// [`start`] for long work that tells how far it is.
+pub(super) fn start_watched<O: Send + 'static>(
+    runtime: &Arc<Runtime>,
+    control: Control,
+    work: impl Future<Output = Result<O>> + Send + 'static,
+) -> Result<Op> {
+    let op = start(runtime, work)?;
+    op.measure(move || {
+        let Progress { done, total } = control.progress();
+        (done, total)
+    });
+    Ok(op)
+}
+
 /// Starts an op and gives its handle out.
 pub(super) fn publish(op: Result<Op>) -> Result<wks_op> {
     wks_op::publish(op?)
@@ -59,6 +75,18 @@ pub(super) fn take<H: Handle>(op: &Op) -> Result<H> {
         Some(object) => H::publish(object),
         None => Ok(H::NOTHING),
     }
+}
+
+/// Takes an op's figures.
+pub(super) fn take_record<R: Record + Send + 'static>(op: &Op) -> Result<R> {
+    let nothing = || Error::new(ErrorKind::Internal, "the operation gave no figures");
+    op.take::<Option<R>>()?.ok_or_else(nothing)
+}
+
+/// Takes an op's number.
+pub(super) fn take_number(op: &Op) -> Result<u64> {
+    let nothing = || Error::new(ErrorKind::Internal, "the operation gave no number");
+    op.take::<Option<u64>>()?.ok_or_else(nothing)
 }
 
 /// Starts an op and waits for it: what the blocking twins do. From a callback nothing is started.
@@ -108,6 +136,42 @@ pub extern "C" fn wks_op_cancel(op: wks_op, error: *mut wks_error) -> wks_status
     guard::run(error, |call| {
         call.get(op)?.cancel();
         Ok(())
+    })
+}
+
+/// How far an operation is. The caller allocates it and sets `struct_size`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct wks_progress {
+    /// `sizeof(wks_progress)`.
+    pub struct_size: usize,
+    /// So much is done, in a unit of the operation's own: pages, messages.
+    pub done: u64,
+    /// Of so much, as far as is known; 0 before anything is.
+    pub total: u64,
+}
+
+// SAFETY: `repr(C)`, the size first, numbers.
+unsafe impl Record for wks_progress {
+    const NAME: &'static str = "wks_progress";
+    const FIRST_SIZE: usize = size_of::<Self>();
+}
+
+/// How far the operation is: a backup, a check and the like. Of all others both numbers are 0. Set
+/// `progress->struct_size` first.
+///
+/// Threads: any. Blocks: no. Owns: nothing.
+/// Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for a wrong
+/// `struct_size`.
+#[unsafe(no_mangle)]
+pub extern "C" fn wks_op_progress(
+    op: wks_op,
+    progress: *mut wks_progress,
+    error: *mut wks_error,
+) -> wks_status {
+    guard::fill(error, progress, |call| {
+        let (done, total) = call.get(op)?.progress();
+        Ok(wks_progress { struct_size: size_of::<wks_progress>(), done, total })
     })
 }
 
@@ -236,10 +300,7 @@ pub extern "C" fn wks_op_take_stats(
     stats: *mut wks_stats,
     error: *mut wks_error,
 ) -> wks_status {
-    guard::fill(error, stats, |call| match call.get(op)?.take::<Option<wks_stats>>()? {
-        Some(stats) => Ok(stats),
-        None => Err(Error::new(ErrorKind::Internal, "the operation gave no figures")),
-    })
+    guard::fill(error, stats, |call| take_record(&*call.get(op)?))
 }
 
 /// Takes a node that was started.

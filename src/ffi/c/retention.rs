@@ -8,9 +8,9 @@ use super::bytes::wks_bytes;
 use super::error::wks_error;
 use super::guard::{self, Call};
 use super::memory::borrow_hashes;
-use super::op::{block, publish, wks_op};
+use super::op::{block, publish, take_number, wks_op};
 use super::status::wks_status;
-use crate::error::{Error, ErrorKind, Result, bail};
+use crate::error::{Result, bail};
 use crate::runtime::Op;
 
 /// Takes a bound of retention away.
@@ -98,11 +98,6 @@ fn take_down(call: &mut Call, archive: wks_archive, hashes: wks_bytes) -> Result
     let object = call.get(archive)?;
     let hashes = borrow_hashes(hashes, "hashes")?;
     object.ask(object.archive()?.take_down(hashes), Ok)
-}
-
-fn take_number(op: &Op) -> Result<u64> {
-    let nothing = || Error::new(ErrorKind::Internal, "the operation gave no number");
-    op.take::<Option<u64>>()?.ok_or_else(nothing)
 }
 
 /// Takes messages down: those that are held are removed, all in one commit, and none of these is

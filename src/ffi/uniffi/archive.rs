@@ -1,5 +1,6 @@
 //! The archive, alone and without a network.
 
+use std::fmt;
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,9 +13,9 @@ use super::message::{self, Message, Origin, PutResult, StoredMessage, TopicMessa
 use super::query::{Page, Query};
 use super::stream::History;
 use super::validator::{self, Validator};
-use crate::archive::{self, ArchiveConfig, Position, Retention, Rules, SqliteConfig};
+use crate::archive::{self, ArchiveConfig, Key, Position, Retention, Rules, SqliteConfig};
 use crate::error::bail;
-use crate::ffi::place;
+use crate::ffi::places;
 use crate::runtime::{Registration, Runtime, Stage};
 use crate::types::{self, Timestamp};
 
@@ -62,6 +63,50 @@ pub struct ArchiveOptions {
     /// the batch is refused with `Busy`, and so are those that come until it has returned.
     #[uniffi(default = None)]
     pub validator_timeout: Option<Duration>,
+    /// Whether it is only read: what would change it fails with `ArchiveReadOnly`, and retention is
+    /// off. The file must be there, and is neither written nor brought up to date.
+    #[uniffi(default = false)]
+    pub read_only: bool,
+    /// What the file is encrypted with, or is to be where it is created.
+    #[uniffi(default = None)]
+    pub file: Option<FileOptions>,
+}
+
+/// What a file is encrypted with: one of the two, or nothing. A build without SQLCipher fails with
+/// `Unsupported` where there is a key.
+#[derive(Clone, PartialEq, Eq, uniffi::Record)]
+pub struct FileOptions {
+    /// The key itself: 32 random bytes.
+    #[uniffi(default = None)]
+    pub key: Option<Vec<u8>>,
+    /// Words that the key is made of, slowly: some hundred milliseconds for each connection.
+    #[uniffi(default = None)]
+    pub passphrase: Option<String>,
+}
+
+impl fmt::Debug for FileOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FileOptions(..)")
+    }
+}
+
+impl FileOptions {
+    /// The key, where there is one.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] for both, a key of another length, or words that are
+    /// none.
+    pub(super) fn key(self) -> crate::Result<Option<Key>> {
+        match (self.key, self.passphrase) {
+            (None, None) => Ok(None),
+            (None, Some(words)) => Key::passphrase(words).map(Some),
+            (Some(key), None) => match <[u8; 32]>::try_from(key.as_slice()) {
+                Ok(raw) => Ok(Some(Key::raw(raw))),
+                Err(_) => bail!(InvalidArgument, "a key has 32 bytes, not {}", key.len()),
+            },
+            (Some(_), Some(_)) => bail!(InvalidArgument, "there is a key and a passphrase"),
+        }
+    }
 }
 
 /// Figures of an archive.
@@ -146,7 +191,7 @@ impl Archive {
             let (sqlite, config) = configs(path, options, validator)?;
             let runtime = enter()?;
             call_blocking(move || {
-                let archive = place::open(sqlite, config)?;
+                let archive = places::open(sqlite, config)?;
                 let open = Arc::new(Open::new(&runtime, archive)?);
                 Ok(Arc::new(Archive::of(runtime, open)))
             })
@@ -384,6 +429,10 @@ fn configs(
             config.max_queued_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         }
         config.retention = retention(&options)?;
+        sqlite.read_only = options.read_only;
+        if let Some(file) = options.file {
+            sqlite.key = file.key()?;
+        }
     }
     Ok((sqlite, config))
 }

@@ -14,11 +14,13 @@ mod message;
 mod node;
 mod options;
 mod query;
+mod relay;
 mod stream;
 mod sync;
+mod tools;
 mod validator;
 
-pub use archive::{Archive, ArchiveOptions, Durability, Stats};
+pub use archive::{Archive, ArchiveOptions, Durability, FileOptions, Stats};
 pub use changes::{Change, ChangedMessage, Changes};
 pub use error::{ErrorKind, Failure, WakuError};
 pub use message::{Message, Origin, PutOutcome, PutResult, StoredMessage, TopicMessage};
@@ -28,6 +30,11 @@ pub use query::{Direction, Entry, Page, Query};
 pub use stream::{History, NodeEvents};
 pub use sync::{
     Agreement, Coverage, Progress, SyncDialect, SyncDifference, SyncId, SyncProtocol, SyncReason,
+};
+pub use tools::{
+    BackupReport, Finding, FindingKind, MoveReport, RefusedImport, SalvageReport, TopicKind,
+    TopicStats, VerifyReport, Watch, WorkProgress, restore_archive, salvage_archive,
+    verify_archive,
 };
 pub use validator::{Validator, Validity};
 

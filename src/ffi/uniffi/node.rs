@@ -152,7 +152,8 @@ struct Running {
 }
 
 impl Node {
-    fn node(&self) -> Result<node::Node> {
+    /// Another handle to the node under it.
+    pub(super) fn node(&self) -> Result<node::Node> {
         Ok(self.0.get()?.node.clone())
     }
 }

@@ -110,6 +110,13 @@ pub struct NodeOptions {
     /// Which form of the header of reconciliation 1.0.0 is written and read; topics where absent.
     #[uniffi(default = None)]
     pub sync_dialect: Option<SyncDialect>,
+    /// Whether it takes part in relay (gossipsub): then it is subscribed to the topics of its shards
+    /// from the start, stores what comes and passes it on.
+    #[uniffi(default = false)]
+    pub relay: bool,
+    /// What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB where absent.
+    #[uniffi(default = None)]
+    pub max_page_bytes: Option<u64>,
 }
 
 /// Which way messages go in a sync.
@@ -188,10 +195,10 @@ impl NodeOptions {
             listen: self.listen,
             cluster_id: self.cluster_id,
             shards: self.shards,
-            relay: default.relay,
+            relay: self.relay,
             store_rate: default.store_rate,
             store_rate_of_peer: default.store_rate_of_peer,
-            max_page_bytes: default.max_page_bytes,
+            max_page_bytes: size(self.max_page_bytes, default.max_page_bytes),
             serve_store: self.serve_store,
             sync: self.sync,
             engine,

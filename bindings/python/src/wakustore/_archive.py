@@ -22,6 +22,7 @@ from . import _convert
 from . import _generated as g
 from ._lifetime import call, seconds, translated
 from ._stream import Changes, History
+from ._tools import Tools, file_options
 from ._types import (
     Durability,
     Message,
@@ -71,7 +72,7 @@ class Starting(Generic[C]):
             await started.aclose()
 
 
-class Archive(_Closable):
+class Archive(Tools, _Closable):
     """An open archive: the stored messages of one file. Made by :func:`open_archive`.
 
     May be used from any thread and any event loop; no call blocks the loop.
@@ -203,6 +204,9 @@ def open_archive(
     max_bytes: Optional[int] = None,
     validator: Optional[Validator] = None,
     validator_timeout: Union[float, timedelta, None] = None,
+    read_only: bool = False,
+    key: Optional[bytes] = None,
+    passphrase: Optional[str] = None,
 ) -> Starting[Archive]:
     """Opens the archive in this file, or creates it (mode 0600): ``async with open_archive(…)``.
 
@@ -220,6 +224,10 @@ def open_archive(
     is a plain function, called on a thread of its own, one batch at a time; it must not wait for the
     library. What it raises counts as not knowing. A batch that it has not judged within
     ``validator_timeout`` (10 seconds unless told) is refused with ``ErrorKind.BUSY``.
+
+    With ``read_only`` the file must be there and is not written: what would change it raises
+    ``ErrorKind.ARCHIVE_READ_ONLY``. ``key`` (32 bytes) or ``passphrase`` is what the file is, or is
+    to be, encrypted with, in a build that can.
     """
 
     async def start() -> Archive:
@@ -233,6 +241,8 @@ def open_archive(
             max_messages=max_messages,
             max_bytes=max_bytes,
             validator_timeout=seconds(validator_timeout),
+            read_only=read_only,
+            file=file_options(key, passphrase),
         )
         judge = _convert.validator_in(validator)
         return Archive(await call(lambda: g.Archive.open(os.fspath(path), options, judge)))

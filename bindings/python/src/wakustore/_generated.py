@@ -506,6 +506,10 @@ def _uniffi_check_contract_api_version(lib):
 def _uniffi_check_api_checksums(lib):
     if lib.uniffi_wakustore_checksum_func_message_hash() != 13842:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_func_restore_archive() != 16646:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_func_salvage_archive() != 63554:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_func_shard_of() != 23652:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_func_shard_topic() != 41238:
@@ -514,17 +518,25 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_func_shutdown_at_exit() != 17602:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_func_verify_archive() != 60013:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_func_version() != 40951:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_backup() != 5307:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_changes() != 20464:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_changes_from() != 56979:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_export_nwaku() != 38027:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_floor() != 3407:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_get() != 64481:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_history() != 58671:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_import_nwaku() != 18027:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_missing() != 21243:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -536,11 +548,21 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_query() != 36289:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_reinstate() != 55466:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_shutdown() != 47394:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_stats() != 33490:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_take_down() != 56905:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_take_down_matching() != 50890:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_tombstones() != 39672:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_topic_stats() != 61044:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_verify() != 6000:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_constructor_archive_open() != 36922:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -572,17 +594,31 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_peers() != 58713:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_publish() != 44851:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_relay_peers() != 62918:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_stop() != 11030:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_store_query() != 3277:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_subscribe() != 31185:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_sync() != 58755:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_unsubscribe() != 45576:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_constructor_node_start() != 50005:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_nodeevents_next() != 37923:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_validator_validate() != 25367:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_watch_cancel() != 15183:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_watch_progress() != 19523:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_constructor_watch_new() != 29037:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
 
 # A ctypes library to expose the extern-C FFI definitions.
@@ -616,6 +652,12 @@ _UniffiLib.ffi_wakustore_uniffi_contract_version.restype = ctypes.c_uint32
 _UniffiLib.uniffi_wakustore_checksum_func_message_hash.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_func_message_hash.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_func_restore_archive.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_func_restore_archive.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_func_salvage_archive.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_func_salvage_archive.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_func_shard_of.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_func_shard_of.restype = ctypes.c_uint16
@@ -628,15 +670,24 @@ _UniffiLib.uniffi_wakustore_checksum_func_shutdown.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_func_shutdown_at_exit.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_func_shutdown_at_exit.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_func_verify_archive.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_func_verify_archive.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_func_version.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_func_version.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_backup.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_backup.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_archive_changes.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_changes.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_archive_changes_from.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_changes_from.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_export_nwaku.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_export_nwaku.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_archive_floor.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_floor.restype = ctypes.c_uint16
@@ -646,6 +697,9 @@ _UniffiLib.uniffi_wakustore_checksum_method_archive_get.restype = ctypes.c_uint1
 _UniffiLib.uniffi_wakustore_checksum_method_archive_history.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_history.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_import_nwaku.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_import_nwaku.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_archive_missing.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_missing.restype = ctypes.c_uint16
@@ -661,6 +715,9 @@ _UniffiLib.uniffi_wakustore_checksum_method_archive_put_many.restype = ctypes.c_
 _UniffiLib.uniffi_wakustore_checksum_method_archive_query.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_query.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_reinstate.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_reinstate.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_archive_shutdown.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_shutdown.restype = ctypes.c_uint16
@@ -670,6 +727,18 @@ _UniffiLib.uniffi_wakustore_checksum_method_archive_stats.restype = ctypes.c_uin
 _UniffiLib.uniffi_wakustore_checksum_method_archive_take_down.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_take_down.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_take_down_matching.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_take_down_matching.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_tombstones.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_tombstones.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_topic_stats.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_topic_stats.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_verify.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_verify.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_constructor_archive_open.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_constructor_archive_open.restype = ctypes.c_uint16
@@ -715,15 +784,27 @@ _UniffiLib.uniffi_wakustore_checksum_method_node_peer_id.restype = ctypes.c_uint
 _UniffiLib.uniffi_wakustore_checksum_method_node_peers.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_peers.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_publish.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_publish.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_relay_peers.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_relay_peers.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_stop.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_stop.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_store_query.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_store_query.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_subscribe.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_subscribe.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_sync.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_sync.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_unsubscribe.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_unsubscribe.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_constructor_node_start.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_constructor_node_start.restype = ctypes.c_uint16
@@ -733,12 +814,37 @@ _UniffiLib.uniffi_wakustore_checksum_method_nodeevents_next.restype = ctypes.c_u
 _UniffiLib.uniffi_wakustore_checksum_method_validator_validate.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_validator_validate.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_watch_cancel.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_watch_cancel.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_watch_progress.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_watch_progress.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_constructor_watch_new.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_constructor_watch_new.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_fn_func_message_hash.argtypes = (
     _UniffiRustBuffer,
     _UniffiRustBuffer,
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_func_message_hash.restype = _UniffiRustBuffer
+_UniffiLib.uniffi_wakustore_fn_func_restore_archive.argtypes = (
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    ctypes.c_int8,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_func_restore_archive.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_func_salvage_archive.argtypes = (
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_func_salvage_archive.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_func_shard_of.argtypes = (
     _UniffiRustBuffer,
     ctypes.c_uint32,
@@ -760,10 +866,23 @@ _UniffiLib.uniffi_wakustore_fn_func_shutdown_at_exit.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_func_shutdown_at_exit.restype = None
+_UniffiLib.uniffi_wakustore_fn_func_verify_archive.argtypes = (
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_func_verify_archive.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_func_version.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_func_version.restype = _UniffiRustBuffer
+_UniffiLib.uniffi_wakustore_fn_method_archive_backup.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    ctypes.c_int8,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_backup.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_archive_changes.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -776,6 +895,15 @@ _UniffiLib.uniffi_wakustore_fn_method_archive_changes_from.argtypes = (
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_archive_changes_from.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_archive_export_nwaku.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_export_nwaku.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_archive_floor.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -792,6 +920,14 @@ _UniffiLib.uniffi_wakustore_fn_method_archive_history.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_method_archive_history.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_archive_import_nwaku.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_import_nwaku.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_archive_missing.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -819,6 +955,11 @@ _UniffiLib.uniffi_wakustore_fn_method_archive_query.argtypes = (
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_archive_query.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_archive_reinstate.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_reinstate.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_archive_shutdown.argtypes = (
     ctypes.c_uint64,
 )
@@ -832,6 +973,30 @@ _UniffiLib.uniffi_wakustore_fn_method_archive_take_down.argtypes = (
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_archive_take_down.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_archive_take_down_matching.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_take_down_matching.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_archive_tombstones.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    ctypes.c_uint32,
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_tombstones.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_archive_topic_stats.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    ctypes.c_uint32,
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_topic_stats.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_archive_verify.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_verify.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_constructor_archive_open.argtypes = (
     _UniffiRustBuffer,
     _UniffiRustBuffer,
@@ -909,6 +1074,17 @@ _UniffiLib.uniffi_wakustore_fn_method_node_peers.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_peers.restype = _UniffiRustBuffer
+_UniffiLib.uniffi_wakustore_fn_method_node_publish.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_publish.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_relay_peers.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_relay_peers.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_stop.argtypes = (
     ctypes.c_uint64,
 )
@@ -919,12 +1095,22 @@ _UniffiLib.uniffi_wakustore_fn_method_node_store_query.argtypes = (
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_store_query.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_subscribe.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_subscribe.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_sync.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_sync.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_unsubscribe.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_unsubscribe.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_constructor_node_start.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -941,6 +1127,20 @@ _UniffiLib.uniffi_wakustore_fn_method_validator_validate.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_method_validator_validate.restype = _UniffiRustBuffer
+_UniffiLib.uniffi_wakustore_fn_method_watch_cancel.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_method_watch_cancel.restype = None
+_UniffiLib.uniffi_wakustore_fn_method_watch_progress.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_method_watch_progress.restype = _UniffiRustBuffer
+_UniffiLib.uniffi_wakustore_fn_constructor_watch_new.argtypes = (
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_constructor_watch_new.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_clone_archive.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -1001,6 +1201,16 @@ _UniffiLib.uniffi_wakustore_fn_free_validator.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_free_validator.restype = None
+_UniffiLib.uniffi_wakustore_fn_clone_watch.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_clone_watch.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_free_watch.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_free_watch.restype = None
 _UNIFFI_CALLBACK_INTERFACE_WAKUSTORE_VALIDATOR_METHOD0 = ctypes.CFUNCTYPE(None,ctypes.c_uint64,_UniffiRustBuffer,_UniffiRustBuffer,ctypes.POINTER(_UniffiRustBuffer),
     ctypes.POINTER(_UniffiRustCallStatus),
 )
@@ -1545,12 +1755,185 @@ class _UniffiFfiConverterOptionalUInt64(_UniffiConverterRustBuffer):
         else:
             raise InternalError("Unexpected flag byte for optional type")
 
+class _UniffiFfiConverterBytes(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        size = buf.read_i32()
+        if size < 0:
+            raise InternalError("Unexpected negative byte string length")
+        return buf.read(size)
+
+    @staticmethod
+    def check_lower(value):
+        try:
+            memoryview(value)
+        except TypeError:
+            raise TypeError("a bytes-like object is required, not {!r}".format(type(value).__name__))
+
+    @staticmethod
+    def write(value, buf):
+        buf.write_i32(len(value))
+        buf.write(value)
+
+class _UniffiFfiConverterOptionalBytes(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterBytes.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterBytes.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterBytes.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+class _UniffiFfiConverterString:
+    @staticmethod
+    def check_lower(value):
+        if not isinstance(value, str):
+            raise TypeError("argument must be str, not {}".format(type(value).__name__))
+        return value
+
+    @staticmethod
+    def read(buf):
+        size = buf.read_i32()
+        if size < 0:
+            raise InternalError("Unexpected negative string length")
+        utf8_bytes = buf.read(size)
+        return utf8_bytes.decode("utf-8")
+
+    @staticmethod
+    def write(value, buf):
+        utf8_bytes = value.encode("utf-8")
+        buf.write_i32(len(utf8_bytes))
+        buf.write(utf8_bytes)
+
+    @staticmethod
+    def lift(buf):
+        with buf.consume_with_stream() as stream:
+            return stream.read(stream.remaining()).decode("utf-8")
+
+    @staticmethod
+    def lower(value):
+        with _UniffiRustBuffer.alloc_with_builder() as builder:
+            builder.write(value.encode("utf-8"))
+            return builder.finalize()
+
+class _UniffiFfiConverterOptionalString(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterString.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterString.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterString.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+@dataclass
+class FileOptions:
+    """
+    What a file is encrypted with: one of the two, or nothing. A build without SQLCipher fails with
+    `Unsupported` where there is a key.
+"""
+    def __init__(self, *, key:typing.Optional[bytes] = _DEFAULT, passphrase:typing.Optional[str] = _DEFAULT):
+        if key is _DEFAULT:
+            self.key = None
+        else:
+            self.key = key
+        if passphrase is _DEFAULT:
+            self.passphrase = None
+        else:
+            self.passphrase = passphrase
+
+
+
+
+    def __str__(self):
+        return "FileOptions(key={}, passphrase={})".format(self.key, self.passphrase)
+    def __eq__(self, other):
+        if self.key != other.key:
+            return False
+        if self.passphrase != other.passphrase:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeFileOptions(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return FileOptions(
+            key=_UniffiFfiConverterOptionalBytes.read(buf),
+            passphrase=_UniffiFfiConverterOptionalString.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterOptionalBytes.check_lower(value.key)
+        _UniffiFfiConverterOptionalString.check_lower(value.passphrase)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterOptionalBytes.write(value.key, buf)
+        _UniffiFfiConverterOptionalString.write(value.passphrase, buf)
+
+class _UniffiFfiConverterOptionalTypeFileOptions(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeFileOptions.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeFileOptions.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeFileOptions.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
 @dataclass
 class ArchiveOptions:
     """
     How an archive is run. What is absent is as the library has it.
 """
-    def __init__(self, *, durability:typing.Optional[Durability] = _DEFAULT, clock_tolerance:typing.Optional[Duration] = _DEFAULT, check_live_age:bool = True, readers:typing.Optional[int] = _DEFAULT, max_queued_bytes:typing.Optional[int] = _DEFAULT, max_age:typing.Optional[Duration] = _DEFAULT, max_messages:typing.Optional[int] = _DEFAULT, max_bytes:typing.Optional[int] = _DEFAULT, validator_timeout:typing.Optional[Duration] = _DEFAULT):
+    def __init__(self, *, durability:typing.Optional[Durability] = _DEFAULT, clock_tolerance:typing.Optional[Duration] = _DEFAULT, check_live_age:bool = True, readers:typing.Optional[int] = _DEFAULT, max_queued_bytes:typing.Optional[int] = _DEFAULT, max_age:typing.Optional[Duration] = _DEFAULT, max_messages:typing.Optional[int] = _DEFAULT, max_bytes:typing.Optional[int] = _DEFAULT, validator_timeout:typing.Optional[Duration] = _DEFAULT, read_only:bool = False, file:typing.Optional[FileOptions] = _DEFAULT):
         if durability is _DEFAULT:
             self.durability = None
         else:
@@ -1584,12 +1967,17 @@ class ArchiveOptions:
             self.validator_timeout = None
         else:
             self.validator_timeout = validator_timeout
+        self.read_only = read_only
+        if file is _DEFAULT:
+            self.file = None
+        else:
+            self.file = file
 
 
 
 
     def __str__(self):
-        return "ArchiveOptions(durability={}, clock_tolerance={}, check_live_age={}, readers={}, max_queued_bytes={}, max_age={}, max_messages={}, max_bytes={}, validator_timeout={})".format(self.durability, self.clock_tolerance, self.check_live_age, self.readers, self.max_queued_bytes, self.max_age, self.max_messages, self.max_bytes, self.validator_timeout)
+        return "ArchiveOptions(durability={}, clock_tolerance={}, check_live_age={}, readers={}, max_queued_bytes={}, max_age={}, max_messages={}, max_bytes={}, validator_timeout={}, read_only={}, file={})".format(self.durability, self.clock_tolerance, self.check_live_age, self.readers, self.max_queued_bytes, self.max_age, self.max_messages, self.max_bytes, self.validator_timeout, self.read_only, self.file)
     def __eq__(self, other):
         if self.durability != other.durability:
             return False
@@ -1609,6 +1997,10 @@ class ArchiveOptions:
             return False
         if self.validator_timeout != other.validator_timeout:
             return False
+        if self.read_only != other.read_only:
+            return False
+        if self.file != other.file:
+            return False
         return True
 
 class _UniffiFfiConverterTypeArchiveOptions(_UniffiConverterRustBuffer):
@@ -1624,6 +2016,8 @@ class _UniffiFfiConverterTypeArchiveOptions(_UniffiConverterRustBuffer):
             max_messages=_UniffiFfiConverterOptionalUInt64.read(buf),
             max_bytes=_UniffiFfiConverterOptionalUInt64.read(buf),
             validator_timeout=_UniffiFfiConverterOptionalDuration.read(buf),
+            read_only=_UniffiFfiConverterBoolean.read(buf),
+            file=_UniffiFfiConverterOptionalTypeFileOptions.read(buf),
         )
 
     @staticmethod
@@ -1637,6 +2031,8 @@ class _UniffiFfiConverterTypeArchiveOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalUInt64.check_lower(value.max_messages)
         _UniffiFfiConverterOptionalUInt64.check_lower(value.max_bytes)
         _UniffiFfiConverterOptionalDuration.check_lower(value.validator_timeout)
+        _UniffiFfiConverterBoolean.check_lower(value.read_only)
+        _UniffiFfiConverterOptionalTypeFileOptions.check_lower(value.file)
 
     @staticmethod
     def write(value, buf):
@@ -1649,26 +2045,47 @@ class _UniffiFfiConverterTypeArchiveOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalUInt64.write(value.max_messages, buf)
         _UniffiFfiConverterOptionalUInt64.write(value.max_bytes, buf)
         _UniffiFfiConverterOptionalDuration.write(value.validator_timeout, buf)
+        _UniffiFfiConverterBoolean.write(value.read_only, buf)
+        _UniffiFfiConverterOptionalTypeFileOptions.write(value.file, buf)
 
-class _UniffiFfiConverterBytes(_UniffiConverterRustBuffer):
+@dataclass
+class BackupReport:
+    """
+    What a backup, or a restore, has written.
+"""
+    def __init__(self, *, messages:int, bytes:int):
+        self.messages = messages
+        self.bytes = bytes
+
+
+
+
+    def __str__(self):
+        return "BackupReport(messages={}, bytes={})".format(self.messages, self.bytes)
+    def __eq__(self, other):
+        if self.messages != other.messages:
+            return False
+        if self.bytes != other.bytes:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeBackupReport(_UniffiConverterRustBuffer):
     @staticmethod
     def read(buf):
-        size = buf.read_i32()
-        if size < 0:
-            raise InternalError("Unexpected negative byte string length")
-        return buf.read(size)
+        return BackupReport(
+            messages=_UniffiFfiConverterUInt64.read(buf),
+            bytes=_UniffiFfiConverterUInt64.read(buf),
+        )
 
     @staticmethod
     def check_lower(value):
-        try:
-            memoryview(value)
-        except TypeError:
-            raise TypeError("a bytes-like object is required, not {!r}".format(type(value).__name__))
+        _UniffiFfiConverterUInt64.check_lower(value.messages)
+        _UniffiFfiConverterUInt64.check_lower(value.bytes)
 
     @staticmethod
     def write(value, buf):
-        buf.write_i32(len(value))
-        buf.write(value)
+        _UniffiFfiConverterUInt64.write(value.messages, buf)
+        _UniffiFfiConverterUInt64.write(value.bytes, buf)
 
 class _UniffiFfiConverterInt64(_UniffiConverterPrimitiveInt):
     CLASS_NAME = "i64"
@@ -1682,38 +2099,6 @@ class _UniffiFfiConverterInt64(_UniffiConverterPrimitiveInt):
     @staticmethod
     def write(value, buf):
         buf.write_i64(value)
-
-class _UniffiFfiConverterString:
-    @staticmethod
-    def check_lower(value):
-        if not isinstance(value, str):
-            raise TypeError("argument must be str, not {}".format(type(value).__name__))
-        return value
-
-    @staticmethod
-    def read(buf):
-        size = buf.read_i32()
-        if size < 0:
-            raise InternalError("Unexpected negative string length")
-        utf8_bytes = buf.read(size)
-        return utf8_bytes.decode("utf-8")
-
-    @staticmethod
-    def write(value, buf):
-        utf8_bytes = value.encode("utf-8")
-        buf.write_i32(len(utf8_bytes))
-        buf.write(utf8_bytes)
-
-    @staticmethod
-    def lift(buf):
-        with buf.consume_with_stream() as stream:
-            return stream.read(stream.remaining()).decode("utf-8")
-
-    @staticmethod
-    def lower(value):
-        with _UniffiRustBuffer.alloc_with_builder() as builder:
-            builder.write(value.encode("utf-8"))
-            return builder.finalize()
 
 
 
@@ -1900,31 +2285,6 @@ class _UniffiFfiConverterTypeCoverage(_UniffiConverterRustBuffer):
         _UniffiFfiConverterUInt32.write(value.strong, buf)
         _UniffiFfiConverterInt64.write(value.compared_at, buf)
 
-class _UniffiFfiConverterOptionalString(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        if value is not None:
-            _UniffiFfiConverterString.check_lower(value)
-
-    @classmethod
-    def write(cls, value, buf):
-        if value is None:
-            buf.write_u8(0)
-            return
-
-        buf.write_u8(1)
-        _UniffiFfiConverterString.write(value, buf)
-
-    @classmethod
-    def read(cls, buf):
-        flag = buf.read_u8()
-        if flag == 0:
-            return None
-        elif flag == 1:
-            return _UniffiFfiConverterString.read(buf)
-        else:
-            raise InternalError("Unexpected flag byte for optional type")
-
 class _UniffiFfiConverterOptionalInt64(_UniffiConverterRustBuffer):
     @classmethod
     def check_lower(cls, value):
@@ -1947,31 +2307,6 @@ class _UniffiFfiConverterOptionalInt64(_UniffiConverterRustBuffer):
             return None
         elif flag == 1:
             return _UniffiFfiConverterInt64.read(buf)
-        else:
-            raise InternalError("Unexpected flag byte for optional type")
-
-class _UniffiFfiConverterOptionalBytes(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        if value is not None:
-            _UniffiFfiConverterBytes.check_lower(value)
-
-    @classmethod
-    def write(cls, value, buf):
-        if value is None:
-            buf.write_u8(0)
-            return
-
-        buf.write_u8(1)
-        _UniffiFfiConverterBytes.write(value, buf)
-
-    @classmethod
-    def read(cls, buf):
-        flag = buf.read_u8()
-        if flag == 0:
-            return None
-        elif flag == 1:
-            return _UniffiFfiConverterBytes.read(buf)
         else:
             raise InternalError("Unexpected flag byte for optional type")
 
@@ -2848,6 +3183,288 @@ class _UniffiFfiConverterTypeFailure(_UniffiConverterRustBuffer):
         _UniffiFfiConverterTypeErrorKind.write(value.kind, buf)
         _UniffiFfiConverterString.write(value.reason, buf)
 
+
+
+
+
+
+class FindingKind(enum.Enum):
+    """
+    What kind of thing does not fit.
+"""
+
+    HASH_MISMATCH = 1
+    """
+    The message's content does not give the hash that it is filed under.
+"""
+
+    UNREADABLE = 2
+    """
+    A message, or a range of rows, cannot be read.
+"""
+
+    INVALID = 3
+    """
+    The content is no message: an empty topic, a field of the wrong type.
+"""
+
+    STRUCTURE = 4
+    """
+    The file's structure, or an index, is damaged.
+"""
+
+    FIGURE = 5
+    """
+    A figure that is kept is not what is counted.
+"""
+
+
+
+class _UniffiFfiConverterTypeFindingKind(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return FindingKind.HASH_MISMATCH
+        if variant == 2:
+            return FindingKind.UNREADABLE
+        if variant == 3:
+            return FindingKind.INVALID
+        if variant == 4:
+            return FindingKind.STRUCTURE
+        if variant == 5:
+            return FindingKind.FIGURE
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == FindingKind.HASH_MISMATCH:
+            return
+        if value == FindingKind.UNREADABLE:
+            return
+        if value == FindingKind.INVALID:
+            return
+        if value == FindingKind.STRUCTURE:
+            return
+        if value == FindingKind.FIGURE:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == FindingKind.HASH_MISMATCH:
+            buf.write_i32(1)
+        if value == FindingKind.UNREADABLE:
+            buf.write_i32(2)
+        if value == FindingKind.INVALID:
+            buf.write_i32(3)
+        if value == FindingKind.STRUCTURE:
+            buf.write_i32(4)
+        if value == FindingKind.FIGURE:
+            buf.write_i32(5)
+
+
+
+@dataclass
+class Finding:
+    """
+    One thing that does not fit.
+"""
+    def __init__(self, *, kind:FindingKind, hash:typing.Optional[bytes], detail:str):
+        self.kind = kind
+        self.hash = hash
+        self.detail = detail
+
+
+
+
+    def __str__(self):
+        return "Finding(kind={}, hash={}, detail={})".format(self.kind, self.hash, self.detail)
+    def __eq__(self, other):
+        if self.kind != other.kind:
+            return False
+        if self.hash != other.hash:
+            return False
+        if self.detail != other.detail:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeFinding(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Finding(
+            kind=_UniffiFfiConverterTypeFindingKind.read(buf),
+            hash=_UniffiFfiConverterOptionalBytes.read(buf),
+            detail=_UniffiFfiConverterString.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterTypeFindingKind.check_lower(value.kind)
+        _UniffiFfiConverterOptionalBytes.check_lower(value.hash)
+        _UniffiFfiConverterString.check_lower(value.detail)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterTypeFindingKind.write(value.kind, buf)
+        _UniffiFfiConverterOptionalBytes.write(value.hash, buf)
+        _UniffiFfiConverterString.write(value.detail, buf)
+
+@dataclass
+class RefusedImport:
+    """
+    A row of a source that was not imported.
+"""
+    def __init__(self, *, row:str, timestamp:typing.Optional[int], refusal:Failure):
+        self.row = row
+        self.timestamp = timestamp
+        self.refusal = refusal
+
+
+
+
+    def __str__(self):
+        return "RefusedImport(row={}, timestamp={}, refusal={})".format(self.row, self.timestamp, self.refusal)
+    def __eq__(self, other):
+        if self.row != other.row:
+            return False
+        if self.timestamp != other.timestamp:
+            return False
+        if self.refusal != other.refusal:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeRefusedImport(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return RefusedImport(
+            row=_UniffiFfiConverterString.read(buf),
+            timestamp=_UniffiFfiConverterOptionalInt64.read(buf),
+            refusal=_UniffiFfiConverterTypeFailure.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterString.check_lower(value.row)
+        _UniffiFfiConverterOptionalInt64.check_lower(value.timestamp)
+        _UniffiFfiConverterTypeFailure.check_lower(value.refusal)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterString.write(value.row, buf)
+        _UniffiFfiConverterOptionalInt64.write(value.timestamp, buf)
+        _UniffiFfiConverterTypeFailure.write(value.refusal, buf)
+
+class _UniffiFfiConverterSequenceTypeRefusedImport(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeRefusedImport.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeRefusedImport.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeRefusedImport.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class MoveReport:
+    """
+    What an import, or an export, has done.
+"""
+    def __init__(self, *, read:int, written:int, duplicates:int, refused:int, refused_rows:typing.List[RefusedImport], rehashed:int, unhashed:int, without_proof:int, position:typing.Optional[str], complete:bool):
+        self.read = read
+        self.written = written
+        self.duplicates = duplicates
+        self.refused = refused
+        self.refused_rows = refused_rows
+        self.rehashed = rehashed
+        self.unhashed = unhashed
+        self.without_proof = without_proof
+        self.position = position
+        self.complete = complete
+
+
+
+
+    def __str__(self):
+        return "MoveReport(read={}, written={}, duplicates={}, refused={}, refused_rows={}, rehashed={}, unhashed={}, without_proof={}, position={}, complete={})".format(self.read, self.written, self.duplicates, self.refused, self.refused_rows, self.rehashed, self.unhashed, self.without_proof, self.position, self.complete)
+    def __eq__(self, other):
+        if self.read != other.read:
+            return False
+        if self.written != other.written:
+            return False
+        if self.duplicates != other.duplicates:
+            return False
+        if self.refused != other.refused:
+            return False
+        if self.refused_rows != other.refused_rows:
+            return False
+        if self.rehashed != other.rehashed:
+            return False
+        if self.unhashed != other.unhashed:
+            return False
+        if self.without_proof != other.without_proof:
+            return False
+        if self.position != other.position:
+            return False
+        if self.complete != other.complete:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeMoveReport(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return MoveReport(
+            read=_UniffiFfiConverterUInt64.read(buf),
+            written=_UniffiFfiConverterUInt64.read(buf),
+            duplicates=_UniffiFfiConverterUInt64.read(buf),
+            refused=_UniffiFfiConverterUInt64.read(buf),
+            refused_rows=_UniffiFfiConverterSequenceTypeRefusedImport.read(buf),
+            rehashed=_UniffiFfiConverterUInt64.read(buf),
+            unhashed=_UniffiFfiConverterUInt64.read(buf),
+            without_proof=_UniffiFfiConverterUInt64.read(buf),
+            position=_UniffiFfiConverterOptionalString.read(buf),
+            complete=_UniffiFfiConverterBoolean.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterUInt64.check_lower(value.read)
+        _UniffiFfiConverterUInt64.check_lower(value.written)
+        _UniffiFfiConverterUInt64.check_lower(value.duplicates)
+        _UniffiFfiConverterUInt64.check_lower(value.refused)
+        _UniffiFfiConverterSequenceTypeRefusedImport.check_lower(value.refused_rows)
+        _UniffiFfiConverterUInt64.check_lower(value.rehashed)
+        _UniffiFfiConverterUInt64.check_lower(value.unhashed)
+        _UniffiFfiConverterUInt64.check_lower(value.without_proof)
+        _UniffiFfiConverterOptionalString.check_lower(value.position)
+        _UniffiFfiConverterBoolean.check_lower(value.complete)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterUInt64.write(value.read, buf)
+        _UniffiFfiConverterUInt64.write(value.written, buf)
+        _UniffiFfiConverterUInt64.write(value.duplicates, buf)
+        _UniffiFfiConverterUInt64.write(value.refused, buf)
+        _UniffiFfiConverterSequenceTypeRefusedImport.write(value.refused_rows, buf)
+        _UniffiFfiConverterUInt64.write(value.rehashed, buf)
+        _UniffiFfiConverterUInt64.write(value.unhashed, buf)
+        _UniffiFfiConverterUInt64.write(value.without_proof, buf)
+        _UniffiFfiConverterOptionalString.write(value.position, buf)
+        _UniffiFfiConverterBoolean.write(value.complete, buf)
+
 class _UniffiFfiConverterSequenceString(_UniffiConverterRustBuffer):
     @classmethod
     def check_lower(cls, value):
@@ -2973,7 +3590,7 @@ class NodeOptions:
     """
     How a node runs.
 """
-    def __init__(self, *, listen:typing.List[str] = _DEFAULT, cluster_id:int = 0, shards:typing.List[int] = _DEFAULT, identity_file:typing.Optional[str] = _DEFAULT, identity_secret:typing.Optional[bytes] = _DEFAULT, serve_store:bool = True, sync:bool = True, sync_pubsub_topics:typing.List[str] = _DEFAULT, sync_content_topics:typing.List[str] = _DEFAULT, sync_window:typing.Optional[Duration] = _DEFAULT, sync_margin:typing.Optional[Duration] = _DEFAULT, sync_interval:typing.Optional[Duration] = _DEFAULT, sync_max_sessions:typing.Optional[int] = _DEFAULT, sync_max_messages:typing.Optional[int] = _DEFAULT, sync_max_bytes:typing.Optional[int] = _DEFAULT, sync_idle_timeout:typing.Optional[Duration] = _DEFAULT, sync_grace:typing.Optional[Duration] = _DEFAULT, sync_horizon:typing.Optional[Duration] = _DEFAULT, request_timeout:typing.Optional[Duration] = _DEFAULT, max_connections:typing.Optional[int] = _DEFAULT, max_connections_per_peer:typing.Optional[int] = _DEFAULT, max_store_requests:typing.Optional[int] = _DEFAULT, state_file:typing.Optional[str] = _DEFAULT, sync_heartbeat_peers:typing.Optional[int] = _DEFAULT, sync_on_connect:bool = True, resume:bool = True, resume_limit:typing.Optional[Duration] = _DEFAULT, sync_strong:bool = True, sync_dialect:typing.Optional[SyncDialect] = _DEFAULT):
+    def __init__(self, *, listen:typing.List[str] = _DEFAULT, cluster_id:int = 0, shards:typing.List[int] = _DEFAULT, identity_file:typing.Optional[str] = _DEFAULT, identity_secret:typing.Optional[bytes] = _DEFAULT, serve_store:bool = True, sync:bool = True, sync_pubsub_topics:typing.List[str] = _DEFAULT, sync_content_topics:typing.List[str] = _DEFAULT, sync_window:typing.Optional[Duration] = _DEFAULT, sync_margin:typing.Optional[Duration] = _DEFAULT, sync_interval:typing.Optional[Duration] = _DEFAULT, sync_max_sessions:typing.Optional[int] = _DEFAULT, sync_max_messages:typing.Optional[int] = _DEFAULT, sync_max_bytes:typing.Optional[int] = _DEFAULT, sync_idle_timeout:typing.Optional[Duration] = _DEFAULT, sync_grace:typing.Optional[Duration] = _DEFAULT, sync_horizon:typing.Optional[Duration] = _DEFAULT, request_timeout:typing.Optional[Duration] = _DEFAULT, max_connections:typing.Optional[int] = _DEFAULT, max_connections_per_peer:typing.Optional[int] = _DEFAULT, max_store_requests:typing.Optional[int] = _DEFAULT, state_file:typing.Optional[str] = _DEFAULT, sync_heartbeat_peers:typing.Optional[int] = _DEFAULT, sync_on_connect:bool = True, resume:bool = True, resume_limit:typing.Optional[Duration] = _DEFAULT, sync_strong:bool = True, sync_dialect:typing.Optional[SyncDialect] = _DEFAULT, relay:bool = False, max_page_bytes:typing.Optional[int] = _DEFAULT):
         if listen is _DEFAULT:
             self.listen = []
         else:
@@ -3072,12 +3689,17 @@ class NodeOptions:
             self.sync_dialect = None
         else:
             self.sync_dialect = sync_dialect
+        self.relay = relay
+        if max_page_bytes is _DEFAULT:
+            self.max_page_bytes = None
+        else:
+            self.max_page_bytes = max_page_bytes
 
 
 
 
     def __str__(self):
-        return "NodeOptions(listen={}, cluster_id={}, shards={}, identity_file={}, identity_secret={}, serve_store={}, sync={}, sync_pubsub_topics={}, sync_content_topics={}, sync_window={}, sync_margin={}, sync_interval={}, sync_max_sessions={}, sync_max_messages={}, sync_max_bytes={}, sync_idle_timeout={}, sync_grace={}, sync_horizon={}, request_timeout={}, max_connections={}, max_connections_per_peer={}, max_store_requests={}, state_file={}, sync_heartbeat_peers={}, sync_on_connect={}, resume={}, resume_limit={}, sync_strong={}, sync_dialect={})".format(self.listen, self.cluster_id, self.shards, self.identity_file, self.identity_secret, self.serve_store, self.sync, self.sync_pubsub_topics, self.sync_content_topics, self.sync_window, self.sync_margin, self.sync_interval, self.sync_max_sessions, self.sync_max_messages, self.sync_max_bytes, self.sync_idle_timeout, self.sync_grace, self.sync_horizon, self.request_timeout, self.max_connections, self.max_connections_per_peer, self.max_store_requests, self.state_file, self.sync_heartbeat_peers, self.sync_on_connect, self.resume, self.resume_limit, self.sync_strong, self.sync_dialect)
+        return "NodeOptions(listen={}, cluster_id={}, shards={}, identity_file={}, identity_secret={}, serve_store={}, sync={}, sync_pubsub_topics={}, sync_content_topics={}, sync_window={}, sync_margin={}, sync_interval={}, sync_max_sessions={}, sync_max_messages={}, sync_max_bytes={}, sync_idle_timeout={}, sync_grace={}, sync_horizon={}, request_timeout={}, max_connections={}, max_connections_per_peer={}, max_store_requests={}, state_file={}, sync_heartbeat_peers={}, sync_on_connect={}, resume={}, resume_limit={}, sync_strong={}, sync_dialect={}, relay={}, max_page_bytes={})".format(self.listen, self.cluster_id, self.shards, self.identity_file, self.identity_secret, self.serve_store, self.sync, self.sync_pubsub_topics, self.sync_content_topics, self.sync_window, self.sync_margin, self.sync_interval, self.sync_max_sessions, self.sync_max_messages, self.sync_max_bytes, self.sync_idle_timeout, self.sync_grace, self.sync_horizon, self.request_timeout, self.max_connections, self.max_connections_per_peer, self.max_store_requests, self.state_file, self.sync_heartbeat_peers, self.sync_on_connect, self.resume, self.resume_limit, self.sync_strong, self.sync_dialect, self.relay, self.max_page_bytes)
     def __eq__(self, other):
         if self.listen != other.listen:
             return False
@@ -3137,6 +3759,10 @@ class NodeOptions:
             return False
         if self.sync_dialect != other.sync_dialect:
             return False
+        if self.relay != other.relay:
+            return False
+        if self.max_page_bytes != other.max_page_bytes:
+            return False
         return True
 
 class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
@@ -3172,6 +3798,8 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
             resume_limit=_UniffiFfiConverterOptionalDuration.read(buf),
             sync_strong=_UniffiFfiConverterBoolean.read(buf),
             sync_dialect=_UniffiFfiConverterOptionalTypeSyncDialect.read(buf),
+            relay=_UniffiFfiConverterBoolean.read(buf),
+            max_page_bytes=_UniffiFfiConverterOptionalUInt64.read(buf),
         )
 
     @staticmethod
@@ -3205,6 +3833,8 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalDuration.check_lower(value.resume_limit)
         _UniffiFfiConverterBoolean.check_lower(value.sync_strong)
         _UniffiFfiConverterOptionalTypeSyncDialect.check_lower(value.sync_dialect)
+        _UniffiFfiConverterBoolean.check_lower(value.relay)
+        _UniffiFfiConverterOptionalUInt64.check_lower(value.max_page_bytes)
 
     @staticmethod
     def write(value, buf):
@@ -3237,6 +3867,8 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalDuration.write(value.resume_limit, buf)
         _UniffiFfiConverterBoolean.write(value.sync_strong, buf)
         _UniffiFfiConverterOptionalTypeSyncDialect.write(value.sync_dialect, buf)
+        _UniffiFfiConverterBoolean.write(value.relay, buf)
+        _UniffiFfiConverterOptionalUInt64.write(value.max_page_bytes, buf)
 
 class _UniffiFfiConverterSequenceTypeEntry(_UniffiConverterRustBuffer):
     @classmethod
@@ -3740,6 +4372,80 @@ class _UniffiFfiConverterTypeQuery(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalTypeDirection.write(value.direction, buf)
         _UniffiFfiConverterUInt32.write(value.limit, buf)
         _UniffiFfiConverterBoolean.write(value.include_data, buf)
+
+class _UniffiFfiConverterSequenceTypeFinding(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeFinding.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeFinding.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeFinding.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class SalvageReport:
+    """
+    What a salvage has brought over, and what it has not.
+"""
+    def __init__(self, *, messages:int, tombstones:int, count:int, lost:typing.List[Finding]):
+        self.messages = messages
+        self.tombstones = tombstones
+        self.count = count
+        self.lost = lost
+
+
+
+
+    def __str__(self):
+        return "SalvageReport(messages={}, tombstones={}, count={}, lost={})".format(self.messages, self.tombstones, self.count, self.lost)
+    def __eq__(self, other):
+        if self.messages != other.messages:
+            return False
+        if self.tombstones != other.tombstones:
+            return False
+        if self.count != other.count:
+            return False
+        if self.lost != other.lost:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeSalvageReport(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return SalvageReport(
+            messages=_UniffiFfiConverterUInt64.read(buf),
+            tombstones=_UniffiFfiConverterUInt64.read(buf),
+            count=_UniffiFfiConverterUInt64.read(buf),
+            lost=_UniffiFfiConverterSequenceTypeFinding.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterUInt64.check_lower(value.messages)
+        _UniffiFfiConverterUInt64.check_lower(value.tombstones)
+        _UniffiFfiConverterUInt64.check_lower(value.count)
+        _UniffiFfiConverterSequenceTypeFinding.check_lower(value.lost)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterUInt64.write(value.messages, buf)
+        _UniffiFfiConverterUInt64.write(value.tombstones, buf)
+        _UniffiFfiConverterUInt64.write(value.count, buf)
+        _UniffiFfiConverterSequenceTypeFinding.write(value.lost, buf)
 
 @dataclass
 class Stats:
@@ -4566,6 +5272,147 @@ class _UniffiFfiConverterTypeTopicMessage(_UniffiConverterRustBuffer):
         _UniffiFfiConverterString.write(value.pubsub_topic, buf)
         _UniffiFfiConverterTypeMessage.write(value.message, buf)
 
+@dataclass
+class TopicStats:
+    """
+    What an archive holds of one topic.
+"""
+    def __init__(self, *, name:str, messages:int, bytes:int, oldest:typing.Optional[int], newest:typing.Optional[int]):
+        self.name = name
+        self.messages = messages
+        self.bytes = bytes
+        self.oldest = oldest
+        self.newest = newest
+
+
+
+
+    def __str__(self):
+        return "TopicStats(name={}, messages={}, bytes={}, oldest={}, newest={})".format(self.name, self.messages, self.bytes, self.oldest, self.newest)
+    def __eq__(self, other):
+        if self.name != other.name:
+            return False
+        if self.messages != other.messages:
+            return False
+        if self.bytes != other.bytes:
+            return False
+        if self.oldest != other.oldest:
+            return False
+        if self.newest != other.newest:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeTopicStats(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return TopicStats(
+            name=_UniffiFfiConverterString.read(buf),
+            messages=_UniffiFfiConverterUInt64.read(buf),
+            bytes=_UniffiFfiConverterUInt64.read(buf),
+            oldest=_UniffiFfiConverterOptionalInt64.read(buf),
+            newest=_UniffiFfiConverterOptionalInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterString.check_lower(value.name)
+        _UniffiFfiConverterUInt64.check_lower(value.messages)
+        _UniffiFfiConverterUInt64.check_lower(value.bytes)
+        _UniffiFfiConverterOptionalInt64.check_lower(value.oldest)
+        _UniffiFfiConverterOptionalInt64.check_lower(value.newest)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterString.write(value.name, buf)
+        _UniffiFfiConverterUInt64.write(value.messages, buf)
+        _UniffiFfiConverterUInt64.write(value.bytes, buf)
+        _UniffiFfiConverterOptionalInt64.write(value.oldest, buf)
+        _UniffiFfiConverterOptionalInt64.write(value.newest, buf)
+
+@dataclass
+class VerifyReport:
+    """
+    What a check of an archive found.
+"""
+    def __init__(self, *, messages:int, count:int, findings:typing.List[Finding]):
+        self.messages = messages
+        self.count = count
+        self.findings = findings
+
+
+
+
+    def __str__(self):
+        return "VerifyReport(messages={}, count={}, findings={})".format(self.messages, self.count, self.findings)
+    def __eq__(self, other):
+        if self.messages != other.messages:
+            return False
+        if self.count != other.count:
+            return False
+        if self.findings != other.findings:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeVerifyReport(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return VerifyReport(
+            messages=_UniffiFfiConverterUInt64.read(buf),
+            count=_UniffiFfiConverterUInt64.read(buf),
+            findings=_UniffiFfiConverterSequenceTypeFinding.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterUInt64.check_lower(value.messages)
+        _UniffiFfiConverterUInt64.check_lower(value.count)
+        _UniffiFfiConverterSequenceTypeFinding.check_lower(value.findings)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterUInt64.write(value.messages, buf)
+        _UniffiFfiConverterUInt64.write(value.count, buf)
+        _UniffiFfiConverterSequenceTypeFinding.write(value.findings, buf)
+
+@dataclass
+class WorkProgress:
+    """
+    How far a work is. The unit is the work's own: pages, messages.
+"""
+    def __init__(self, *, done:int, total:int):
+        self.done = done
+        self.total = total
+
+
+
+
+    def __str__(self):
+        return "WorkProgress(done={}, total={})".format(self.done, self.total)
+    def __eq__(self, other):
+        if self.done != other.done:
+            return False
+        if self.total != other.total:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeWorkProgress(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return WorkProgress(
+            done=_UniffiFfiConverterUInt64.read(buf),
+            total=_UniffiFfiConverterUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterUInt64.check_lower(value.done)
+        _UniffiFfiConverterUInt64.check_lower(value.total)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterUInt64.write(value.done, buf)
+        _UniffiFfiConverterUInt64.write(value.total, buf)
+
 class _UniffiFfiConverterSequenceTypeChangedMessage(_UniffiConverterRustBuffer):
     @classmethod
     def check_lower(cls, value):
@@ -5317,6 +6164,55 @@ class _UniffiFfiConverterTypeNodeEvent(_UniffiConverterRustBuffer):
 
 
 
+class TopicKind(enum.Enum):
+    """
+    Which kind of topic.
+"""
+
+    PUBSUB = 0
+    """
+    By where messages are published.
+"""
+
+    CONTENT = 1
+    """
+    By what messages are filed under.
+"""
+
+
+
+class _UniffiFfiConverterTypeTopicKind(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return TopicKind.PUBSUB
+        if variant == 2:
+            return TopicKind.CONTENT
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == TopicKind.PUBSUB:
+            return
+        if value == TopicKind.CONTENT:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == TopicKind.PUBSUB:
+            buf.write_i32(1)
+        if value == TopicKind.CONTENT:
+            buf.write_i32(2)
+
+
+
+
+
+
+
+
 class Validity:
     """
     What a validator says of one message.
@@ -5548,6 +6444,146 @@ class _UniffiFfiConverterTypeWakuError(_UniffiConverterRustBuffer):
             _UniffiFfiConverterTypeErrorKind.write(value.kind, buf)
             _UniffiFfiConverterString.write(value.reason, buf)
 
+
+class WatchProtocol(typing.Protocol):
+    """
+    Looks at long work from outside: hand it to the call that does the work. It is for one call.
+"""
+
+    def cancel(self, ) -> None:
+        """
+        Asks the work to end soon, with `Cancelled`. A second time is fine, also after its end.
+"""
+        raise NotImplementedError
+    def progress(self, ) -> WorkProgress:
+        """
+        How far the work is.
+"""
+        raise NotImplementedError
+
+class Watch(WatchProtocol):
+    """
+    Looks at long work from outside: hand it to the call that does the work. It is for one call.
+"""
+
+    _handle: ctypes.c_uint64
+    def __init__(self, ):
+        """
+        For a work that has not begun.
+"""
+        _uniffi_lowered_args = (
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeWatch.lift
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_wakustore_fn_constructor_watch_new,
+            *_uniffi_lowered_args,
+        )
+        self._handle = _uniffi_ffi_result
+
+    def __del__(self):
+        # In case of partial initialization of instances.
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            _uniffi_rust_call(_UniffiLib.uniffi_wakustore_fn_free_watch, handle)
+
+    def _uniffi_clone_handle(self):
+        return _uniffi_rust_call(_UniffiLib.uniffi_wakustore_fn_clone_watch, self._handle)
+
+    # Used by alternative constructors or any methods which return this type.
+    @classmethod
+    def _uniffi_make_instance(cls, handle):
+        # Lightly yucky way to bypass the usual __init__ logic
+        # and just create a new instance with the required handle.
+        inst = cls.__new__(cls)
+        inst._handle = handle
+        return inst
+    def cancel(self, ) -> None:
+        """
+        Asks the work to end soon, with `Cancelled`. A second time is fine, also after its end.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_wakustore_fn_method_watch_cancel,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def progress(self, ) -> WorkProgress:
+        """
+        How far the work is.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeWorkProgress.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_wakustore_fn_method_watch_progress,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+
+
+
+
+
+class _UniffiFfiConverterTypeWatch:
+    @staticmethod
+    def lift(value: int) -> Watch:
+        return Watch._uniffi_make_instance(value)
+
+    @staticmethod
+    def check_lower(value: Watch):
+        if not isinstance(value, Watch):
+            raise TypeError("Expected Watch instance, {} found".format(type(value).__name__))
+
+    @staticmethod
+    def lower(value: Watch) -> ctypes.c_uint64:
+        return value._uniffi_clone_handle()
+
+    @classmethod
+    def read(cls, buf: _UniffiRustBuffer) -> Watch:
+        ptr = buf.read_u64()
+        if ptr == 0:
+            raise InternalError("Raw handle value was null")
+        return cls.lift(ptr)
+
+    @classmethod
+    def write(cls, value: Watch, buf: _UniffiRustBuffer):
+        buf.write_u64(cls.lower(value))
+
+class _UniffiFfiConverterOptionalTypeWatch(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeWatch.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeWatch.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeWatch.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
 class _UniffiFfiConverterOptionalTypeChange(_UniffiConverterRustBuffer):
     @classmethod
     def check_lower(cls, value):
@@ -5682,6 +6718,31 @@ class _UniffiFfiConverterTypeChanges:
     @classmethod
     def write(cls, value: Changes, buf: _UniffiRustBuffer):
         buf.write_u64(cls.lower(value))
+
+class _UniffiFfiConverterOptionalTypeQuery(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeQuery.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeQuery.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeQuery.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
 
 class _UniffiFfiConverterSequenceTypeStoredMessage(_UniffiConverterRustBuffer):
     @classmethod
@@ -5916,6 +6977,29 @@ class _UniffiFfiConverterSequenceTypePutResult(_UniffiConverterRustBuffer):
             _UniffiFfiConverterTypePutResult.read(buf) for i in range(count)
         ]
 
+class _UniffiFfiConverterSequenceTypeTopicStats(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeTopicStats.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeTopicStats.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeTopicStats.read(buf) for i in range(count)
+        ]
+
 
 class ArchiveProtocol(typing.Protocol):
     """
@@ -5923,6 +7007,17 @@ class ArchiveProtocol(typing.Protocol):
     the caller's. Open it with `Archive.open`, and end it with `shutdown` when done.
 """
 
+    async def backup(self, path: str,replace: bool = False,watch: typing.Union[object, typing.Optional[Watch]] = _DEFAULT) -> BackupReport:
+        """
+        Writes a copy of the archive to a new file while puts and queries go on. It is of one moment,
+        at or after this call. The file gets its name when it is whole and on the disk; one that is
+        there stays until then, and is replaced only with `replace`. The progress is in pages.
+
+        Fails with `InvalidArgument` where a file is there and `replace` was not given,
+        `ArchiveLocked` where it is an archive in use, `DiskFull`, `ArchiveIo`, `Busy` while four
+        such works run, `Unsupported`, `Cancelled`, `ArchiveClosed`.
+"""
+        raise NotImplementedError
     def changes(self, capacity: typing.Union[object, typing.Optional[int]] = _DEFAULT) -> Changes:
         """
         What is committed from now on: what is stored, from wherever it comes, and what is removed.
@@ -5945,6 +7040,17 @@ class ArchiveProtocol(typing.Protocol):
         `ArchiveClosed`.
 """
         raise NotImplementedError
+    async def export_nwaku(self, target: str,query: typing.Union[object, typing.Optional[Query]] = _DEFAULT,_from: typing.Union[object, typing.Optional[str]] = _DEFAULT,limit: typing.Union[object, typing.Optional[int]] = _DEFAULT,watch: typing.Union[object, typing.Optional[Watch]] = _DEFAULT) -> MoveReport:
+        """
+        Writes messages to an archive of nwaku's: an SQLite file, created where there is none, or a
+        `postgres://` database. Those that the query's topics and times match (it has no hashes),
+        after `from` and up to `limit`, as for `import_nwaku`.
+
+        Fails with `ArchiveOpen`, `ArchiveCorrupt` where the tables are not nwaku's, `Unsupported`
+        where they are of a version that is not written, `InvalidArgument`, `DiskFull`, `ArchiveIo`,
+        `ArchiveClosed`.
+"""
+        raise NotImplementedError
     def floor(self, ) -> typing.Optional[int]:
         """
         The lowest timestamp that is kept and taken in, in Unix nanoseconds: what is older was
@@ -5964,6 +7070,18 @@ class ArchiveProtocol(typing.Protocol):
         asked for.
 
         Fails as `query`, without the errors of the archive.
+"""
+        raise NotImplementedError
+    async def import_nwaku(self, source: str,_from: typing.Union[object, typing.Optional[str]] = _DEFAULT,limit: typing.Union[object, typing.Optional[int]] = _DEFAULT,watch: typing.Union[object, typing.Optional[Watch]] = _DEFAULT) -> MoveReport:
+        """
+        Imports the archive of a nwaku (or go-waku): an SQLite file, which is only read, or a
+        `postgres://` database. Each message is hashed anew and goes the way of any message. It
+        begins after `from`, the position of an earlier report, and ends at the end, or after `limit`
+        rows or a few more: call it again with the report's position to go on. The progress is in
+        rows. What was committed before a failure stays, and is a duplicate the next time.
+
+        Fails with `ArchiveOpen`, `ArchiveCorrupt` where the tables are not nwaku's,
+        `InvalidArgument`, `ArchiveIo`, `Unsupported`, and as `put_many`.
 """
         raise NotImplementedError
     async def missing(self, hashes: typing.List[bytes]) -> typing.List[bytes]:
@@ -6009,6 +7127,14 @@ class ArchiveProtocol(typing.Protocol):
         `ArchiveClosed`.
 """
         raise NotImplementedError
+    async def reinstate(self, hashes: typing.List[bytes]) -> int:
+        """
+        Lifts takedowns: these may be taken in again, from wherever they come. (They are not brought
+        back.) Gives how many there were. At most 100,000 hashes.
+
+        Fails as `take_down`.
+"""
+        raise NotImplementedError
     async def shutdown(self, ) -> None:
         """
         Commits what was accepted and closes the file. Every other call then fails with
@@ -6030,6 +7156,43 @@ class ArchiveProtocol(typing.Protocol):
         how many were held. At most 100,000 hashes; a note of some 50 bytes stays for each.
 
         Fails with `InvalidHash`, `InvalidArgument`, `Busy`, `DiskFull`, `ArchiveIo`,
+        `ArchiveClosed`.
+"""
+        raise NotImplementedError
+    async def take_down_matching(self, query: Query,watch: typing.Union[object, typing.Optional[Watch]] = _DEFAULT) -> int:
+        """
+        Takes down what the query's topics and times match, in small steps beside puts and queries:
+        each message as by `take_down`. (What matches and was never held is not kept out.) Gives how
+        many went; what went before a cancel stays down.
+
+        Fails with `InvalidArgument` for a query with hashes, or one that restricts nothing, `Busy`
+        while four such works run, `Cancelled`, and as `take_down`.
+"""
+        raise NotImplementedError
+    async def tombstones(self, after: typing.Union[object, typing.Optional[bytes]] = _DEFAULT,limit: int = 1000) -> typing.List[bytes]:
+        """
+        Hashes that were taken down, in ascending order: `limit` of them, 1 to 1,000, after this one.
+        Fewer are the last.
+
+        Fails with `InvalidHash`, `InvalidArgument`, `Unsupported`, `ArchiveIo`, `ArchiveClosed`.
+"""
+        raise NotImplementedError
+    async def topic_stats(self, kind: TopicKind,after: typing.Union[object, typing.Optional[str]] = _DEFAULT,limit: int = 1000) -> typing.List[TopicStats]:
+        """
+        One page of figures by topic, in the order of the topics' names as bytes: `limit` of them, 1
+        to 1,000, after the one that is named. A page with fewer is the last. Topics whose messages
+        have all been removed may be among them. The cost is by topics, not by messages.
+
+        Fails with `InvalidArgument`, `Unsupported`, `ArchiveIo`, `ArchiveClosed`.
+"""
+        raise NotImplementedError
+    async def verify(self, watch: typing.Union[object, typing.Optional[Watch]] = _DEFAULT) -> VerifyReport:
+        """
+        Checks all that is held: recomputes each message's hash, then checks the file's structure and
+        the figures that are kept, while puts and queries go on. What is wrong is in the report. The
+        progress is in messages.
+
+        Fails with `Busy` while four such works run, `ArchiveIo`, `Unsupported`, `Cancelled`,
         `ArchiveClosed`.
 """
         raise NotImplementedError
@@ -6098,6 +7261,40 @@ class Archive(ArchiveProtocol):
         inst = cls.__new__(cls)
         inst._handle = handle
         return inst
+    async def backup(self, path: str,replace: bool = False,watch: typing.Union[object, typing.Optional[Watch]] = _DEFAULT) -> BackupReport:
+        """
+        Writes a copy of the archive to a new file while puts and queries go on. It is of one moment,
+        at or after this call. The file gets its name when it is whole and on the disk; one that is
+        there stays until then, and is replaced only with `replace`. The progress is in pages.
+
+        Fails with `InvalidArgument` where a file is there and `replace` was not given,
+        `ArchiveLocked` where it is an archive in use, `DiskFull`, `ArchiveIo`, `Busy` while four
+        such works run, `Unsupported`, `Cancelled`, `ArchiveClosed`.
+"""
+
+        _UniffiFfiConverterString.check_lower(path)
+
+        _UniffiFfiConverterBoolean.check_lower(replace)
+
+        if watch is _DEFAULT:
+            watch = None
+        _UniffiFfiConverterOptionalTypeWatch.check_lower(watch)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(path),
+            _UniffiFfiConverterBoolean.lower(replace),
+            _UniffiFfiConverterOptionalTypeWatch.lower(watch),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeBackupReport.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_archive_backup(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     def changes(self, capacity: typing.Union[object, typing.Optional[int]] = _DEFAULT) -> Changes:
         """
         What is committed from now on: what is stored, from wherever it comes, and what is removed.
@@ -6154,6 +7351,52 @@ class Archive(ArchiveProtocol):
             _UniffiLib.ffi_wakustore_rust_future_poll_u64,
             _UniffiLib.ffi_wakustore_rust_future_complete_u64,
             _UniffiLib.ffi_wakustore_rust_future_free_u64,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def export_nwaku(self, target: str,query: typing.Union[object, typing.Optional[Query]] = _DEFAULT,_from: typing.Union[object, typing.Optional[str]] = _DEFAULT,limit: typing.Union[object, typing.Optional[int]] = _DEFAULT,watch: typing.Union[object, typing.Optional[Watch]] = _DEFAULT) -> MoveReport:
+        """
+        Writes messages to an archive of nwaku's: an SQLite file, created where there is none, or a
+        `postgres://` database. Those that the query's topics and times match (it has no hashes),
+        after `from` and up to `limit`, as for `import_nwaku`.
+
+        Fails with `ArchiveOpen`, `ArchiveCorrupt` where the tables are not nwaku's, `Unsupported`
+        where they are of a version that is not written, `InvalidArgument`, `DiskFull`, `ArchiveIo`,
+        `ArchiveClosed`.
+"""
+
+        _UniffiFfiConverterString.check_lower(target)
+
+        if query is _DEFAULT:
+            query = None
+        _UniffiFfiConverterOptionalTypeQuery.check_lower(query)
+
+        if _from is _DEFAULT:
+            _from = None
+        _UniffiFfiConverterOptionalString.check_lower(_from)
+
+        if limit is _DEFAULT:
+            limit = None
+        _UniffiFfiConverterOptionalUInt64.check_lower(limit)
+
+        if watch is _DEFAULT:
+            watch = None
+        _UniffiFfiConverterOptionalTypeWatch.check_lower(watch)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(target),
+            _UniffiFfiConverterOptionalTypeQuery.lower(query),
+            _UniffiFfiConverterOptionalString.lower(_from),
+            _UniffiFfiConverterOptionalUInt64.lower(limit),
+            _UniffiFfiConverterOptionalTypeWatch.lower(watch),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeMoveReport.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_archive_export_nwaku(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
@@ -6216,6 +7459,48 @@ class Archive(ArchiveProtocol):
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
+    async def import_nwaku(self, source: str,_from: typing.Union[object, typing.Optional[str]] = _DEFAULT,limit: typing.Union[object, typing.Optional[int]] = _DEFAULT,watch: typing.Union[object, typing.Optional[Watch]] = _DEFAULT) -> MoveReport:
+        """
+        Imports the archive of a nwaku (or go-waku): an SQLite file, which is only read, or a
+        `postgres://` database. Each message is hashed anew and goes the way of any message. It
+        begins after `from`, the position of an earlier report, and ends at the end, or after `limit`
+        rows or a few more: call it again with the report's position to go on. The progress is in
+        rows. What was committed before a failure stays, and is a duplicate the next time.
+
+        Fails with `ArchiveOpen`, `ArchiveCorrupt` where the tables are not nwaku's,
+        `InvalidArgument`, `ArchiveIo`, `Unsupported`, and as `put_many`.
+"""
+
+        _UniffiFfiConverterString.check_lower(source)
+
+        if _from is _DEFAULT:
+            _from = None
+        _UniffiFfiConverterOptionalString.check_lower(_from)
+
+        if limit is _DEFAULT:
+            limit = None
+        _UniffiFfiConverterOptionalUInt64.check_lower(limit)
+
+        if watch is _DEFAULT:
+            watch = None
+        _UniffiFfiConverterOptionalTypeWatch.check_lower(watch)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(source),
+            _UniffiFfiConverterOptionalString.lower(_from),
+            _UniffiFfiConverterOptionalUInt64.lower(limit),
+            _UniffiFfiConverterOptionalTypeWatch.lower(watch),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeMoveReport.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_archive_import_nwaku(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     async def missing(self, hashes: typing.List[bytes]) -> typing.List[bytes]:
         """
         Those of the hashes that are neither held nor taken down, in the order asked for. Any number
@@ -6344,6 +7629,29 @@ class Archive(ArchiveProtocol):
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
+    async def reinstate(self, hashes: typing.List[bytes]) -> int:
+        """
+        Lifts takedowns: these may be taken in again, from wherever they come. (They are not brought
+        back.) Gives how many there were. At most 100,000 hashes.
+
+        Fails as `take_down`.
+"""
+
+        _UniffiFfiConverterSequenceBytes.check_lower(hashes)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterSequenceBytes.lower(hashes),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterUInt64.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_archive_reinstate(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_u64,
+            _UniffiLib.ffi_wakustore_rust_future_complete_u64,
+            _UniffiLib.ffi_wakustore_rust_future_free_u64,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     async def shutdown(self, ) -> None:
         """
         Commits what was accepted and closes the file. Every other call then fails with
@@ -6404,6 +7712,123 @@ class Archive(ArchiveProtocol):
             _UniffiLib.ffi_wakustore_rust_future_poll_u64,
             _UniffiLib.ffi_wakustore_rust_future_complete_u64,
             _UniffiLib.ffi_wakustore_rust_future_free_u64,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def take_down_matching(self, query: Query,watch: typing.Union[object, typing.Optional[Watch]] = _DEFAULT) -> int:
+        """
+        Takes down what the query's topics and times match, in small steps beside puts and queries:
+        each message as by `take_down`. (What matches and was never held is not kept out.) Gives how
+        many went; what went before a cancel stays down.
+
+        Fails with `InvalidArgument` for a query with hashes, or one that restricts nothing, `Busy`
+        while four such works run, `Cancelled`, and as `take_down`.
+"""
+
+        _UniffiFfiConverterTypeQuery.check_lower(query)
+
+        if watch is _DEFAULT:
+            watch = None
+        _UniffiFfiConverterOptionalTypeWatch.check_lower(watch)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterTypeQuery.lower(query),
+            _UniffiFfiConverterOptionalTypeWatch.lower(watch),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterUInt64.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_archive_take_down_matching(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_u64,
+            _UniffiLib.ffi_wakustore_rust_future_complete_u64,
+            _UniffiLib.ffi_wakustore_rust_future_free_u64,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def tombstones(self, after: typing.Union[object, typing.Optional[bytes]] = _DEFAULT,limit: int = 1000) -> typing.List[bytes]:
+        """
+        Hashes that were taken down, in ascending order: `limit` of them, 1 to 1,000, after this one.
+        Fewer are the last.
+
+        Fails with `InvalidHash`, `InvalidArgument`, `Unsupported`, `ArchiveIo`, `ArchiveClosed`.
+"""
+
+        if after is _DEFAULT:
+            after = None
+        _UniffiFfiConverterOptionalBytes.check_lower(after)
+
+        _UniffiFfiConverterUInt32.check_lower(limit)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterOptionalBytes.lower(after),
+            _UniffiFfiConverterUInt32.lower(limit),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterSequenceBytes.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_archive_tombstones(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def topic_stats(self, kind: TopicKind,after: typing.Union[object, typing.Optional[str]] = _DEFAULT,limit: int = 1000) -> typing.List[TopicStats]:
+        """
+        One page of figures by topic, in the order of the topics' names as bytes: `limit` of them, 1
+        to 1,000, after the one that is named. A page with fewer is the last. Topics whose messages
+        have all been removed may be among them. The cost is by topics, not by messages.
+
+        Fails with `InvalidArgument`, `Unsupported`, `ArchiveIo`, `ArchiveClosed`.
+"""
+
+        _UniffiFfiConverterTypeTopicKind.check_lower(kind)
+
+        if after is _DEFAULT:
+            after = None
+        _UniffiFfiConverterOptionalString.check_lower(after)
+
+        _UniffiFfiConverterUInt32.check_lower(limit)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterTypeTopicKind.lower(kind),
+            _UniffiFfiConverterOptionalString.lower(after),
+            _UniffiFfiConverterUInt32.lower(limit),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterSequenceTypeTopicStats.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_archive_topic_stats(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def verify(self, watch: typing.Union[object, typing.Optional[Watch]] = _DEFAULT) -> VerifyReport:
+        """
+        Checks all that is held: recomputes each message's hash, then checks the file's structure and
+        the figures that are kept, while puts and queries go on. What is wrong is in the report. The
+        progress is in messages.
+
+        Fails with `Busy` while four such works run, `ArchiveIo`, `Unsupported`, `Cancelled`,
+        `ArchiveClosed`.
+"""
+
+        if watch is _DEFAULT:
+            watch = None
+        _UniffiFfiConverterOptionalTypeWatch.check_lower(watch)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterOptionalTypeWatch.lower(watch),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeVerifyReport.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_archive_verify(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
@@ -6665,6 +8090,23 @@ class NodeProtocol(typing.Protocol):
         The peers that are connected now.
 """
         raise NotImplementedError
+    async def publish(self, pubsub_topic: str,message: Message) -> bytes:
+        """
+        Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
+        need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
+        bring it to others; the same message may be published again.
+
+        Fails with `NoRelayPeers`, `Unsupported` where the node does not relay, and with what the
+        archive refuses it for, and then it was not sent.
+"""
+        raise NotImplementedError
+    async def relay_peers(self, pubsub_topic: str) -> typing.List[str]:
+        """
+        The connected peers that are subscribed to a pubsub topic over relay.
+
+        Fails with `InvalidTopic`.
+"""
+        raise NotImplementedError
     async def stop(self, ) -> None:
         """
         Ends all sessions and connections. Fine a second time. The archive stays open. (Letting go
@@ -6679,6 +8121,14 @@ class NodeProtocol(typing.Protocol):
         `StreamClosed`, `TimedOut`, and the kinds from `StoreBadRequest` to `StoreUnavailable`.
 """
         raise NotImplementedError
+    async def subscribe(self, pubsub_topic: str) -> None:
+        """
+        Takes part in a pubsub topic over relay: what comes is stored and passed on. Fine a second
+        time.
+
+        Fails with `InvalidTopic`, `Unsupported` where the node does not relay.
+"""
+        raise NotImplementedError
     async def sync(self, peer: str,options: typing.Union[object, typing.Optional[SyncOptions]] = _DEFAULT) -> SyncReport:
         """
         Syncs with a peer now and waits for the end. A session that broke down is an error; what
@@ -6686,6 +8136,13 @@ class NodeProtocol(typing.Protocol):
 
         Fails with `InvalidArgument`, `PeerUnknown`, `Dial`, `ProtocolUnsupported`,
         `SyncProtocol`, `SyncScope`, `SyncBusy`, `StreamClosed`, `TimedOut`.
+"""
+        raise NotImplementedError
+    async def unsubscribe(self, pubsub_topic: str) -> None:
+        """
+        Takes no part in a pubsub topic any more. Fine where it did not.
+
+        Fails as `subscribe`.
 """
         raise NotImplementedError
 
@@ -6923,6 +8380,56 @@ class Node(NodeProtocol):
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
+    async def publish(self, pubsub_topic: str,message: Message) -> bytes:
+        """
+        Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
+        need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
+        bring it to others; the same message may be published again.
+
+        Fails with `NoRelayPeers`, `Unsupported` where the node does not relay, and with what the
+        archive refuses it for, and then it was not sent.
+"""
+
+        _UniffiFfiConverterString.check_lower(pubsub_topic)
+
+        _UniffiFfiConverterTypeMessage.check_lower(message)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(pubsub_topic),
+            _UniffiFfiConverterTypeMessage.lower(message),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterBytes.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_publish(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def relay_peers(self, pubsub_topic: str) -> typing.List[str]:
+        """
+        The connected peers that are subscribed to a pubsub topic over relay.
+
+        Fails with `InvalidTopic`.
+"""
+
+        _UniffiFfiConverterString.check_lower(pubsub_topic)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(pubsub_topic),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterSequenceString.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_relay_peers(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     async def stop(self, ) -> None:
         """
         Ends all sessions and connections. Fine a second time. The archive stays open. (Letting go
@@ -6967,6 +8474,29 @@ class Node(NodeProtocol):
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
+    async def subscribe(self, pubsub_topic: str) -> None:
+        """
+        Takes part in a pubsub topic over relay: what comes is stored and passed on. Fine a second
+        time.
+
+        Fails with `InvalidTopic`, `Unsupported` where the node does not relay.
+"""
+
+        _UniffiFfiConverterString.check_lower(pubsub_topic)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(pubsub_topic),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_subscribe(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_void,
+            _UniffiLib.ffi_wakustore_rust_future_complete_void,
+            _UniffiLib.ffi_wakustore_rust_future_free_void,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     async def sync(self, peer: str,options: typing.Union[object, typing.Optional[SyncOptions]] = _DEFAULT) -> SyncReport:
         """
         Syncs with a peer now and waits for the end. A session that broke down is an error; what
@@ -6993,6 +8523,28 @@ class Node(NodeProtocol):
             _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def unsubscribe(self, pubsub_topic: str) -> None:
+        """
+        Takes no part in a pubsub topic any more. Fine where it did not.
+
+        Fails as `subscribe`.
+"""
+
+        _UniffiFfiConverterString.check_lower(pubsub_topic)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(pubsub_topic),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_unsubscribe(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_void,
+            _UniffiLib.ffi_wakustore_rust_future_complete_void,
+            _UniffiLib.ffi_wakustore_rust_future_free_void,
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
@@ -7332,6 +8884,89 @@ def message_hash(pubsub_topic: str,message: Message) -> bytes:
         *_uniffi_lowered_args,
     )
     return _uniffi_lift_return(_uniffi_ffi_result)
+async def restore_archive(_from: str,to: str,replace: bool = False,options: typing.Union[object, typing.Optional[FileOptions]] = _DEFAULT,watch: typing.Union[object, typing.Optional[Watch]] = _DEFAULT) -> BackupReport:
+    """
+    Makes an archive of a backup: copies it, checks the copy's structure, recomputes every hash in
+    it, and only then gives it its name. An archive that is there is replaced only with `replace`, and
+    only when nobody has it open. The progress is in pages.
+
+    Fails with `InvalidArgument` where a file is there and `replace` was not given, `ArchiveCorrupt`
+    where the backup is something else or not sound, `ArchiveLocked`, `Cancelled`, and as opening.
+"""
+
+    _UniffiFfiConverterString.check_lower(_from)
+
+    _UniffiFfiConverterString.check_lower(to)
+
+    _UniffiFfiConverterBoolean.check_lower(replace)
+
+    if options is _DEFAULT:
+        options = None
+    _UniffiFfiConverterOptionalTypeFileOptions.check_lower(options)
+
+    if watch is _DEFAULT:
+        watch = None
+    _UniffiFfiConverterOptionalTypeWatch.check_lower(watch)
+    _uniffi_lowered_args = (
+        _UniffiFfiConverterString.lower(_from),
+        _UniffiFfiConverterString.lower(to),
+        _UniffiFfiConverterBoolean.lower(replace),
+        _UniffiFfiConverterOptionalTypeFileOptions.lower(options),
+        _UniffiFfiConverterOptionalTypeWatch.lower(watch),
+    )
+    _uniffi_lift_return = _UniffiFfiConverterTypeBackupReport.lift
+    _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+    return await _uniffi_rust_call_async(
+        _UniffiLib.uniffi_wakustore_fn_func_restore_archive(*_uniffi_lowered_args),
+        _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+        _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+        _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+        _uniffi_lift_return,
+        _uniffi_error_converter,
+    )
+async def salvage_archive(_from: str,to: str,options: typing.Union[object, typing.Optional[FileOptions]] = _DEFAULT,to_options: typing.Union[object, typing.Optional[FileOptions]] = _DEFAULT,watch: typing.Union[object, typing.Optional[Watch]] = _DEFAULT) -> SalvageReport:
+    """
+    Reads what can be read of a file that may be damaged into a new archive, row by row, and tells
+    what could not be brought over. A message comes over where its content gives its hash. Nothing is
+    written to `from`. The new archive's key may be another: this also encrypts an archive that is
+    not, and the other way round. The progress is in messages.
+
+    Fails with `InvalidArgument` where there is a file at `to`, `ArchiveCorrupt` where nothing at all
+    can be read of `from`, `Cancelled`, and as opening.
+"""
+
+    _UniffiFfiConverterString.check_lower(_from)
+
+    _UniffiFfiConverterString.check_lower(to)
+
+    if options is _DEFAULT:
+        options = None
+    _UniffiFfiConverterOptionalTypeFileOptions.check_lower(options)
+
+    if to_options is _DEFAULT:
+        to_options = None
+    _UniffiFfiConverterOptionalTypeFileOptions.check_lower(to_options)
+
+    if watch is _DEFAULT:
+        watch = None
+    _UniffiFfiConverterOptionalTypeWatch.check_lower(watch)
+    _uniffi_lowered_args = (
+        _UniffiFfiConverterString.lower(_from),
+        _UniffiFfiConverterString.lower(to),
+        _UniffiFfiConverterOptionalTypeFileOptions.lower(options),
+        _UniffiFfiConverterOptionalTypeFileOptions.lower(to_options),
+        _UniffiFfiConverterOptionalTypeWatch.lower(watch),
+    )
+    _uniffi_lift_return = _UniffiFfiConverterTypeSalvageReport.lift
+    _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+    return await _uniffi_rust_call_async(
+        _UniffiLib.uniffi_wakustore_fn_func_salvage_archive(*_uniffi_lowered_args),
+        _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+        _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+        _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+        _uniffi_lift_return,
+        _uniffi_error_converter,
+    )
 def shard_of(content_topic: str,shards: int) -> int:
     """
     The shard of a content topic by autosharding, in a cluster of so many shards.
@@ -7417,6 +9052,39 @@ def shutdown_at_exit() -> None:
         *_uniffi_lowered_args,
     )
     return _uniffi_lift_return(_uniffi_ffi_result)
+async def verify_archive(path: str,options: typing.Union[object, typing.Optional[FileOptions]] = _DEFAULT,watch: typing.Union[object, typing.Optional[Watch]] = _DEFAULT) -> VerifyReport:
+    """
+    Checks a file as `Archive.verify` does, also one that is too damaged to be opened. Nothing is
+    written. The progress is in messages.
+
+    Fails with `ArchiveCorrupt` where nothing at all can be read of it, `ArchiveReadOnly` where it is
+    of an earlier version and must be opened once first, `Cancelled`, and as opening.
+"""
+
+    _UniffiFfiConverterString.check_lower(path)
+
+    if options is _DEFAULT:
+        options = None
+    _UniffiFfiConverterOptionalTypeFileOptions.check_lower(options)
+
+    if watch is _DEFAULT:
+        watch = None
+    _UniffiFfiConverterOptionalTypeWatch.check_lower(watch)
+    _uniffi_lowered_args = (
+        _UniffiFfiConverterString.lower(path),
+        _UniffiFfiConverterOptionalTypeFileOptions.lower(options),
+        _UniffiFfiConverterOptionalTypeWatch.lower(watch),
+    )
+    _uniffi_lift_return = _UniffiFfiConverterTypeVerifyReport.lift
+    _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+    return await _uniffi_rust_call_async(
+        _UniffiLib.uniffi_wakustore_fn_func_verify_archive(*_uniffi_lowered_args),
+        _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+        _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+        _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+        _uniffi_lift_return,
+        _uniffi_error_converter,
+    )
 def version() -> str:
     """
     The library's version.
@@ -7437,6 +9105,7 @@ __all__ = [
     "Durability",
     "Origin",
     "ErrorKind",
+    "FindingKind",
     "SyncDialect",
     "PutOutcome",
     "Direction",
@@ -7446,19 +9115,26 @@ __all__ = [
     "Agreement",
     "Change",
     "NodeEvent",
+    "TopicKind",
     "Validity",
     "WakuError",
+    "FileOptions",
     "ArchiveOptions",
+    "BackupReport",
     "ChangedMessage",
     "Coverage",
     "Message",
     "Entry",
     "Failure",
+    "Finding",
+    "RefusedImport",
+    "MoveReport",
     "NodeOptions",
     "Page",
     "Progress",
     "PutResult",
     "Query",
+    "SalvageReport",
     "Stats",
     "StoredMessage",
     "SyncId",
@@ -7466,12 +9142,20 @@ __all__ = [
     "SyncOptions",
     "SyncReport",
     "TopicMessage",
+    "TopicStats",
+    "VerifyReport",
+    "WorkProgress",
     "message_hash",
+    "restore_archive",
+    "salvage_archive",
     "shard_of",
     "shard_topic",
     "shutdown",
     "shutdown_at_exit",
+    "verify_archive",
     "version",
+    "Watch",
+    "WatchProtocol",
     "Changes",
     "ChangesProtocol",
     "History",

@@ -14,6 +14,7 @@ from ._lifetime import call, seconds, translated
 from ._stream import History, NodeEvents
 from ._types import (
     Coverage,
+    Message,
     Page,
     Query,
     SyncDialect,
@@ -118,6 +119,27 @@ class Node(_Closable):
         with translated():
             return [_convert.coverage_out(c) for c in self._inner.coverage()]
 
+    async def subscribe(self, pubsub_topic: str) -> None:
+        """Takes part in a pubsub topic over relay: what comes is stored and passed on."""
+        await call(lambda: self._inner.subscribe(pubsub_topic))
+
+    async def unsubscribe(self, pubsub_topic: str) -> None:
+        """Takes no part in a pubsub topic any more."""
+        await call(lambda: self._inner.unsubscribe(pubsub_topic))
+
+    async def publish(self, pubsub_topic: str, message: Message) -> bytes:
+        """Stores a message (unless it is ephemeral), sends it over relay, and gives its hash.
+
+        Where nobody took it (``ErrorKind.NO_RELAY_PEERS``) it stays stored, and may be published
+        again.
+        """
+        given = _convert.message_in(message)
+        return await call(lambda: self._inner.publish(pubsub_topic, given))
+
+    async def relay_peers(self, pubsub_topic: str) -> list[str]:
+        """The connected peers that are subscribed to a pubsub topic over relay."""
+        return await call(lambda: self._inner.relay_peers(pubsub_topic))
+
     def events(self) -> NodeEvents:
         """From now on, what happens."""
         with translated():
@@ -171,6 +193,8 @@ def start_node(
     resume_limit: Union[float, timedelta, None] = None,
     sync_strong: bool = True,
     sync_dialect: Optional[SyncDialect] = None,
+    relay: bool = False,
+    max_page_bytes: Optional[int] = None,
 ) -> Starting[Node]:
     """Starts a node over an archive: ``async with start_node(archive, …) as node``.
 
@@ -184,7 +208,8 @@ def start_node(
     ``resume`` is off. It syncs with the first peers that come at start, and with one that comes
     again, unless ``sync_on_connect`` is off. ``sync_strong`` off leaves wakustore's own sync
     protocol out; ``sync_dialect`` is the header that reconciliation 1.0.0 goes by. Durations may be
-    given as ``timedelta`` too; what is None is as the library has it.
+    given as ``timedelta`` too; what is None is as the library has it. With ``relay`` it takes part in
+    gossipsub, from the start in the topics of its shards, and stores what comes.
     """
 
     async def start() -> Node:
@@ -218,6 +243,8 @@ def start_node(
             resume_limit=seconds(resume_limit),
             sync_strong=sync_strong,
             sync_dialect=sync_dialect,
+            relay=relay,
+            max_page_bytes=max_page_bytes,
         )
         return Node(await call(lambda: g.Node.start(archive._inner, options)), archive)
 

@@ -716,6 +716,12 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_wakustore_checksum_func_version(
     ): Int
+    external fun uniffi_wakustore_checksum_func_restore_archive(
+    ): Int
+    external fun uniffi_wakustore_checksum_func_salvage_archive(
+    ): Int
+    external fun uniffi_wakustore_checksum_func_verify_archive(
+    ): Int
     external fun uniffi_wakustore_checksum_method_archive_changes(
     ): Int
     external fun uniffi_wakustore_checksum_method_archive_changes_from(
@@ -741,6 +747,22 @@ internal object IntegrityCheckingUniffiLib {
     external fun uniffi_wakustore_checksum_method_archive_stats(
     ): Int
     external fun uniffi_wakustore_checksum_method_archive_take_down(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_archive_backup(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_archive_export_nwaku(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_archive_import_nwaku(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_archive_reinstate(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_archive_take_down_matching(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_archive_tombstones(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_archive_topic_stats(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_archive_verify(
     ): Int
     external fun uniffi_wakustore_checksum_method_changes_next(
     ): Int
@@ -772,17 +794,31 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_wakustore_checksum_method_node_sync(
     ): Int
+    external fun uniffi_wakustore_checksum_method_node_publish(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_relay_peers(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_subscribe(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_unsubscribe(
+    ): Int
     external fun uniffi_wakustore_checksum_method_history_cursor(
     ): Int
     external fun uniffi_wakustore_checksum_method_history_next(
     ): Int
     external fun uniffi_wakustore_checksum_method_nodeevents_next(
     ): Int
+    external fun uniffi_wakustore_checksum_method_watch_cancel(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_watch_progress(
+    ): Int
     external fun uniffi_wakustore_checksum_method_validator_validate(
     ): Int
     external fun uniffi_wakustore_checksum_constructor_archive_open(
     ): Int
     external fun uniffi_wakustore_checksum_constructor_node_start(
+    ): Int
+    external fun uniffi_wakustore_checksum_constructor_watch_new(
     ): Int
     external fun ffi_wakustore_uniffi_contract_version(
     ): Int
@@ -843,6 +879,22 @@ internal object UniffiLib {
     ): Long
     external fun uniffi_wakustore_fn_method_archive_take_down(`ptr`: Long,`hashes`: RustBuffer.ByValue,
     ): Long
+    external fun uniffi_wakustore_fn_method_archive_backup(`ptr`: Long,`path`: RustBuffer.ByValue,`replace`: Byte,`watch`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_archive_export_nwaku(`ptr`: Long,`target`: RustBuffer.ByValue,`query`: RustBuffer.ByValue,`from`: RustBuffer.ByValue,`limit`: RustBuffer.ByValue,`watch`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_archive_import_nwaku(`ptr`: Long,`source`: RustBuffer.ByValue,`from`: RustBuffer.ByValue,`limit`: RustBuffer.ByValue,`watch`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_archive_reinstate(`ptr`: Long,`hashes`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_archive_take_down_matching(`ptr`: Long,`query`: RustBuffer.ByValue,`watch`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_archive_tombstones(`ptr`: Long,`after`: RustBuffer.ByValue,`limit`: Int,
+    ): Long
+    external fun uniffi_wakustore_fn_method_archive_topic_stats(`ptr`: Long,`kind`: RustBuffer.ByValue,`after`: RustBuffer.ByValue,`limit`: Int,
+    ): Long
+    external fun uniffi_wakustore_fn_method_archive_verify(`ptr`: Long,`watch`: RustBuffer.ByValue,
+    ): Long
     external fun uniffi_wakustore_fn_clone_changes(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Long
     external fun uniffi_wakustore_fn_free_changes(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
@@ -883,6 +935,14 @@ internal object UniffiLib {
     ): Long
     external fun uniffi_wakustore_fn_method_node_sync(`ptr`: Long,`peer`: RustBuffer.ByValue,`options`: RustBuffer.ByValue,
     ): Long
+    external fun uniffi_wakustore_fn_method_node_publish(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,`message`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_relay_peers(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_subscribe(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_unsubscribe(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,
+    ): Long
     external fun uniffi_wakustore_fn_clone_history(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Long
     external fun uniffi_wakustore_fn_free_history(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
@@ -897,6 +957,16 @@ internal object UniffiLib {
     ): Unit
     external fun uniffi_wakustore_fn_method_nodeevents_next(`ptr`: Long,
     ): Long
+    external fun uniffi_wakustore_fn_clone_watch(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): Long
+    external fun uniffi_wakustore_fn_free_watch(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): Unit
+    external fun uniffi_wakustore_fn_constructor_watch_new(uniffi_out_err: UniffiRustCallStatus,
+    ): Long
+    external fun uniffi_wakustore_fn_method_watch_cancel(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): Unit
+    external fun uniffi_wakustore_fn_method_watch_progress(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): RustBuffer.ByValue
     external fun uniffi_wakustore_fn_clone_validator(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Long
     external fun uniffi_wakustore_fn_free_validator(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
@@ -917,6 +987,12 @@ internal object UniffiLib {
     ): Unit
     external fun uniffi_wakustore_fn_func_version(uniffi_out_err: UniffiRustCallStatus,
     ): RustBuffer.ByValue
+    external fun uniffi_wakustore_fn_func_restore_archive(`from`: RustBuffer.ByValue,`to`: RustBuffer.ByValue,`replace`: Byte,`options`: RustBuffer.ByValue,`watch`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_func_salvage_archive(`from`: RustBuffer.ByValue,`to`: RustBuffer.ByValue,`options`: RustBuffer.ByValue,`toOptions`: RustBuffer.ByValue,`watch`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_func_verify_archive(`path`: RustBuffer.ByValue,`options`: RustBuffer.ByValue,`watch`: RustBuffer.ByValue,
+    ): Long
     external fun ffi_wakustore_rustbuffer_alloc(`size`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): RustBuffer.ByValue
     external fun ffi_wakustore_rustbuffer_from_bytes(`bytes`: ForeignBytes.ByValue,uniffi_out_err: UniffiRustCallStatus,
@@ -1054,6 +1130,15 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_wakustore_checksum_func_version() and 0xFFFF) != 40951) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
+    if ((lib.uniffi_wakustore_checksum_func_restore_archive() and 0xFFFF) != 16646) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_func_salvage_archive() and 0xFFFF) != 63554) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_func_verify_archive() and 0xFFFF) != 60013) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
     if ((lib.uniffi_wakustore_checksum_method_archive_changes() and 0xFFFF) != 20464) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
@@ -1091,6 +1176,30 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_archive_take_down() and 0xFFFF) != 56905) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_archive_backup() and 0xFFFF) != 5307) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_archive_export_nwaku() and 0xFFFF) != 38027) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_archive_import_nwaku() and 0xFFFF) != 18027) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_archive_reinstate() and 0xFFFF) != 55466) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_archive_take_down_matching() and 0xFFFF) != 50890) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_archive_tombstones() and 0xFFFF) != 39672) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_archive_topic_stats() and 0xFFFF) != 61044) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_archive_verify() and 0xFFFF) != 6000) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_changes_next() and 0xFFFF) != 37511) {
@@ -1138,6 +1247,18 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_wakustore_checksum_method_node_sync() and 0xFFFF) != 58755) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
+    if ((lib.uniffi_wakustore_checksum_method_node_publish() and 0xFFFF) != 44851) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_relay_peers() and 0xFFFF) != 62918) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_subscribe() and 0xFFFF) != 31185) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_unsubscribe() and 0xFFFF) != 45576) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
     if ((lib.uniffi_wakustore_checksum_method_history_cursor() and 0xFFFF) != 14976) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
@@ -1147,6 +1268,12 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_wakustore_checksum_method_nodeevents_next() and 0xFFFF) != 37923) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
+    if ((lib.uniffi_wakustore_checksum_method_watch_cancel() and 0xFFFF) != 15183) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_watch_progress() and 0xFFFF) != 19523) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
     if ((lib.uniffi_wakustore_checksum_method_validator_validate() and 0xFFFF) != 25367) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
@@ -1154,6 +1281,9 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_constructor_node_start() and 0xFFFF) != 50005) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_constructor_watch_new() and 0xFFFF) != 29037) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
 }
@@ -1805,6 +1935,85 @@ public interface ArchiveInterface {
      */
     suspend fun `takeDown`(`hashes`: List<kotlin.ByteArray>): kotlin.ULong
 
+    /**
+     * Writes a copy of the archive to a new file while puts and queries go on. It is of one moment,
+     * at or after this call. The file gets its name when it is whole and on the disk; one that is
+     * there stays until then, and is replaced only with `replace`. The progress is in pages.
+     *
+     * Fails with `InvalidArgument` where a file is there and `replace` was not given,
+     * `ArchiveLocked` where it is an archive in use, `DiskFull`, `ArchiveIo`, `Busy` while four
+     * such works run, `Unsupported`, `Cancelled`, `ArchiveClosed`.
+     */
+    suspend fun `backup`(`path`: kotlin.String, `replace`: kotlin.Boolean = false, `watch`: Watch? = null): BackupReport
+
+    /**
+     * Writes messages to an archive of nwaku's: an SQLite file, created where there is none, or a
+     * `postgres://` database. Those that the query's topics and times match (it has no hashes),
+     * after `from` and up to `limit`, as for `import_nwaku`.
+     *
+     * Fails with `ArchiveOpen`, `ArchiveCorrupt` where the tables are not nwaku's, `Unsupported`
+     * where they are of a version that is not written, `InvalidArgument`, `DiskFull`, `ArchiveIo`,
+     * `ArchiveClosed`.
+     */
+    suspend fun `exportNwaku`(`target`: kotlin.String, `query`: Query? = null, `from`: kotlin.String? = null, `limit`: kotlin.ULong? = null, `watch`: Watch? = null): MoveReport
+
+    /**
+     * Imports the archive of a nwaku (or go-waku): an SQLite file, which is only read, or a
+     * `postgres://` database. Each message is hashed anew and goes the way of any message. It
+     * begins after `from`, the position of an earlier report, and ends at the end, or after `limit`
+     * rows or a few more: call it again with the report's position to go on. The progress is in
+     * rows. What was committed before a failure stays, and is a duplicate the next time.
+     *
+     * Fails with `ArchiveOpen`, `ArchiveCorrupt` where the tables are not nwaku's,
+     * `InvalidArgument`, `ArchiveIo`, `Unsupported`, and as `put_many`.
+     */
+    suspend fun `importNwaku`(`source`: kotlin.String, `from`: kotlin.String? = null, `limit`: kotlin.ULong? = null, `watch`: Watch? = null): MoveReport
+
+    /**
+     * Lifts takedowns: these may be taken in again, from wherever they come. (They are not brought
+     * back.) Gives how many there were. At most 100,000 hashes.
+     *
+     * Fails as `take_down`.
+     */
+    suspend fun `reinstate`(`hashes`: List<kotlin.ByteArray>): kotlin.ULong
+
+    /**
+     * Takes down what the query's topics and times match, in small steps beside puts and queries:
+     * each message as by `take_down`. (What matches and was never held is not kept out.) Gives how
+     * many went; what went before a cancel stays down.
+     *
+     * Fails with `InvalidArgument` for a query with hashes, or one that restricts nothing, `Busy`
+     * while four such works run, `Cancelled`, and as `take_down`.
+     */
+    suspend fun `takeDownMatching`(`query`: Query, `watch`: Watch? = null): kotlin.ULong
+
+    /**
+     * Hashes that were taken down, in ascending order: `limit` of them, 1 to 1,000, after this one.
+     * Fewer are the last.
+     *
+     * Fails with `InvalidHash`, `InvalidArgument`, `Unsupported`, `ArchiveIo`, `ArchiveClosed`.
+     */
+    suspend fun `tombstones`(`after`: kotlin.ByteArray? = null, `limit`: kotlin.UInt = 1000u): List<kotlin.ByteArray>
+
+    /**
+     * One page of figures by topic, in the order of the topics' names as bytes: `limit` of them, 1
+     * to 1,000, after the one that is named. A page with fewer is the last. Topics whose messages
+     * have all been removed may be among them. The cost is by topics, not by messages.
+     *
+     * Fails with `InvalidArgument`, `Unsupported`, `ArchiveIo`, `ArchiveClosed`.
+     */
+    suspend fun `topicStats`(`kind`: TopicKind, `after`: kotlin.String? = null, `limit`: kotlin.UInt = 1000u): List<TopicStats>
+
+    /**
+     * Checks all that is held: recomputes each message's hash, then checks the file's structure and
+     * the figures that are kept, while puts and queries go on. What is wrong is in the report. The
+     * progress is in messages.
+     *
+     * Fails with `Busy` while four such works run, `ArchiveIo`, `Unsupported`, `Cancelled`,
+     * `ArchiveClosed`.
+     */
+    suspend fun `verify`(`watch`: Watch? = null): VerifyReport
+
     companion object
 }
 
@@ -2258,6 +2467,258 @@ open class Archive: Disposable, AutoCloseable, ArchiveInterface
         { future -> UniffiLib.ffi_wakustore_rust_future_free_u64(future) },
         // lift function
         { FfiConverterULong.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Writes a copy of the archive to a new file while puts and queries go on. It is of one moment,
+     * at or after this call. The file gets its name when it is whole and on the disk; one that is
+     * there stays until then, and is replaced only with `replace`. The progress is in pages.
+     *
+     * Fails with `InvalidArgument` where a file is there and `replace` was not given,
+     * `ArchiveLocked` where it is an archive in use, `DiskFull`, `ArchiveIo`, `Busy` while four
+     * such works run, `Unsupported`, `Cancelled`, `ArchiveClosed`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `backup`(`path`: kotlin.String, `replace`: kotlin.Boolean, `watch`: Watch?) : BackupReport {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_archive_backup(
+                uniffiHandle,
+
+        FfiConverterString.lower(`path`),
+        FfiConverterBoolean.lower(`replace`),
+        FfiConverterOptionalTypeWatch.lower(`watch`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeBackupReport.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Writes messages to an archive of nwaku's: an SQLite file, created where there is none, or a
+     * `postgres://` database. Those that the query's topics and times match (it has no hashes),
+     * after `from` and up to `limit`, as for `import_nwaku`.
+     *
+     * Fails with `ArchiveOpen`, `ArchiveCorrupt` where the tables are not nwaku's, `Unsupported`
+     * where they are of a version that is not written, `InvalidArgument`, `DiskFull`, `ArchiveIo`,
+     * `ArchiveClosed`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `exportNwaku`(`target`: kotlin.String, `query`: Query?, `from`: kotlin.String?, `limit`: kotlin.ULong?, `watch`: Watch?) : MoveReport {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_archive_export_nwaku(
+                uniffiHandle,
+
+        FfiConverterString.lower(`target`),
+        FfiConverterOptionalTypeQuery.lower(`query`),
+        FfiConverterOptionalString.lower(`from`),
+        FfiConverterOptionalULong.lower(`limit`),
+        FfiConverterOptionalTypeWatch.lower(`watch`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeMoveReport.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Imports the archive of a nwaku (or go-waku): an SQLite file, which is only read, or a
+     * `postgres://` database. Each message is hashed anew and goes the way of any message. It
+     * begins after `from`, the position of an earlier report, and ends at the end, or after `limit`
+     * rows or a few more: call it again with the report's position to go on. The progress is in
+     * rows. What was committed before a failure stays, and is a duplicate the next time.
+     *
+     * Fails with `ArchiveOpen`, `ArchiveCorrupt` where the tables are not nwaku's,
+     * `InvalidArgument`, `ArchiveIo`, `Unsupported`, and as `put_many`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `importNwaku`(`source`: kotlin.String, `from`: kotlin.String?, `limit`: kotlin.ULong?, `watch`: Watch?) : MoveReport {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_archive_import_nwaku(
+                uniffiHandle,
+
+        FfiConverterString.lower(`source`),
+        FfiConverterOptionalString.lower(`from`),
+        FfiConverterOptionalULong.lower(`limit`),
+        FfiConverterOptionalTypeWatch.lower(`watch`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeMoveReport.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Lifts takedowns: these may be taken in again, from wherever they come. (They are not brought
+     * back.) Gives how many there were. At most 100,000 hashes.
+     *
+     * Fails as `take_down`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `reinstate`(`hashes`: List<kotlin.ByteArray>) : kotlin.ULong {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_archive_reinstate(
+                uniffiHandle,
+
+        FfiConverterSequenceByteArray.lower(`hashes`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_u64(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_u64(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_u64(future) },
+        // lift function
+        { FfiConverterULong.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Takes down what the query's topics and times match, in small steps beside puts and queries:
+     * each message as by `take_down`. (What matches and was never held is not kept out.) Gives how
+     * many went; what went before a cancel stays down.
+     *
+     * Fails with `InvalidArgument` for a query with hashes, or one that restricts nothing, `Busy`
+     * while four such works run, `Cancelled`, and as `take_down`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `takeDownMatching`(`query`: Query, `watch`: Watch?) : kotlin.ULong {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_archive_take_down_matching(
+                uniffiHandle,
+
+        FfiConverterTypeQuery.lower(`query`),
+        FfiConverterOptionalTypeWatch.lower(`watch`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_u64(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_u64(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_u64(future) },
+        // lift function
+        { FfiConverterULong.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Hashes that were taken down, in ascending order: `limit` of them, 1 to 1,000, after this one.
+     * Fewer are the last.
+     *
+     * Fails with `InvalidHash`, `InvalidArgument`, `Unsupported`, `ArchiveIo`, `ArchiveClosed`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `tombstones`(`after`: kotlin.ByteArray?, `limit`: kotlin.UInt) : List<kotlin.ByteArray> {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_archive_tombstones(
+                uniffiHandle,
+
+        FfiConverterOptionalByteArray.lower(`after`),
+        FfiConverterUInt.lower(`limit`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterSequenceByteArray.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * One page of figures by topic, in the order of the topics' names as bytes: `limit` of them, 1
+     * to 1,000, after the one that is named. A page with fewer is the last. Topics whose messages
+     * have all been removed may be among them. The cost is by topics, not by messages.
+     *
+     * Fails with `InvalidArgument`, `Unsupported`, `ArchiveIo`, `ArchiveClosed`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `topicStats`(`kind`: TopicKind, `after`: kotlin.String?, `limit`: kotlin.UInt) : List<TopicStats> {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_archive_topic_stats(
+                uniffiHandle,
+
+        FfiConverterTypeTopicKind.lower(`kind`),
+        FfiConverterOptionalString.lower(`after`),
+        FfiConverterUInt.lower(`limit`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterSequenceTypeTopicStats.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Checks all that is held: recomputes each message's hash, then checks the file's structure and
+     * the figures that are kept, while puts and queries go on. What is wrong is in the report. The
+     * progress is in messages.
+     *
+     * Fails with `Busy` while four such works run, `ArchiveIo`, `Unsupported`, `Cancelled`,
+     * `ArchiveClosed`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `verify`(`watch`: Watch?) : VerifyReport {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_archive_verify(
+                uniffiHandle,
+
+        FfiConverterOptionalTypeWatch.lower(`watch`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeVerifyReport.lift(it) },
         // Error FFI converter
         WakuException.ErrorHandler,
     )
@@ -3118,6 +3579,38 @@ public interface NodeInterface {
      */
     suspend fun `sync`(`peer`: kotlin.String, `options`: SyncOptions? = null): SyncReport
 
+    /**
+     * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
+     * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
+     * bring it to others; the same message may be published again.
+     *
+     * Fails with `NoRelayPeers`, `Unsupported` where the node does not relay, and with what the
+     * archive refuses it for, and then it was not sent.
+     */
+    suspend fun `publish`(`pubsubTopic`: kotlin.String, `message`: Message): kotlin.ByteArray
+
+    /**
+     * The connected peers that are subscribed to a pubsub topic over relay.
+     *
+     * Fails with `InvalidTopic`.
+     */
+    suspend fun `relayPeers`(`pubsubTopic`: kotlin.String): List<kotlin.String>
+
+    /**
+     * Takes part in a pubsub topic over relay: what comes is stored and passed on. Fine a second
+     * time.
+     *
+     * Fails with `InvalidTopic`, `Unsupported` where the node does not relay.
+     */
+    suspend fun `subscribe`(`pubsubTopic`: kotlin.String)
+
+    /**
+     * Takes no part in a pubsub topic any more. Fine where it did not.
+     *
+     * Fails as `subscribe`.
+     */
+    suspend fun `unsubscribe`(`pubsubTopic`: kotlin.String)
+
     companion object
 }
 
@@ -3505,6 +3998,121 @@ open class Node: Disposable, AutoCloseable, NodeInterface
         { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
         // lift function
         { FfiConverterTypeSyncReport.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
+     * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
+     * bring it to others; the same message may be published again.
+     *
+     * Fails with `NoRelayPeers`, `Unsupported` where the node does not relay, and with what the
+     * archive refuses it for, and then it was not sent.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `publish`(`pubsubTopic`: kotlin.String, `message`: Message) : kotlin.ByteArray {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_publish(
+                uniffiHandle,
+
+        FfiConverterString.lower(`pubsubTopic`),
+        FfiConverterTypeMessage.lower(`message`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterByteArray.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * The connected peers that are subscribed to a pubsub topic over relay.
+     *
+     * Fails with `InvalidTopic`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `relayPeers`(`pubsubTopic`: kotlin.String) : List<kotlin.String> {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_relay_peers(
+                uniffiHandle,
+
+        FfiConverterString.lower(`pubsubTopic`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterSequenceString.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Takes part in a pubsub topic over relay: what comes is stored and passed on. Fine a second
+     * time.
+     *
+     * Fails with `InvalidTopic`, `Unsupported` where the node does not relay.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `subscribe`(`pubsubTopic`: kotlin.String) {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_subscribe(
+                uniffiHandle,
+
+        FfiConverterString.lower(`pubsubTopic`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_void(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_void(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_void(future) },
+        // lift function
+        { },
+
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Takes no part in a pubsub topic any more. Fine where it did not.
+     *
+     * Fails as `subscribe`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `unsubscribe`(`pubsubTopic`: kotlin.String) {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_unsubscribe(
+                uniffiHandle,
+
+        FfiConverterString.lower(`pubsubTopic`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_void(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_void(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_void(future) },
+        // lift function
+        { },
+
         // Error FFI converter
         WakuException.ErrorHandler,
     )
@@ -4193,6 +4801,306 @@ public object FfiConverterTypeValidator: FfiConverter<Validator, Long> {
 }
 
 
+// This template implements a class for working with a Rust struct via a handle
+// to the live Rust struct on the other side of the FFI.
+//
+// There's some subtlety here, because we have to be careful not to operate on a Rust
+// struct after it has been dropped, and because we must expose a public API for freeing
+// theq Kotlin wrapper object in lieu of reliable finalizers. The core requirements are:
+//
+//   * Each instance holds an opaque handle to the underlying Rust struct.
+//     Method calls need to read this handle from the object's state and pass it in to
+//     the Rust FFI.
+//
+//   * When an instance is no longer needed, its handle should be passed to a
+//     special destructor function provided by the Rust FFI, which will drop the
+//     underlying Rust struct.
+//
+//   * Given an instance, calling code is expected to call the special
+//     `destroy` method in order to free it after use, either by calling it explicitly
+//     or by using a higher-level helper like the `use` method. Failing to do so risks
+//     leaking the underlying Rust struct.
+//
+//   * We can't assume that calling code will do the right thing, and must be prepared
+//     to handle Kotlin method calls executing concurrently with or even after a call to
+//     `destroy`, and to handle multiple (possibly concurrent!) calls to `destroy`.
+//
+//   * We must never allow Rust code to operate on the underlying Rust struct after
+//     the destructor has been called, and must never call the destructor more than once.
+//     Doing so may trigger memory unsafety.
+//
+//   * To mitigate many of the risks of leaking memory and use-after-free unsafety, a `Cleaner`
+//     is implemented to call the destructor when the Kotlin object becomes unreachable.
+//     This is done in a background thread. This is not a panacea, and client code should be aware that
+//      1. the thread may starve if some there are objects that have poorly performing
+//     `drop` methods or do significant work in their `drop` methods.
+//      2. the thread is shared across the whole library. This can be tuned by using `android_cleaner = true`,
+//         or `android = true` in the [`kotlin` section of the `uniffi.toml` file](https://mozilla.github.io/uniffi-rs/kotlin/configuration.html).
+//
+// If we try to implement this with mutual exclusion on access to the handle, there is the
+// possibility of a race between a method call and a concurrent call to `destroy`:
+//
+//    * Thread A starts a method call, reads the value of the handle, but is interrupted
+//      before it can pass the handle over the FFI to Rust.
+//    * Thread B calls `destroy` and frees the underlying Rust struct.
+//    * Thread A resumes, passing the already-read handle value to Rust and triggering
+//      a use-after-free.
+//
+// One possible solution would be to use a `ReadWriteLock`, with each method call taking
+// a read lock (and thus allowed to run concurrently) and the special `destroy` method
+// taking a write lock (and thus blocking on live method calls). However, we aim not to
+// generate methods with any hidden blocking semantics, and a `destroy` method that might
+// block if called incorrectly seems to meet that bar.
+//
+// So, we achieve our goals by giving each instance an associated `AtomicLong` counter to track
+// the number of in-flight method calls, and an `AtomicBoolean` flag to indicate whether `destroy`
+// has been called. These are updated according to the following rules:
+//
+//    * The initial value of the counter is 1, indicating a live object with no in-flight calls.
+//      The initial value for the flag is false.
+//
+//    * At the start of each method call, we atomically check the counter.
+//      If it is 0 then the underlying Rust struct has already been destroyed and the call is aborted.
+//      If it is nonzero them we atomically increment it by 1 and proceed with the method call.
+//
+//    * At the end of each method call, we atomically decrement and check the counter.
+//      If it has reached zero then we destroy the underlying Rust struct.
+//
+//    * When `destroy` is called, we atomically flip the flag from false to true.
+//      If the flag was already true we silently fail.
+//      Otherwise we atomically decrement and check the counter.
+//      If it has reached zero then we destroy the underlying Rust struct.
+//
+// Astute readers may observe that this all sounds very similar to the way that Rust's `Arc<T>` works,
+// and indeed it is, with the addition of a flag to guard against multiple calls to `destroy`.
+//
+// The overall effect is that the underlying Rust struct is destroyed only when `destroy` has been
+// called *and* all in-flight method calls have completed, avoiding violating any of the expectations
+// of the underlying Rust code.
+//
+// This makes a cleaner a better alternative to _not_ calling `destroy()` as
+// and when the object is finished with, but the abstraction is not perfect: if the Rust object's `drop`
+// method is slow, and/or there are many objects to cleanup, and it's on a low end Android device, then the cleaner
+// thread may be starved, and the app will leak memory.
+//
+// In this case, `destroy`ing manually may be a better solution.
+//
+// The cleaner can live side by side with the manual calling of `destroy`. In the order of responsiveness, uniffi objects
+// with Rust peers are reclaimed:
+//
+// 1. By calling the `destroy` method of the object, which calls `rustObject.free()`. If that doesn't happen:
+// 2. When the object becomes unreachable, AND the Cleaner thread gets to call `rustObject.free()`. If the thread is starved then:
+// 3. The memory is reclaimed when the process terminates.
+//
+// [1] https://stackoverflow.com/questions/24376768/can-java-finalize-an-object-when-it-is-still-in-scope/24380219
+//
+
+
+/**
+ * Looks at long work from outside: hand it to the call that does the work. It is for one call.
+ */
+public interface WatchInterface {
+
+    /**
+     * Asks the work to end soon, with `Cancelled`. A second time is fine, also after its end.
+     */
+    fun `cancel`()
+
+    /**
+     * How far the work is.
+     */
+    fun `progress`(): WorkProgress
+
+    companion object
+}
+
+/**
+ * Looks at long work from outside: hand it to the call that does the work. It is for one call.
+ */
+open class Watch: Disposable, AutoCloseable, WatchInterface
+{
+
+    @Suppress("UNUSED_PARAMETER")
+    /**
+     * @suppress
+     */
+    constructor(withHandle: UniffiWithHandle, handle: Long) {
+        this.handle = handle
+        this.cleanable = UniffiLib.CLEANER.register(this, UniffiCleanAction(handle))
+    }
+
+    /**
+     * @suppress
+     *
+     * This constructor can be used to instantiate a fake object. Only used for tests. Any
+     * attempt to actually use an object constructed this way will fail as there is no
+     * connected Rust object.
+     */
+    @Suppress("UNUSED_PARAMETER")
+    constructor(noHandle: NoHandle) {
+        this.handle = 0
+        this.cleanable = null
+    }
+    /**
+     * For a work that has not begun.
+     */
+    constructor() :
+        this(UniffiWithHandle,
+    uniffiRustCall() { _status ->
+    UniffiLib.uniffi_wakustore_fn_constructor_watch_new(
+
+        _status)
+}
+    )
+
+    protected val handle: Long
+    protected val cleanable: UniffiCleaner.Cleanable?
+
+    private val wasDestroyed = AtomicBoolean(false)
+    private val callCounter = AtomicLong(1)
+
+    /**
+     * Whether the current object has been destroyed and its reference is gone in the Rust side.
+     */
+    val uniffiIsDestroyed: Boolean get() = wasDestroyed.get()
+
+    override fun destroy() {
+        // Only allow a single call to this method.
+        // TODO: maybe we should log a warning if called more than once?
+        if (this.wasDestroyed.compareAndSet(false, true)) {
+            // This decrement always matches the initial count of 1 given at creation time.
+            if (this.callCounter.decrementAndGet() == 0L) {
+                cleanable?.clean()
+            }
+        }
+    }
+
+    @Synchronized
+    override fun close() {
+        this.destroy()
+    }
+
+    internal inline fun <R> callWithHandle(block: (handle: Long) -> R): R {
+        // Check and increment the call counter, to keep the object alive.
+        // This needs a compare-and-set retry loop in case of concurrent updates.
+        do {
+            val c = this.callCounter.get()
+            if (c == 0L) {
+                throw IllegalStateException("${this.javaClass.simpleName} object has already been destroyed")
+            }
+            if (c == Long.MAX_VALUE) {
+                throw IllegalStateException("${this.javaClass.simpleName} call counter would overflow")
+            }
+        } while (! this.callCounter.compareAndSet(c, c + 1L))
+        // Now we can safely do the method call without the handle being freed concurrently.
+        try {
+            return block(this.uniffiCloneHandle())
+        } finally {
+            // This decrement always matches the increment we performed above.
+            if (this.callCounter.decrementAndGet() == 0L) {
+                cleanable?.clean()
+            }
+        }
+    }
+
+    // Use a static inner class instead of a closure so as not to accidentally
+    // capture `this` as part of the cleanable's action.
+    private class UniffiCleanAction(private val handle: Long) : Runnable {
+        override fun run() {
+            if (handle == 0.toLong()) {
+                // Fake object created with `NoHandle`, don't try to free.
+                return;
+            }
+            uniffiRustCall { status ->
+                UniffiLib.uniffi_wakustore_fn_free_watch(handle, status)
+            }
+        }
+    }
+
+    /**
+     * @suppress
+     */
+    fun uniffiCloneHandle(): Long {
+        if (handle == 0.toLong()) {
+            throw InternalException("uniffiCloneHandle() called on NoHandle object");
+        }
+        return uniffiRustCall() { status ->
+            UniffiLib.uniffi_wakustore_fn_clone_watch(handle, status)
+        }
+    }
+
+
+    /**
+     * Asks the work to end soon, with `Cancelled`. A second time is fine, also after its end.
+     */
+    @Throws(WakuException::class)override fun `cancel`()
+        =
+    callWithHandle {
+    uniffiRustCallWithError(WakuException) { _status ->
+    UniffiLib.uniffi_wakustore_fn_method_watch_cancel(
+        it,
+        _status)
+}
+    }
+
+
+
+
+    /**
+     * How far the work is.
+     */
+    @Throws(WakuException::class)override fun `progress`(): WorkProgress {
+            return FfiConverterTypeWorkProgress.lift(
+    callWithHandle {
+    uniffiRustCallWithError(WakuException) { _status ->
+    UniffiLib.uniffi_wakustore_fn_method_watch_progress(
+        it,
+        _status)
+}
+    }
+    )
+    }
+
+
+
+
+
+
+
+
+
+    /**
+     * @suppress
+     */
+    companion object
+
+}
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeWatch: FfiConverter<Watch, Long> {
+    override fun lower(value: Watch): Long {
+        return value.uniffiCloneHandle()
+    }
+
+    override fun lift(value: Long): Watch {
+        return Watch(UniffiWithHandle, value)
+    }
+
+    override fun read(buf: ByteBuffer): Watch {
+        return lift(buf.getLong())
+    }
+
+    override fun allocationSize(value: Watch) = 8UL
+
+    override fun write(value: Watch, buf: ByteBuffer) {
+        buf.putLong(lower(value))
+    }
+}
+
+
 
 /**
  * How an archive is run. What is absent is as the library has it.
@@ -4246,6 +5154,17 @@ data class ArchiveOptions (
      * the batch is refused with `Busy`, and so are those that come until it has returned.
      */
     val `validatorTimeout`: java.time.Duration? = null
+    ,
+    /**
+     * Whether it is only read: what would change it fails with `ArchiveReadOnly`, and retention is
+     * off. The file must be there, and is neither written nor brought up to date.
+     */
+    val `readOnly`: kotlin.Boolean = false
+    ,
+    /**
+     * What the file is encrypted with, or is to be where it is created.
+     */
+    val `file`: FileOptions? = null
 
 ){
 
@@ -4271,6 +5190,8 @@ public object FfiConverterTypeArchiveOptions: FfiConverterRustBuffer<ArchiveOpti
             FfiConverterOptionalULong.read(buf),
             FfiConverterOptionalULong.read(buf),
             FfiConverterOptionalDuration.read(buf),
+            FfiConverterBoolean.read(buf),
+            FfiConverterOptionalTypeFileOptions.read(buf),
         )
     }
 
@@ -4283,7 +5204,9 @@ public object FfiConverterTypeArchiveOptions: FfiConverterRustBuffer<ArchiveOpti
             FfiConverterOptionalDuration.allocationSize(value.`maxAge`) +
             FfiConverterOptionalULong.allocationSize(value.`maxMessages`) +
             FfiConverterOptionalULong.allocationSize(value.`maxBytes`) +
-            FfiConverterOptionalDuration.allocationSize(value.`validatorTimeout`)
+            FfiConverterOptionalDuration.allocationSize(value.`validatorTimeout`) +
+            FfiConverterBoolean.allocationSize(value.`readOnly`) +
+            FfiConverterOptionalTypeFileOptions.allocationSize(value.`file`)
     )
 
     override fun write(value: ArchiveOptions, buf: ByteBuffer) {
@@ -4296,6 +5219,55 @@ public object FfiConverterTypeArchiveOptions: FfiConverterRustBuffer<ArchiveOpti
             FfiConverterOptionalULong.write(value.`maxMessages`, buf)
             FfiConverterOptionalULong.write(value.`maxBytes`, buf)
             FfiConverterOptionalDuration.write(value.`validatorTimeout`, buf)
+            FfiConverterBoolean.write(value.`readOnly`, buf)
+            FfiConverterOptionalTypeFileOptions.write(value.`file`, buf)
+    }
+}
+
+
+
+/**
+ * What a backup, or a restore, has written.
+ */
+data class BackupReport (
+    /**
+     * Messages in it.
+     */
+    val `messages`: kotlin.ULong
+    ,
+    /**
+     * The length of the file, in bytes.
+     */
+    val `bytes`: kotlin.ULong
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeBackupReport: FfiConverterRustBuffer<BackupReport> {
+    override fun read(buf: ByteBuffer): BackupReport {
+        return BackupReport(
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: BackupReport) = (
+            FfiConverterULong.allocationSize(value.`messages`) +
+            FfiConverterULong.allocationSize(value.`bytes`)
+    )
+
+    override fun write(value: BackupReport, buf: ByteBuffer) {
+            FfiConverterULong.write(value.`messages`, buf)
+            FfiConverterULong.write(value.`bytes`, buf)
     }
 }
 
@@ -4547,6 +5519,109 @@ public object FfiConverterTypeFailure: FfiConverterRustBuffer<Failure> {
 
 
 /**
+ * What a file is encrypted with: one of the two, or nothing. A build without SQLCipher fails with
+ * `Unsupported` where there is a key.
+ */
+data class FileOptions (
+    /**
+     * The key itself: 32 random bytes.
+     */
+    val `key`: kotlin.ByteArray? = null
+    ,
+    /**
+     * Words that the key is made of, slowly: some hundred milliseconds for each connection.
+     */
+    val `passphrase`: kotlin.String? = null
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeFileOptions: FfiConverterRustBuffer<FileOptions> {
+    override fun read(buf: ByteBuffer): FileOptions {
+        return FileOptions(
+            FfiConverterOptionalByteArray.read(buf),
+            FfiConverterOptionalString.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: FileOptions) = (
+            FfiConverterOptionalByteArray.allocationSize(value.`key`) +
+            FfiConverterOptionalString.allocationSize(value.`passphrase`)
+    )
+
+    override fun write(value: FileOptions, buf: ByteBuffer) {
+            FfiConverterOptionalByteArray.write(value.`key`, buf)
+            FfiConverterOptionalString.write(value.`passphrase`, buf)
+    }
+}
+
+
+
+/**
+ * One thing that does not fit.
+ */
+data class Finding (
+    /**
+     * What kind of thing.
+     */
+    val `kind`: FindingKind
+    ,
+    /**
+     * The message that it is about, where that can be told.
+     */
+    val `hash`: kotlin.ByteArray?
+    ,
+    /**
+     * In words, without content of messages.
+     */
+    val `detail`: kotlin.String
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeFinding: FfiConverterRustBuffer<Finding> {
+    override fun read(buf: ByteBuffer): Finding {
+        return Finding(
+            FfiConverterTypeFindingKind.read(buf),
+            FfiConverterOptionalByteArray.read(buf),
+            FfiConverterString.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: Finding) = (
+            FfiConverterTypeFindingKind.allocationSize(value.`kind`) +
+            FfiConverterOptionalByteArray.allocationSize(value.`hash`) +
+            FfiConverterString.allocationSize(value.`detail`)
+    )
+
+    override fun write(value: Finding, buf: ByteBuffer) {
+            FfiConverterTypeFindingKind.write(value.`kind`, buf)
+            FfiConverterOptionalByteArray.write(value.`hash`, buf)
+            FfiConverterString.write(value.`detail`, buf)
+    }
+}
+
+
+
+/**
  * A message of the network (14/WAKU2-MESSAGE). Absent and empty are told apart where the wire
  * tells them apart.
  */
@@ -4629,6 +5704,119 @@ public object FfiConverterTypeMessage: FfiConverterRustBuffer<Message> {
             FfiConverterOptionalUInt.write(value.`version`, buf)
             FfiConverterOptionalByteArray.write(value.`rateLimitProof`, buf)
             FfiConverterOptionalBoolean.write(value.`ephemeral`, buf)
+    }
+}
+
+
+
+/**
+ * What an import, or an export, has done.
+ */
+data class MoveReport (
+    /**
+     * Messages, or rows, that were dealt with: the sum of the next three.
+     */
+    val `read`: kotlin.ULong
+    ,
+    /**
+     * Messages that are new where they were moved to.
+     */
+    val `written`: kotlin.ULong
+    ,
+    /**
+     * Messages that were there already.
+     */
+    val `duplicates`: kotlin.ULong
+    ,
+    /**
+     * Of an import, rows that hold no message that may be stored. Of an export, messages that
+     * nwaku's database has no way to hold.
+     */
+    val `refused`: kotlin.ULong
+    ,
+    /**
+     * The first 1,000 of the rows that an import refused.
+     */
+    val `refusedRows`: List<RefusedImport>
+    ,
+    /**
+     * Of an import, messages that the source had under another hash than their own; they are here
+     * under their own.
+     */
+    val `rehashed`: kotlin.ULong
+    ,
+    /**
+     * Of an import, messages for which the source has no hash to compare with.
+     */
+    val `unhashed`: kotlin.ULong
+    ,
+    /**
+     * Of an export, messages with a rate-limit proof, for which nwaku has no place.
+     */
+    val `withoutProof`: kotlin.ULong
+    ,
+    /**
+     * Where to go on: a text to keep, of use for the same source and target alone.
+     */
+    val `position`: kotlin.String?
+    ,
+    /**
+     * Whether the end was reached, or the limit.
+     */
+    val `complete`: kotlin.Boolean
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeMoveReport: FfiConverterRustBuffer<MoveReport> {
+    override fun read(buf: ByteBuffer): MoveReport {
+        return MoveReport(
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterSequenceTypeRefusedImport.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterOptionalString.read(buf),
+            FfiConverterBoolean.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: MoveReport) = (
+            FfiConverterULong.allocationSize(value.`read`) +
+            FfiConverterULong.allocationSize(value.`written`) +
+            FfiConverterULong.allocationSize(value.`duplicates`) +
+            FfiConverterULong.allocationSize(value.`refused`) +
+            FfiConverterSequenceTypeRefusedImport.allocationSize(value.`refusedRows`) +
+            FfiConverterULong.allocationSize(value.`rehashed`) +
+            FfiConverterULong.allocationSize(value.`unhashed`) +
+            FfiConverterULong.allocationSize(value.`withoutProof`) +
+            FfiConverterOptionalString.allocationSize(value.`position`) +
+            FfiConverterBoolean.allocationSize(value.`complete`)
+    )
+
+    override fun write(value: MoveReport, buf: ByteBuffer) {
+            FfiConverterULong.write(value.`read`, buf)
+            FfiConverterULong.write(value.`written`, buf)
+            FfiConverterULong.write(value.`duplicates`, buf)
+            FfiConverterULong.write(value.`refused`, buf)
+            FfiConverterSequenceTypeRefusedImport.write(value.`refusedRows`, buf)
+            FfiConverterULong.write(value.`rehashed`, buf)
+            FfiConverterULong.write(value.`unhashed`, buf)
+            FfiConverterULong.write(value.`withoutProof`, buf)
+            FfiConverterOptionalString.write(value.`position`, buf)
+            FfiConverterBoolean.write(value.`complete`, buf)
     }
 }
 
@@ -4789,6 +5977,17 @@ data class NodeOptions (
      * Which form of the header of reconciliation 1.0.0 is written and read; topics where absent.
      */
     val `syncDialect`: SyncDialect? = null
+    ,
+    /**
+     * Whether it takes part in relay (gossipsub): then it is subscribed to the topics of its shards
+     * from the start, stores what comes and passes it on.
+     */
+    val `relay`: kotlin.Boolean = false
+    ,
+    /**
+     * What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB where absent.
+     */
+    val `maxPageBytes`: kotlin.ULong? = null
 
 ){
 
@@ -4834,6 +6033,8 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterOptionalDuration.read(buf),
             FfiConverterBoolean.read(buf),
             FfiConverterOptionalTypeSyncDialect.read(buf),
+            FfiConverterBoolean.read(buf),
+            FfiConverterOptionalULong.read(buf),
         )
     }
 
@@ -4866,7 +6067,9 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterBoolean.allocationSize(value.`resume`) +
             FfiConverterOptionalDuration.allocationSize(value.`resumeLimit`) +
             FfiConverterBoolean.allocationSize(value.`syncStrong`) +
-            FfiConverterOptionalTypeSyncDialect.allocationSize(value.`syncDialect`)
+            FfiConverterOptionalTypeSyncDialect.allocationSize(value.`syncDialect`) +
+            FfiConverterBoolean.allocationSize(value.`relay`) +
+            FfiConverterOptionalULong.allocationSize(value.`maxPageBytes`)
     )
 
     override fun write(value: NodeOptions, buf: ByteBuffer) {
@@ -4899,6 +6102,8 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterOptionalDuration.write(value.`resumeLimit`, buf)
             FfiConverterBoolean.write(value.`syncStrong`, buf)
             FfiConverterOptionalTypeSyncDialect.write(value.`syncDialect`, buf)
+            FfiConverterBoolean.write(value.`relay`, buf)
+            FfiConverterOptionalULong.write(value.`maxPageBytes`, buf)
     }
 }
 
@@ -5252,6 +6457,124 @@ public object FfiConverterTypeQuery: FfiConverterRustBuffer<Query> {
             FfiConverterOptionalTypeDirection.write(value.`direction`, buf)
             FfiConverterUInt.write(value.`limit`, buf)
             FfiConverterBoolean.write(value.`includeData`, buf)
+    }
+}
+
+
+
+/**
+ * A row of a source that was not imported.
+ */
+data class RefusedImport (
+    /**
+     * Its key in the source.
+     */
+    val `row`: kotlin.String
+    ,
+    /**
+     * The source's time of it in Unix nanoseconds, where it has one.
+     */
+    val `timestamp`: kotlin.Long?
+    ,
+    /**
+     * Why.
+     */
+    val `refusal`: Failure
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeRefusedImport: FfiConverterRustBuffer<RefusedImport> {
+    override fun read(buf: ByteBuffer): RefusedImport {
+        return RefusedImport(
+            FfiConverterString.read(buf),
+            FfiConverterOptionalLong.read(buf),
+            FfiConverterTypeFailure.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: RefusedImport) = (
+            FfiConverterString.allocationSize(value.`row`) +
+            FfiConverterOptionalLong.allocationSize(value.`timestamp`) +
+            FfiConverterTypeFailure.allocationSize(value.`refusal`)
+    )
+
+    override fun write(value: RefusedImport, buf: ByteBuffer) {
+            FfiConverterString.write(value.`row`, buf)
+            FfiConverterOptionalLong.write(value.`timestamp`, buf)
+            FfiConverterTypeFailure.write(value.`refusal`, buf)
+    }
+}
+
+
+
+/**
+ * What a salvage has brought over, and what it has not.
+ */
+data class SalvageReport (
+    /**
+     * Messages that are in the new archive.
+     */
+    val `messages`: kotlin.ULong
+    ,
+    /**
+     * Tombstones that are in the new archive.
+     */
+    val `tombstones`: kotlin.ULong
+    ,
+    /**
+     * How many messages, and ranges of rows, could not be brought over.
+     */
+    val `count`: kotlin.ULong
+    ,
+    /**
+     * The first 1,000 of them.
+     */
+    val `lost`: List<Finding>
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeSalvageReport: FfiConverterRustBuffer<SalvageReport> {
+    override fun read(buf: ByteBuffer): SalvageReport {
+        return SalvageReport(
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterSequenceTypeFinding.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: SalvageReport) = (
+            FfiConverterULong.allocationSize(value.`messages`) +
+            FfiConverterULong.allocationSize(value.`tombstones`) +
+            FfiConverterULong.allocationSize(value.`count`) +
+            FfiConverterSequenceTypeFinding.allocationSize(value.`lost`)
+    )
+
+    override fun write(value: SalvageReport, buf: ByteBuffer) {
+            FfiConverterULong.write(value.`messages`, buf)
+            FfiConverterULong.write(value.`tombstones`, buf)
+            FfiConverterULong.write(value.`count`, buf)
+            FfiConverterSequenceTypeFinding.write(value.`lost`, buf)
     }
 }
 
@@ -5831,6 +7154,180 @@ public object FfiConverterTypeTopicMessage: FfiConverterRustBuffer<TopicMessage>
 
 
 /**
+ * What an archive holds of one topic.
+ */
+data class TopicStats (
+    /**
+     * The topic.
+     */
+    val `name`: kotlin.String
+    ,
+    /**
+     * Messages held; 0 where all that there were have been removed.
+     */
+    val `messages`: kotlin.ULong
+    ,
+    /**
+     * Bytes of their payloads, metas and rate-limit proofs. On disk a message takes some 300 bytes
+     * more.
+     */
+    val `bytes`: kotlin.ULong
+    ,
+    /**
+     * Timestamp of the oldest in Unix nanoseconds, where there is one.
+     */
+    val `oldest`: kotlin.Long?
+    ,
+    /**
+     * Timestamp of the newest in Unix nanoseconds, where there is one.
+     */
+    val `newest`: kotlin.Long?
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeTopicStats: FfiConverterRustBuffer<TopicStats> {
+    override fun read(buf: ByteBuffer): TopicStats {
+        return TopicStats(
+            FfiConverterString.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterOptionalLong.read(buf),
+            FfiConverterOptionalLong.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: TopicStats) = (
+            FfiConverterString.allocationSize(value.`name`) +
+            FfiConverterULong.allocationSize(value.`messages`) +
+            FfiConverterULong.allocationSize(value.`bytes`) +
+            FfiConverterOptionalLong.allocationSize(value.`oldest`) +
+            FfiConverterOptionalLong.allocationSize(value.`newest`)
+    )
+
+    override fun write(value: TopicStats, buf: ByteBuffer) {
+            FfiConverterString.write(value.`name`, buf)
+            FfiConverterULong.write(value.`messages`, buf)
+            FfiConverterULong.write(value.`bytes`, buf)
+            FfiConverterOptionalLong.write(value.`oldest`, buf)
+            FfiConverterOptionalLong.write(value.`newest`, buf)
+    }
+}
+
+
+
+/**
+ * What a check of an archive found.
+ */
+data class VerifyReport (
+    /**
+     * Messages whose hash was recomputed.
+     */
+    val `messages`: kotlin.ULong
+    ,
+    /**
+     * How many things do not fit; 0 for an archive that is sound.
+     */
+    val `count`: kotlin.ULong
+    ,
+    /**
+     * The first 1,000 of them.
+     */
+    val `findings`: List<Finding>
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeVerifyReport: FfiConverterRustBuffer<VerifyReport> {
+    override fun read(buf: ByteBuffer): VerifyReport {
+        return VerifyReport(
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterSequenceTypeFinding.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: VerifyReport) = (
+            FfiConverterULong.allocationSize(value.`messages`) +
+            FfiConverterULong.allocationSize(value.`count`) +
+            FfiConverterSequenceTypeFinding.allocationSize(value.`findings`)
+    )
+
+    override fun write(value: VerifyReport, buf: ByteBuffer) {
+            FfiConverterULong.write(value.`messages`, buf)
+            FfiConverterULong.write(value.`count`, buf)
+            FfiConverterSequenceTypeFinding.write(value.`findings`, buf)
+    }
+}
+
+
+
+/**
+ * How far a work is. The unit is the work's own: pages, messages.
+ */
+data class WorkProgress (
+    /**
+     * So much is done.
+     */
+    val `done`: kotlin.ULong
+    ,
+    /**
+     * Of so much, as far as is known; 0 before anything is.
+     */
+    val `total`: kotlin.ULong
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeWorkProgress: FfiConverterRustBuffer<WorkProgress> {
+    override fun read(buf: ByteBuffer): WorkProgress {
+        return WorkProgress(
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: WorkProgress) = (
+            FfiConverterULong.allocationSize(value.`done`) +
+            FfiConverterULong.allocationSize(value.`total`)
+    )
+
+    override fun write(value: WorkProgress, buf: ByteBuffer) {
+            FfiConverterULong.write(value.`done`, buf)
+            FfiConverterULong.write(value.`total`, buf)
+    }
+}
+
+
+
+/**
  * Whether both sides hold the same of what was compared, now that the sync has ended.
  */
 
@@ -6396,6 +7893,63 @@ public object FfiConverterTypeErrorKind: FfiConverterRustBuffer<ErrorKind> {
     override fun allocationSize(value: ErrorKind) = 4UL
 
     override fun write(value: ErrorKind, buf: ByteBuffer) {
+        buf.putInt(value.ordinal + 1)
+    }
+}
+
+
+
+
+
+/**
+ * What kind of thing does not fit.
+ */
+
+enum class FindingKind(val value: kotlin.UByte) {
+
+    /**
+     * The message's content does not give the hash that it is filed under.
+     */
+    HASH_MISMATCH(1u),
+    /**
+     * A message, or a range of rows, cannot be read.
+     */
+    UNREADABLE(2u),
+    /**
+     * The content is no message: an empty topic, a field of the wrong type.
+     */
+    INVALID(3u),
+    /**
+     * The file's structure, or an index, is damaged.
+     */
+    STRUCTURE(4u),
+    /**
+     * A figure that is kept is not what is counted.
+     */
+    FIGURE(5u);
+
+
+
+
+    companion object
+}
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeFindingKind: FfiConverterRustBuffer<FindingKind> {
+    override fun read(buf: ByteBuffer) = try {
+
+        FindingKind.entries[buf.getInt() - 1]
+
+    } catch (e: IndexOutOfBoundsException) {
+        throw RuntimeException("invalid enum value, something is very wrong!!", e)
+    }
+
+    override fun allocationSize(value: FindingKind) = 4UL
+
+    override fun write(value: FindingKind, buf: ByteBuffer) {
         buf.putInt(value.ordinal + 1)
     }
 }
@@ -7039,6 +8593,51 @@ public object FfiConverterTypeSyncReason: FfiConverterRustBuffer<SyncReason> {
 
 
 /**
+ * Which kind of topic.
+ */
+
+enum class TopicKind(val value: kotlin.UByte) {
+
+    /**
+     * By where messages are published.
+     */
+    PUBSUB(0u),
+    /**
+     * By what messages are filed under.
+     */
+    CONTENT(1u);
+
+
+
+
+    companion object
+}
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeTopicKind: FfiConverterRustBuffer<TopicKind> {
+    override fun read(buf: ByteBuffer) = try {
+
+        TopicKind.entries[buf.getInt() - 1]
+
+    } catch (e: IndexOutOfBoundsException) {
+        throw RuntimeException("invalid enum value, something is very wrong!!", e)
+    }
+
+    override fun allocationSize(value: TopicKind) = 4UL
+
+    override fun write(value: TopicKind, buf: ByteBuffer) {
+        buf.putInt(value.ordinal + 1)
+    }
+}
+
+
+
+
+
+/**
  * What a validator says of one message.
  */
 sealed class Validity {
@@ -7496,6 +9095,38 @@ public object FfiConverterOptionalTypeValidator: FfiConverterRustBuffer<Validato
 /**
  * @suppress
  */
+public object FfiConverterOptionalTypeWatch: FfiConverterRustBuffer<Watch?> {
+    override fun read(buf: ByteBuffer): Watch? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeWatch.read(buf)
+    }
+
+    override fun allocationSize(value: Watch?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeWatch.allocationSize(value)
+        }
+    }
+
+    override fun write(value: Watch?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeWatch.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
 public object FfiConverterOptionalTypeArchiveOptions: FfiConverterRustBuffer<ArchiveOptions?> {
     override fun read(buf: ByteBuffer): ArchiveOptions? {
         if (buf.get().toInt() == 0) {
@@ -7550,6 +9181,38 @@ public object FfiConverterOptionalTypeFailure: FfiConverterRustBuffer<Failure?> 
         } else {
             buf.put(1)
             FfiConverterTypeFailure.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterOptionalTypeFileOptions: FfiConverterRustBuffer<FileOptions?> {
+    override fun read(buf: ByteBuffer): FileOptions? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeFileOptions.read(buf)
+    }
+
+    override fun allocationSize(value: FileOptions?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeFileOptions.allocationSize(value)
+        }
+    }
+
+    override fun write(value: FileOptions?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeFileOptions.write(value, buf)
         }
     }
 }
@@ -7646,6 +9309,38 @@ public object FfiConverterOptionalTypePage: FfiConverterRustBuffer<Page?> {
         } else {
             buf.put(1)
             FfiConverterTypePage.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterOptionalTypeQuery: FfiConverterRustBuffer<Query?> {
+    override fun read(buf: ByteBuffer): Query? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeQuery.read(buf)
+    }
+
+    override fun allocationSize(value: Query?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeQuery.allocationSize(value)
+        }
+    }
+
+    override fun write(value: Query?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeQuery.write(value, buf)
         }
     }
 }
@@ -8144,6 +9839,34 @@ public object FfiConverterSequenceTypeEntry: FfiConverterRustBuffer<List<Entry>>
 /**
  * @suppress
  */
+public object FfiConverterSequenceTypeFinding: FfiConverterRustBuffer<List<Finding>> {
+    override fun read(buf: ByteBuffer): List<Finding> {
+        val len = buf.getInt()
+        return List<Finding>(len) {
+            FfiConverterTypeFinding.read(buf)
+        }
+    }
+
+    override fun allocationSize(value: List<Finding>): ULong {
+        val sizeForLength = 4UL
+        val sizeForItems = value.map { FfiConverterTypeFinding.allocationSize(it) }.sum()
+        return sizeForLength + sizeForItems
+    }
+
+    override fun write(value: List<Finding>, buf: ByteBuffer) {
+        buf.putInt(value.size)
+        value.iterator().forEach {
+            FfiConverterTypeFinding.write(it, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
 public object FfiConverterSequenceTypePutResult: FfiConverterRustBuffer<List<PutResult>> {
     override fun read(buf: ByteBuffer): List<PutResult> {
         val len = buf.getInt()
@@ -8162,6 +9885,34 @@ public object FfiConverterSequenceTypePutResult: FfiConverterRustBuffer<List<Put
         buf.putInt(value.size)
         value.iterator().forEach {
             FfiConverterTypePutResult.write(it, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterSequenceTypeRefusedImport: FfiConverterRustBuffer<List<RefusedImport>> {
+    override fun read(buf: ByteBuffer): List<RefusedImport> {
+        val len = buf.getInt()
+        return List<RefusedImport>(len) {
+            FfiConverterTypeRefusedImport.read(buf)
+        }
+    }
+
+    override fun allocationSize(value: List<RefusedImport>): ULong {
+        val sizeForLength = 4UL
+        val sizeForItems = value.map { FfiConverterTypeRefusedImport.allocationSize(it) }.sum()
+        return sizeForLength + sizeForItems
+    }
+
+    override fun write(value: List<RefusedImport>, buf: ByteBuffer) {
+        buf.putInt(value.size)
+        value.iterator().forEach {
+            FfiConverterTypeRefusedImport.write(it, buf)
         }
     }
 }
@@ -8246,6 +9997,34 @@ public object FfiConverterSequenceTypeTopicMessage: FfiConverterRustBuffer<List<
         buf.putInt(value.size)
         value.iterator().forEach {
             FfiConverterTypeTopicMessage.write(it, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterSequenceTypeTopicStats: FfiConverterRustBuffer<List<TopicStats>> {
+    override fun read(buf: ByteBuffer): List<TopicStats> {
+        val len = buf.getInt()
+        return List<TopicStats>(len) {
+            FfiConverterTypeTopicStats.read(buf)
+        }
+    }
+
+    override fun allocationSize(value: List<TopicStats>): ULong {
+        val sizeForLength = 4UL
+        val sizeForItems = value.map { FfiConverterTypeTopicStats.allocationSize(it) }.sum()
+        return sizeForLength + sizeForItems
+    }
+
+    override fun write(value: List<TopicStats>, buf: ByteBuffer) {
+        buf.putInt(value.size)
+        value.iterator().forEach {
+            FfiConverterTypeTopicStats.write(it, buf)
         }
     }
 }
@@ -8381,5 +10160,88 @@ public object FfiConverterSequenceTypeValidity: FfiConverterRustBuffer<List<Vali
 
         _status)
 }
+    )
+    }
+
+
+        /**
+         * Makes an archive of a backup: copies it, checks the copy's structure, recomputes every hash in
+         * it, and only then gives it its name. An archive that is there is replaced only with `replace`, and
+         * only when nobody has it open. The progress is in pages.
+         *
+         * Fails with `InvalidArgument` where a file is there and `replace` was not given, `ArchiveCorrupt`
+         * where the backup is something else or not sound, `ArchiveLocked`, `Cancelled`, and as opening.
+         */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+     suspend fun `restoreArchive`(`from`: kotlin.String, `to`: kotlin.String, `replace`: kotlin.Boolean = false, `options`: FileOptions? = null, `watch`: Watch? = null) : BackupReport {
+        return uniffiRustCallAsync(
+        UniffiLib.uniffi_wakustore_fn_func_restore_archive(
+        FfiConverterString.lower(`from`),
+        FfiConverterString.lower(`to`),
+        FfiConverterBoolean.lower(`replace`),
+        FfiConverterOptionalTypeFileOptions.lower(`options`),
+        FfiConverterOptionalTypeWatch.lower(`watch`),),
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeBackupReport.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+        /**
+         * Reads what can be read of a file that may be damaged into a new archive, row by row, and tells
+         * what could not be brought over. A message comes over where its content gives its hash. Nothing is
+         * written to `from`. The new archive's key may be another: this also encrypts an archive that is
+         * not, and the other way round. The progress is in messages.
+         *
+         * Fails with `InvalidArgument` where there is a file at `to`, `ArchiveCorrupt` where nothing at all
+         * can be read of `from`, `Cancelled`, and as opening.
+         */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+     suspend fun `salvageArchive`(`from`: kotlin.String, `to`: kotlin.String, `options`: FileOptions? = null, `toOptions`: FileOptions? = null, `watch`: Watch? = null) : SalvageReport {
+        return uniffiRustCallAsync(
+        UniffiLib.uniffi_wakustore_fn_func_salvage_archive(
+        FfiConverterString.lower(`from`),
+        FfiConverterString.lower(`to`),
+        FfiConverterOptionalTypeFileOptions.lower(`options`),
+        FfiConverterOptionalTypeFileOptions.lower(`toOptions`),
+        FfiConverterOptionalTypeWatch.lower(`watch`),),
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeSalvageReport.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+        /**
+         * Checks a file as `Archive.verify` does, also one that is too damaged to be opened. Nothing is
+         * written. The progress is in messages.
+         *
+         * Fails with `ArchiveCorrupt` where nothing at all can be read of it, `ArchiveReadOnly` where it is
+         * of an earlier version and must be opened once first, `Cancelled`, and as opening.
+         */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+     suspend fun `verifyArchive`(`path`: kotlin.String, `options`: FileOptions? = null, `watch`: Watch? = null) : VerifyReport {
+        return uniffiRustCallAsync(
+        UniffiLib.uniffi_wakustore_fn_func_verify_archive(
+        FfiConverterString.lower(`path`),
+        FfiConverterOptionalTypeFileOptions.lower(`options`),
+        FfiConverterOptionalTypeWatch.lower(`watch`),),
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeVerifyReport.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
     )
     }
