@@ -49,7 +49,7 @@ pub(super) fn put(
     core.layout.make(session, &cells)?;
 
     let begin = format!(
-        "BEGIN; SELECT pg_advisory_xact_lock_shared({PUT_LOCK}) IS NULL AND false;
+        "BEGIN; SELECT pg_advisory_xact_lock_shared({PUT_LOCK});
          SELECT pg_current_xact_id()::text; SELECT tombstones FROM wakustore.archive;
          SELECT coalesce(floor, {}) FROM wakustore.archive",
         i64::MIN
