@@ -109,6 +109,8 @@ kinds! {
     /// The position is not one of this archive's change feed (any more): read the archive anew, and
     /// go on from where it stands now.
     PositionGone = 311,
+    /// The database that holds the archive cannot be reached; it is tried again by itself.
+    ArchiveUnavailable = 312,
 
     /// The store peer, or we, found the request invalid (status 400).
     StoreBadRequest = 400,

@@ -22,8 +22,19 @@ fn tree(features: &[&str]) -> Vec<String> {
 }
 
 fn impure(name: &str) -> bool {
-    ["tokio", "mio", "rusqlite", "libsqlite3-sys", "uniffi", "libc", "rustix", "socket2"]
-        .contains(&name)
+    [
+        "tokio",
+        "mio",
+        "rusqlite",
+        "libsqlite3-sys",
+        "postgres",
+        "rustls",
+        "uniffi",
+        "libc",
+        "rustix",
+        "socket2",
+    ]
+    .contains(&name)
         || name.starts_with("libp2p")
         || name.starts_with("tokio-")
 }

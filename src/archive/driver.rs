@@ -62,8 +62,9 @@ pub struct Stats {
 /// What is to be removed in one commit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Removal {
-    /// The oldest messages: of those before this time, at most so many. The floor is raised above
-    /// the last of them.
+    /// The oldest messages: of those before this time, at most so many; where whole spans go (see
+    /// [`Figures::goes_with`]), those of a span in several steps, which may be larger. The floor is
+    /// raised above the last of them. Of several archives on one database one alone removes.
     Oldest {
         /// The timestamp that is not reached.
         before: Timestamp,
@@ -85,6 +86,10 @@ pub struct Figures {
     pub used_bytes: u64,
     /// One above the highest timestamp that retention has removed.
     pub floor: Timestamp,
+    /// Where the backend removes whole spans of time for their age: the end of the span that the
+    /// oldest message lies in, which goes once all of it is too old. `None` where each message goes
+    /// by itself.
+    pub goes_with: Option<Timestamp>,
 }
 
 /// One connection to a backend.
@@ -172,7 +177,7 @@ pub trait Driver: Send {
     fn figures(&mut self) -> Result<Figures> {
         let Stats { messages, oldest, bytes_on_disk, .. } = self.stats()?;
         let floor = Timestamp(i64::MIN);
-        Ok(Figures { messages, oldest, used_bytes: bytes_on_disk, floor })
+        Ok(Figures { messages, oldest, used_bytes: bytes_on_disk, floor, goes_with: None })
     }
 
     /// Figures.

@@ -159,6 +159,7 @@ impl Driver for Memory {
             oldest: state.messages.keys().next().map(|id| id.timestamp),
             used_bytes: 0,
             floor: state.floor.unwrap_or(Timestamp(i64::MIN)),
+            goes_with: None,
         }))
     }
 

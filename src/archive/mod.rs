@@ -15,6 +15,8 @@ mod memory_log;
 pub mod nwaku;
 mod pending;
 mod position;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod pump;
 mod queue;
 mod retention;
@@ -26,6 +28,8 @@ mod validator;
 mod worker;
 
 pub use changes::{Change, Changes, Commit, Logged};
+#[cfg(feature = "postgres")]
+pub use self::postgres::{MAX_PARTITIONS, Partitions, PostgresBackend, PostgresConfig};
 pub use driver::{Backend, Driver, Figures, IndexEntry, IndexQuery, PutOutcome, Removal, Stats};
 pub use feed::{Feed, FeedEvent, FeedItem};
 pub use memory::MemoryBackend;

@@ -45,7 +45,11 @@ impl Retention {
     /// What is to be removed next, if anything.
     fn step(&self, figures: &Figures, now: Timestamp) -> Option<Removal> {
         let age_floor = self.age_floor(now);
-        if figures.oldest.is_some_and(|oldest| oldest < age_floor) {
+        let too_old = |oldest: Timestamp| match figures.goes_with {
+            Some(end) => end <= age_floor,
+            None => oldest < age_floor,
+        };
+        if self.max_age.is_some() && figures.oldest.is_some_and(too_old) {
             return Some(Removal::Oldest { before: age_floor, limit: STEP });
         }
         let surplus = self.max_messages.map_or(0, |max| figures.messages.saturating_sub(max));
@@ -147,7 +151,8 @@ impl Keeper {
     fn until_next(&self, figures: &Figures, now: Timestamp) -> Duration {
         let (least, most) = (*IDLE_LOOK.start(), *IDLE_LOOK.end());
         let oldest = figures.oldest.map_or(most, |oldest| {
-            let ahead = oldest.nanos().saturating_sub(self.retention.age_floor(now).nanos());
+            let goes = figures.goes_with.unwrap_or(oldest);
+            let ahead = goes.nanos().saturating_sub(self.retention.age_floor(now).nanos());
             u64::try_from(ahead / 1_000_000_000 + 1).unwrap_or(0)
         });
         Duration::from_secs(oldest.clamp(least, most))
@@ -160,7 +165,7 @@ mod tests {
 
     fn figures(messages: u64, oldest: i64, used_bytes: u64) -> Figures {
         let oldest = (messages > 0).then_some(Timestamp(oldest));
-        Figures { messages, oldest, used_bytes, floor: Timestamp(i64::MIN) }
+        Figures { messages, oldest, used_bytes, floor: Timestamp(i64::MIN), goes_with: None }
     }
 
     #[test]
@@ -179,6 +184,17 @@ mod tests {
         let large = Removal::Oldest { before: Timestamp::MAX, limit: STEP };
         assert_eq!(all.step(&figures(5, floor.nanos(), 1001), now), Some(large));
         assert_eq!(Retention::default().step(&figures(1 << 40, 0, 1 << 50), now), None);
+        // Of a span that goes as a whole nothing goes for its age until all of it is too old; a
+        // count is kept to all the same.
+        let of_span = |messages, end| Figures {
+            goes_with: Some(Timestamp(end)),
+            ..figures(messages, floor.nanos() - 9, 0)
+        };
+        assert_eq!(all.step(&of_span(10, floor.nanos() + 1), now), None);
+        let one = Removal::Oldest { before: Timestamp::MAX, limit: 1 };
+        assert_eq!(all.step(&of_span(11, floor.nanos() + 1), now), Some(one));
+        let whole = Removal::Oldest { before: floor, limit: STEP };
+        assert_eq!(all.step(&of_span(11, floor.nanos()), now), Some(whole));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use postgres::{Client, NoTls};
 pub struct Cluster {
     /// Of the socket and the data.
     pub dir: PathBuf,
+    port: u16,
     script: Mutex<Option<Script>>,
     databases: AtomicU32,
 }
@@ -46,12 +47,18 @@ pub fn programs() -> PathBuf {
 }
 
 impl Cluster {
-    /// A server with these lines of configuration beside the usual.
+    /// A server with these lines of configuration beside the usual, on a socket alone.
     pub fn start(settings: &[&str]) -> Cluster {
+        Cluster::start_on(5432, settings)
+    }
+
+    /// As [`Cluster::start`], with another port for where the settings let it listen.
+    pub fn start_on(port: u16, settings: &[&str]) -> Cluster {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/archive_support/cluster.sh");
         let mut child = Command::new("bash")
             .arg(script)
             .arg(programs())
+            .arg(port.to_string())
             .args(settings)
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -65,7 +72,7 @@ impl Cluster {
         let dir = PathBuf::from(dir.trim_end());
         assert!(dir.is_absolute(), "the PostgreSQL server did not start; see above");
         let script = Mutex::new(Some(Script { child, orders, answers }));
-        Cluster { dir, script, databases: AtomicU32::new(0) }
+        Cluster { dir, port, script, databases: AtomicU32::new(0) }
     }
 
     /// The one that the tests of this process share.
@@ -87,12 +94,17 @@ impl Cluster {
     }
 
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@/{database}?host={}", self.dir.display())
+        format!("postgres://postgres@/{database}?host={}&port={}", self.dir.display(), self.port)
     }
 
     /// A client for whatever a test has to do beside the archive.
     pub fn client(&self, database: &str) -> Client {
         Client::connect(&self.url(database), NoTls).unwrap()
+    }
+
+    /// A server of a test's own, to be stopped and started.
+    pub fn of_its_own(settings: &[&str]) -> &'static Cluster {
+        Box::leak(Box::new(Cluster::start(settings)))
     }
 
     /// A new, empty database.
@@ -124,7 +136,7 @@ impl Drop for Cluster {
 }
 
 impl Drop for Database {
-    /// Where the server is away its directory goes anyway.
+    /// Where the server is away, its directory goes anyway.
     fn drop(&mut self) {
         if let Ok(mut client) = Client::connect(&self.cluster.url("postgres"), NoTls) {
             let _ = client.batch_execute(&format!("DROP DATABASE {} WITH (FORCE)", self.name));

@@ -2,16 +2,17 @@
 # A private PostgreSQL cluster in a directory of its own, for as long as standard input stays open:
 # it ends, and the directory goes, with whoever started it, however that ends.
 #
-# cluster.sh BINDIR [SETTING...]: prints the directory, which holds the socket (port 5432), then
-# obeys lines: `start`, `stop` (fast), `crash` (immediate), `pid`; each is answered with a line.
+# cluster.sh BINDIR PORT [SETTING...]: prints the directory, which holds the socket, then obeys
+# lines: `start`, `stop` (fast), `crash` (immediate), `pid`; each is answered with a line.
 set -euo pipefail
 
 bin="$1"
-shift
+port="$2"
+shift 2
 if [ "$(id -u)" = 0 ]; then
     # PostgreSQL refuses to run as root. (The user it runs as may not get at this file.)
     exec setpriv --reuid=postgres --regid=postgres --init-groups -- \
-        "$BASH" -c "$(cat "$0")" "$0" "$bin" "$@"
+        "$BASH" -c "$(cat "$0")" "$0" "$bin" "$port" "$@"
 fi
 
 cd /
@@ -41,7 +42,7 @@ trap 'exit 1' HUP INT TERM
 {
     echo "listen_addresses = ''"
     echo "unix_socket_directories = '$home'"
-    echo "port = 5432"
+    echo "port = $port"
     echo "max_connections = 200"
     echo "fsync = off"
     echo "log_min_messages = warning"
@@ -53,7 +54,7 @@ start() {
     "$bin/postgres" -D "$home/data" </dev/null >>"$home/server.log" 2>&1 &
     server=$!
     for _ in $(seq 600); do
-        if "$bin/pg_isready" -q -h "$home" -p 5432; then return 0; fi
+        if "$bin/pg_isready" -q -h "$home" -p "$port"; then return 0; fi
         kill -0 "$server" 2>/dev/null || break
         sleep 0.05
     done

@@ -1,6 +1,9 @@
 //! What the archive's tests share: messages, backends to run on, and a model that is a plain list.
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code, unreachable_pub)]
 
+#[cfg(feature = "postgres")]
+pub mod cluster;
+
 use bytes::Bytes;
 use tempfile::TempDir;
 use wakustore::ErrorKind;
@@ -50,17 +53,24 @@ pub fn many(count: usize, size: usize) -> Vec<StoredMessage> {
         .collect()
 }
 
-/// An archive, and the directory that goes with it.
+/// An archive, and what goes with it.
 pub struct Opened {
     pub name: &'static str,
     pub archive: Archive,
-    pub dir: Option<TempDir>,
+    pub dir: Option<Keeps>,
+}
+
+/// What an archive lies in, and is removed with it.
+pub enum Keeps {
+    Dir(TempDir),
+    #[cfg(feature = "postgres")]
+    Database(cluster::Database),
 }
 
 /// A fresh archive on each backend that this build has.
 pub fn every_backend(config: &ArchiveConfig) -> Vec<Opened> {
     let memory = Archive::open(MemoryBackend::default(), config.clone()).unwrap();
-    #[cfg_attr(not(feature = "sqlite"), allow(unused_mut))]
+    #[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(unused_mut))]
     let mut all = vec![Opened { name: "memory", archive: memory, dir: None }];
     #[cfg(feature = "sqlite")]
     {
@@ -71,11 +81,45 @@ pub fn every_backend(config: &ArchiveConfig) -> Vec<Opened> {
         };
         let dir = tempfile::tempdir().unwrap();
         let archive = open(&dir.path().join("archive.db"));
-        all.push(Opened { name: "sqlite file", archive, dir: Some(dir) });
+        all.push(Opened { name: "sqlite file", archive, dir: Some(Keeps::Dir(dir)) });
         let archive = open(":memory:".as_ref());
         all.push(Opened { name: "sqlite :memory:", archive, dir: None });
     }
+    #[cfg(feature = "postgres")]
+    for (name, partitions) in [("postgresql", few_partitions()), ("postgresql, cut", partitions())]
+    {
+        let database = cluster::Cluster::shared().database();
+        let archive = postgres(&database.url, partitions, config);
+        all.push(Opened { name, archive, dir: Some(Keeps::Database(database)) });
+    }
     all
+}
+
+/// An archive in a PostgreSQL database.
+#[cfg(feature = "postgres")]
+pub fn postgres(
+    url: &str,
+    partitions: wakustore::archive::Partitions,
+    config: &ArchiveConfig,
+) -> Archive {
+    use wakustore::archive::{PostgresBackend, PostgresConfig};
+    let place = PostgresConfig { partitions, ..PostgresConfig::new(url) };
+    Archive::open(PostgresBackend::open(place).unwrap(), config.clone()).unwrap()
+}
+
+/// Seconds around [`NOW`], for what goes by the clock.
+#[cfg(feature = "postgres")]
+pub fn few_partitions() -> wakustore::archive::Partitions {
+    let second = std::time::Duration::from_secs(1);
+    let (start, end) = (NOW.saturating_sub(4_000 * second), NOW.saturating_add(900 * second));
+    wakustore::archive::Partitions { start, end, width: second }
+}
+
+/// So that even a few messages of the tests, which are of the first nanoseconds, lie in many.
+#[cfg(feature = "postgres")]
+pub fn partitions() -> wakustore::archive::Partitions {
+    let width = std::time::Duration::from_nanos(7);
+    wakustore::archive::Partitions { start: Timestamp(3), end: Timestamp(1_000), width }
 }
 
 /// Stores messages as an import and tells what became of them.

@@ -23,6 +23,6 @@ version="$("$server" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')"
 [ "$version" -ge 15 ] || die "PostgreSQL $version is older than 15"
 if [ "$(id -u)" = 0 ]; then id postgres >/dev/null || die "there is no user postgres"; fi
 # The tests' own way of starting one: it must answer with its directory, and leave nothing behind.
-home="$("$REPO_ROOT/tests/archive_support/cluster.sh" "$(dirname "$server")" </dev/null)"
+home="$("$REPO_ROOT/tests/archive_support/cluster.sh" "$(dirname "$server")" 5432 </dev/null)"
 [ -n "$home" ] && [ ! -e "$home" ] || die "a private cluster does not start or leaves $home behind"
 say "PostgreSQL $version ($server), $(openssl version)"

@@ -176,6 +176,7 @@ pub(super) fn figures(conn: &Connection, used_bytes: u64) -> Result<Figures> {
         oldest: oldest.map(Timestamp),
         used_bytes,
         floor: Timestamp(floor.unwrap_or(i64::MIN)),
+        goes_with: None,
     })
 }
 

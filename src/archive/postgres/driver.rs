@@ -1,0 +1,224 @@
+//! The driver on one connection, which is made anew where it was lost.
+//!
+//! What must hold: a put is told as stored only where it was committed, also where the connection
+//! broke in the middle of its commit; and nobody waits for a database that is away, but a put or a
+//! removal of which it is not known how it ended, for a while.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::error::{Cure, Outcome};
+use super::figures::{self, Sizes};
+use super::find::{self, Hints};
+use super::layout::Layout;
+use super::link::Link;
+use super::page;
+use super::put::{self, Unsettled};
+use super::removal::{self, Gone};
+use super::session::{Session, off_runtime};
+use super::topics::Topics;
+use crate::archive::{Driver, FeedItem, Figures, IndexEntry, IndexQuery, Removal, Stats};
+use crate::error::{Error, ErrorKind, Result};
+use crate::types::{MessageHash, Origin, Page, Query, StoredMessage, SyncId};
+
+/// Times that a question is tried in all, where something was in the way.
+const TRIES: usize = 4;
+/// Between two tries to find out how a commit ended.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Rows of the kept counts that a partition has: one for a writer, until there are more writers.
+const SLOTS: i32 = 16;
+
+/// What a driver knows beside its connection.
+pub(super) struct Core {
+    pub(super) topics: Topics,
+    pub(super) layout: Layout,
+    pub(super) hints: Arc<Hints>,
+    pub(super) sizes: Sizes,
+    /// The number of this archive among all that ever wrote to the database.
+    pub(super) writer: i32,
+    pub(super) slot: i16,
+    /// The partition of the newest message that was put.
+    pub(super) newest_used: Option<i32>,
+    /// Messages held when figures were last asked for.
+    pub(super) figured: Option<u64>,
+    /// Whether this driver has removed by retention.
+    pub(super) keeps_house: bool,
+    /// How far a partition that was taken out has been told of.
+    pub(super) told: Option<(String, SyncId)>,
+}
+
+pub(super) struct Postgres {
+    link: Link,
+    core: Core,
+    /// How long it is tried to find out how a commit ended.
+    settle_for: Duration,
+    writes: bool,
+}
+
+impl Postgres {
+    pub(super) fn new(
+        link: Link,
+        hints: Arc<Hints>,
+        writer: i32,
+        settle_for: Duration,
+        writes: bool,
+    ) -> Self {
+        let slot = i16::try_from(writer.rem_euclid(SLOTS)).unwrap_or(0);
+        let core = Core {
+            topics: Topics::default(),
+            layout: Layout::default(),
+            hints,
+            sizes: Sizes::default(),
+            writer,
+            slot,
+            newest_used: None,
+            figured: None,
+            keeps_house: false,
+            told: None,
+        };
+        Postgres { link, core, settle_for, writes }
+    }
+
+    /// Asks, with a fresh list of partitions, and again where that may help.
+    fn ask<T: Send>(
+        &mut self,
+        mut question: impl FnMut(&mut Session, &mut Core) -> Outcome<T> + Send,
+    ) -> Result<T> {
+        let asked = off_runtime(|| {
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                let (session, fresh) = self.link.session()?;
+                if fresh {
+                    // It may be another server, or one that lost what it had not yet written.
+                    self.core.topics = Topics::default();
+                    self.core.layout.forget();
+                }
+                let answer = self.core.layout.refresh(session);
+                let fault = match answer.and_then(|()| question(session, &mut self.core)) {
+                    Ok(answer) => return Ok(answer),
+                    Err(fault) => fault,
+                };
+                match fault.cure {
+                    Cure::None => return Err(fault.error),
+                    Cure::Reconnect => self.link.lose(),
+                    Cure::Reload => self.core.layout.forget(),
+                    Cure::Again => {}
+                }
+                if tries == TRIES {
+                    return Err(fault.error);
+                }
+            }
+        });
+        asked.unwrap_or_else(|e| {
+            Err(Error::new(ErrorKind::Resources, format!("cannot start a thread: {e}")))
+        })
+    }
+
+    /// As [`Postgres::ask`], for what commits: as long as it is not known how a commit ended, it
+    /// is tried to find out.
+    fn change<T: Send>(
+        &mut self,
+        mut change: impl FnMut(&mut Session, &mut Core, &mut Unsettled) -> Outcome<T> + Send,
+    ) -> Result<T> {
+        let mut unsettled = Unsettled::new();
+        let until = Instant::now() + self.settle_for;
+        loop {
+            match self.ask(|session, core| change(session, core, &mut unsettled)) {
+                Err(e) if !unsettled.is_empty() => {
+                    if e.kind() != ErrorKind::ArchiveUnavailable || Instant::now() >= until {
+                        return Err(e.context("whether it was committed is not known"));
+                    }
+                    std::thread::sleep(PAUSE);
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+impl Driver for Postgres {
+    fn put(&mut self, batch: &[(StoredMessage, Origin)]) -> Result<Vec<bool>> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.change(|session, core, unsettled| {
+            let new = put::put(session, core, batch, unsettled)?;
+            let cells = batch.iter().map(|(m, _)| session.lattice.cell_of(m.timestamp()));
+            core.newest_used = core.newest_used.max(cells.max());
+            Ok(new)
+        })
+    }
+
+    /// Makes the next partition before it is needed.
+    fn after_put(&mut self) {
+        let _ = off_runtime(|| {
+            if let Ok((session, false)) = self.link.session() {
+                // What is wrong with it, a put into that partition will tell.
+                drop(put::make_ahead(session, &mut self.core));
+            }
+        });
+    }
+
+    fn query(&mut self, query: &Query) -> Result<Page> {
+        self.ask(|session, core| page::page(session, core, query))
+    }
+
+    fn get(&mut self, hashes: &[MessageHash]) -> Result<Vec<StoredMessage>> {
+        self.ask(|session, core| page::get(session, core, hashes))
+    }
+
+    fn missing(&mut self, hashes: &[MessageHash]) -> Result<Vec<MessageHash>> {
+        self.ask(|session, core| page::missing(session, core, hashes))
+    }
+
+    fn index(&mut self, query: &IndexQuery) -> Result<Vec<IndexEntry>> {
+        self.ask(|session, core| page::index(session, core, query))
+    }
+
+    fn remove(&mut self, removal: &Removal) -> Result<Vec<FeedItem>> {
+        let gone: Vec<Gone> = self.change(|session, core, unsettled| match removal {
+            Removal::Oldest { before, limit } => {
+                removal::oldest(session, core, *before, *limit, unsettled)
+            }
+            Removal::Hashes(hashes) => removal::take_down(session, core, hashes, unsettled),
+        })?;
+        self.ask(|session, core| removal::items(session, core, &gone))
+    }
+
+    fn taken_down(&mut self, hashes: &[MessageHash]) -> Result<Vec<MessageHash>> {
+        self.ask(|session, core| match core.layout.any_taken_down {
+            true => find::taken_down(session, hashes),
+            false => Ok(Vec::new()),
+        })
+    }
+
+    fn figures(&mut self) -> Result<Figures> {
+        self.ask(figures::figures)
+    }
+
+    fn stats(&mut self) -> Result<Stats> {
+        self.ask(|session, _| figures::stats(session))
+    }
+
+    fn close(&mut self) {
+        if self.writes && self.core.keeps_house {
+            let _ = off_runtime(|| {
+                if let Ok((session, false)) = self.link.session() {
+                    drop(removal::release(session, &self.core));
+                }
+            });
+        }
+        self.link.lose();
+    }
+}
+
+/// The number of the next archive that writes.
+pub(super) fn next_writer(session: &mut Session) -> Outcome<i32> {
+    let what = "opening the archive";
+    let rows = session.query(what, "SELECT nextval('wakustore.writer')::int4", &[])?;
+    match rows.first() {
+        Some(row) => row.try_get(0).map_err(super::error::sql(what)),
+        None => Err(super::error::corrupt("its sequence of writers is empty")),
+    }
+}

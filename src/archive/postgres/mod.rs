@@ -1,0 +1,153 @@
+//! The PostgreSQL driver: a database that several nodes may share.
+//!
+//! One connection writes and any number read beside it; each is made anew by itself when it is
+//! lost. While the database is away, whoever asks is told so at once
+//! ([`crate::ErrorKind::ArchiveUnavailable`]). docs/POSTGRES.md tells of the schema, of partitions,
+//! replicas, poolers and roles.
+
+mod driver;
+mod error;
+mod figures;
+mod find;
+mod lattice;
+mod layout;
+mod link;
+mod page;
+mod put;
+mod removal;
+mod scan;
+mod schema;
+mod session;
+mod span;
+mod tls;
+mod topics;
+mod url;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use self::driver::{Postgres, next_writer};
+use self::find::Hints;
+use self::lattice::Lattice;
+pub use self::lattice::{MAX_PARTITIONS, Partitions};
+use self::link::{Link, Place};
+use self::session::{Session, off_runtime};
+use super::{Backend, Driver};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Where the database is and how it is used.
+#[derive(Clone)]
+pub struct PostgresConfig {
+    /// `postgres://user:password@host:port/database?option=value`, or with `host=` and the
+    /// directory of a socket. `sslmode` is one of `disable`, `prefer` (as without it), `require`,
+    /// `verify-ca` and `verify-full`; `sslrootcert` a file of the authorities (PEM) that are
+    /// trusted, without which those are that browsers trust. Only the last two modes know with
+    /// whom they talk.
+    pub url: String,
+    /// Another server to read from: a replica, which may be behind. A put's messages are then
+    /// seen once they have come there.
+    pub replica: Option<String>,
+    /// How long it may take to connect.
+    pub connect_timeout: Duration,
+    /// How long a statement may take; the server ends it then.
+    pub statement_timeout: Duration,
+    /// How long it is tried to find out how a commit ended whose connection broke. Until then its
+    /// put is not answered.
+    pub settle_timeout: Duration,
+    /// How time is cut into partitions, where the database is made now.
+    pub partitions: Partitions,
+}
+
+impl PostgresConfig {
+    /// The database of this URL with the usual settings: 5 s to connect, 30 s for a statement,
+    /// 10 s to find out how a commit ended, partitions of a week.
+    pub fn new(url: impl Into<String>) -> Self {
+        PostgresConfig {
+            url: url.into(),
+            replica: None,
+            connect_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(30),
+            settle_timeout: Duration::from_secs(10),
+            partitions: Partitions::default(),
+        }
+    }
+}
+
+/// The URLs stay out: passwords are in them.
+impl std::fmt::Debug for PostgresConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresConfig")
+            .field("replica", &self.replica.is_some())
+            .field("connect_timeout", &self.connect_timeout)
+            .field("statement_timeout", &self.statement_timeout)
+            .field("settle_timeout", &self.settle_timeout)
+            .field("partitions", &self.partitions)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The backend on one PostgreSQL database.
+pub struct PostgresBackend {
+    place: Arc<Place>,
+    /// Where is read.
+    replica: Option<Arc<Place>>,
+    /// The connection that opening made, for the first writer.
+    first: Mutex<Option<Session>>,
+    hints: Arc<Hints>,
+    writer: i32,
+    settle_for: Duration,
+}
+
+impl PostgresBackend {
+    /// Connects, and makes the schema `wakustore` in the database or brings it up to date. Blocks
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ArchiveOpen`] where the URL is none, or the database, the user or the
+    /// password is refused; [`ErrorKind::ArchiveUnavailable`] where the server cannot be reached;
+    /// [`ErrorKind::InvalidArgument`] for partitions that cannot be;
+    /// [`ErrorKind::SchemaTooNew`] where the schema asks for a later version of this library;
+    /// [`ErrorKind::ArchiveReadOnly`] where the user may not make or change the schema.
+    pub fn open(config: PostgresConfig) -> Result<Self> {
+        let lattice = Lattice::new(&config.partitions)?;
+        let place = |url: &str, writes: bool| {
+            Place::new(url, config.connect_timeout, config.statement_timeout, writes).map(Arc::new)
+        };
+        let main = place(&config.url, true)?;
+        let replica = config.replica.as_deref().map(|url| place(url, false)).transpose()?;
+        let opened = off_runtime(|| {
+            let mut session = main.open(&lattice)?;
+            let writer = next_writer(&mut session).map_err(|fault| fault.error)?;
+            Ok((session, writer))
+        });
+        let (first, writer) = opened.unwrap_or_else(|e| {
+            Err(Error::new(ErrorKind::Resources, format!("cannot start a thread: {e}")))
+        })?;
+        Ok(PostgresBackend {
+            place: main,
+            replica,
+            first: Mutex::new(Some(first)),
+            hints: Arc::default(),
+            writer,
+            settle_for: config.settle_timeout,
+        })
+    }
+
+    fn driver(&self, link: Link, writes: bool) -> Box<dyn Driver> {
+        let hints = self.hints.clone();
+        Box::new(Postgres::new(link, hints, self.writer, self.settle_for, writes))
+    }
+}
+
+impl Backend for PostgresBackend {
+    fn writer(&self) -> Result<Box<dyn Driver>> {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(self.driver(Link::new(self.place.clone(), first), true))
+    }
+
+    /// It connects when it is first asked something.
+    fn reader(&self) -> Result<Option<Box<dyn Driver>>> {
+        let place = self.replica.as_ref().unwrap_or(&self.place);
+        Ok(Some(self.driver(Link::new(place.clone(), None), false)))
+    }
+}

@@ -1,0 +1,395 @@
+//! Removing: single messages that are taken down, the oldest ones of a partition, and partitions
+//! as a whole.
+//!
+//! What must hold: counts, floor, tombstones and what other nodes are told change in the
+//! transaction that removes. One node at a time keeps house: it holds a lease, which ends by
+//! itself; others do nothing.
+
+use std::collections::BTreeMap;
+
+use postgres::Row;
+
+use super::driver::Core;
+use super::error::{Cure, Fault, Outcome, corrupt, sql};
+use super::figures::{self, Counted};
+use super::find;
+use super::lattice::{Cell, table};
+use super::layout::LAYOUT_LOCK;
+use super::put::{PUT_LOCK, Unsettled};
+use super::scan::{self, Source, sync_id};
+use super::session::Session;
+use super::span::Span;
+use crate::archive::FeedItem;
+use crate::error::{Error, ErrorKind};
+use crate::types::{Direction, MessageHash, Origin, SyncId, TimeRange, Timestamp};
+
+const REMOVING: &str = "removing messages from the archive";
+/// Messages of a removed partition that are told of in one step.
+const TOLD_AT_ONCE: usize = 5_000;
+/// How long removing a partition waits for those who read and write, in milliseconds: meanwhile
+/// others wait behind it.
+const PATIENCE: u32 = 300;
+/// Empty partitions that are removed in one step.
+const EMPTY_AT_ONCE: usize = 4;
+/// Hashes in one statement.
+const AT_ONCE: usize = 16_384;
+/// How long what was removed is told to other nodes.
+const REMEMBERED: &str = "interval '1 day'";
+
+/// A message that went.
+pub(super) struct Gone {
+    id: SyncId,
+    channel: i32,
+    origin: i16,
+}
+
+impl Gone {
+    /// From the columns `timestamp, hash, channel, origin`.
+    fn read(row: &Row) -> Outcome<Gone> {
+        let fail = sql(REMOVING);
+        Ok(Gone {
+            id: sync_id(row, 0)?,
+            channel: row.try_get(2).map_err(&fail)?,
+            origin: row.try_get(3).map_err(&fail)?,
+        })
+    }
+}
+
+/// What the feed is told.
+pub(super) fn items(
+    session: &mut Session,
+    core: &mut Core,
+    gone: &[Gone],
+) -> Outcome<Vec<FeedItem>> {
+    core.topics.load(session, gone.iter().map(|gone| gone.channel))?;
+    let item = |gone: &Gone| {
+        let (pubsub_topic, content_topic) = core.topics.names(gone.channel)?;
+        let all = [Origin::Live, Origin::Sync, Origin::Resume, Origin::Import];
+        let origin = all.into_iter().find(|origin| *origin as i16 == gone.origin);
+        let Some(origin) = origin else {
+            return Err(corrupt(format!("a message's origin is {}", gone.origin)));
+        };
+        Ok(FeedItem { id: gone.id, pubsub_topic, content_topic, origin })
+    };
+    gone.iter().map(item).collect()
+}
+
+/// Takes messages down.
+pub(super) fn take_down(
+    session: &mut Session,
+    core: &mut Core,
+    hashes: &[MessageHash],
+    unsettled: &mut Unsettled,
+) -> Outcome<Vec<Gone>> {
+    let mut hashes = hashes.to_vec();
+    hashes.sort_unstable();
+    hashes.dedup();
+    commit(session, core, unsettled, |session, core| {
+        // All puts that began before have ended, and those that come see the tombstones.
+        session.batch(REMOVING, &format!("SELECT pg_advisory_xact_lock({PUT_LOCK})"))?;
+        let mut marked = Vec::new();
+        for some in hashes.chunks(AT_ONCE) {
+            let some: Vec<&[u8]> = some.iter().map(|hash| &hash.as_bytes()[..]).collect();
+            let rows = session.query(
+                REMOVING,
+                "INSERT INTO wakustore.tombstone(hash) SELECT unnest($1::bytea[])
+                 ON CONFLICT DO NOTHING RETURNING hash",
+                &[&some],
+            )?;
+            for row in rows {
+                let hash = row.try_get::<_, &[u8]>(0).map_err(sql(REMOVING))?;
+                marked.push(MessageHash::from_slice(hash)?);
+            }
+        }
+        let count = i64::try_from(marked.len()).unwrap_or(i64::MAX);
+        let text = "UPDATE wakustore.archive SET tombstones = tombstones + $1";
+        session.query(REMOVING, text, &[&count])?;
+        core.layout.refresh(session)?;
+        // One that was marked before is not held.
+        let mut cells: BTreeMap<Cell, Vec<SyncId>> = BTreeMap::new();
+        for key in find::all(session, core, marked)?.into_values() {
+            cells.entry(key.cell).or_default().push(key.id);
+        }
+        let mut gone = Vec::new();
+        for (cell, ids) in cells {
+            gone.extend(delete(session, core, cell, &ids)?);
+        }
+        Ok(gone)
+    })
+}
+
+/// Removes single messages of a partition, counts them and logs them for other nodes.
+fn delete(session: &mut Session, core: &Core, cell: Cell, ids: &[SyncId]) -> Outcome<Vec<Gone>> {
+    let text = format!(
+        "WITH gone AS (
+             DELETE FROM {} m USING unnest($1::int8[], $2::bytea[]) AS k(time, id)
+             WHERE m.timestamp = k.time AND m.hash = k.id
+             RETURNING m.timestamp, m.hash, m.channel, m.origin),
+         log AS (
+             INSERT INTO wakustore.removal(writer, cell, timestamp, hash, channel, origin)
+             SELECT $3::int4, $4::int4, gone.* FROM gone ORDER BY timestamp, hash)
+         SELECT * FROM gone ORDER BY timestamp, hash",
+        table(cell)
+    );
+    let times: Vec<i64> = ids.iter().map(|id| id.timestamp.nanos()).collect();
+    let hashes: Vec<&[u8]> = ids.iter().map(|id| &id.hash.as_bytes()[..]).collect();
+    let rows = session.query(REMOVING, &text, &[&times, &hashes, &core.writer, &cell])?;
+    let gone = rows.iter().map(Gone::read).collect::<Outcome<Vec<Gone>>>()?;
+    let count = i64::try_from(gone.len()).unwrap_or(i64::MAX);
+    session.query(
+        REMOVING,
+        "INSERT INTO wakustore.partition_count AS c (cell, slot, messages, removed)
+         VALUES($1, $2, -$3::int8, $3::int8) ON CONFLICT (cell, slot) DO UPDATE
+         SET messages = c.messages - $3, removed = c.removed + $3, last_xid = excluded.last_xid",
+        &[&cell, &core.slot, &count],
+    )?;
+    // What is long gone is forgotten, twice as fast as it is added to.
+    let limit = 2 * count + 16;
+    let text = format!(
+        "DELETE FROM wakustore.removal r USING (
+             SELECT xid, seq FROM wakustore.removal WHERE at < now() - {REMEMBERED}
+             ORDER BY xid, seq LIMIT $1::int8) o
+         WHERE r.xid = o.xid AND r.seq = o.seq"
+    );
+    session.query(REMOVING, &text, &[&limit])?;
+    Ok(gone)
+}
+
+/// Runs a removal as one transaction; and where the end of an earlier try is not known, adds what
+/// that has removed.
+fn commit(
+    session: &mut Session,
+    core: &mut Core,
+    unsettled: &mut Unsettled,
+    remove: impl FnOnce(&mut Session, &mut Core) -> Outcome<Vec<Gone>>,
+) -> Outcome<Vec<Gone>> {
+    let begin = "BEGIN; SELECT pg_current_xact_id()::text";
+    let mut gone = session.or_roll_back(REMOVING, |session| {
+        let xid = session.texts(REMOVING, begin)?.pop();
+        let gone = remove(session, core)?;
+        unsettled.extend(xid);
+        let ended = session.batch(REMOVING, "COMMIT");
+        if !matches!(&ended, Err(fault) if fault.cure == Cure::Reconnect) {
+            unsettled.pop();
+        }
+        ended.map(|()| gone)
+    })?;
+    if !unsettled.is_empty() {
+        let rows = session.query(
+            REMOVING,
+            "SELECT timestamp, hash, channel, origin FROM wakustore.removal
+             WHERE xid::text = ANY($1::text[]) AND hash IS NOT NULL ORDER BY xid, seq",
+            &[&*unsettled],
+        )?;
+        for row in &rows {
+            gone.push(Gone::read(row)?);
+        }
+        unsettled.clear();
+    }
+    Ok(gone)
+}
+
+/// One step of retention: of what is older than `before`, some. Nothing where another node keeps
+/// house.
+pub(super) fn oldest(
+    session: &mut Session,
+    core: &mut Core,
+    before: Timestamp,
+    limit: usize,
+    unsettled: &mut Unsettled,
+) -> Outcome<Vec<Gone>> {
+    if !lease(session, core)? {
+        return Ok(Vec::new());
+    }
+    core.keeps_house = true;
+    if let Some(gone) = tell(session, core)? {
+        return Ok(gone);
+    }
+    let counts = figures::counts(session)?;
+    remove_empty(session, core, &counts)?;
+    let Some((&cell, _)) = counts.iter().find(|(_, counted)| counted.messages > 0) else {
+        return Ok(Vec::new());
+    };
+    // By age whole partitions go, once all of one is too old; but the last has no end.
+    let by_age = before != Timestamp::MAX;
+    match session.lattice.upper(cell).filter(|_| by_age) {
+        Some(upper) if upper <= before.nanos() => {
+            remove_whole(session, core, cell, true)?;
+            return Ok(tell(session, core)?.unwrap_or_default());
+        }
+        Some(_) => return Ok(Vec::new()),
+        None => {}
+    }
+    commit(session, core, unsettled, |session, core| {
+        // Nobody else takes the lease until we are through.
+        let text = "UPDATE wakustore.archive SET kept_until = kept_until
+                    WHERE keeper = $1 AND kept_until > now() RETURNING 1";
+        if session.query(REMOVING, text, &[&core.writer])?.is_empty() {
+            return Err(no_longer_ours());
+        }
+        // What another node removed since we looked is not to be removed once more.
+        let messages: u64 = figures::counts(session)?.values().map(|of| of.messages).sum();
+        let since = core.figured.filter(|_| !by_age).unwrap_or(messages).saturating_sub(messages);
+        let limit = limit.saturating_sub(usize::try_from(since).unwrap_or(usize::MAX));
+        let time = TimeRange::new(Timestamp::MIN, before)?;
+        let span = Span::new(&time, None, Direction::Forward);
+        let keys = scan::keys_in(session, cell, &Source::Time, &span, limit)?;
+        let ids: Vec<SyncId> = keys.iter().map(|key| key.id).collect();
+        let gone = delete(session, core, cell, &ids)?;
+        if let Some(last) = gone.last() {
+            let floor = last.id.timestamp.nanos().saturating_add(1);
+            raise_floor(session, floor)?;
+        }
+        Ok(gone)
+    })
+}
+
+fn raise_floor(session: &mut Session, floor: i64) -> Outcome<()> {
+    let text = "UPDATE wakustore.archive SET floor = greatest(floor, $1::int8)";
+    session.query(REMOVING, text, &[&floor]).map(drop)
+}
+
+/// Takes the lease, or renews it; whether it is ours.
+fn lease(session: &mut Session, core: &Core) -> Outcome<bool> {
+    let rows = session.query(
+        REMOVING,
+        "UPDATE wakustore.archive SET keeper = $1, kept_until = now() + interval '10 seconds'
+         WHERE keeper IS NULL OR keeper = $1 OR kept_until < now() RETURNING keeper",
+        &[&core.writer],
+    )?;
+    Ok(!rows.is_empty())
+}
+
+/// Lets another node keep house.
+pub(super) fn release(session: &mut Session, core: &Core) -> Outcome<()> {
+    let text = "UPDATE wakustore.archive SET keeper = NULL, kept_until = NULL WHERE keeper = $1";
+    session.query(REMOVING, text, &[&core.writer]).map(drop)
+}
+
+/// Partitions that hold nothing, and that nothing will be put into, go.
+fn remove_empty(
+    session: &mut Session,
+    core: &mut Core,
+    counts: &BTreeMap<Cell, Counted>,
+) -> Outcome<()> {
+    let text = "SELECT floor FROM wakustore.archive WHERE floor IS NOT NULL";
+    let rows = session.query(REMOVING, text, &[])?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let floor: i64 = row.try_get(0).map_err(sql(REMOVING))?;
+    core.layout.refresh(session)?;
+    let empty = |cell: &Cell| {
+        session.lattice.upper(*cell).is_some_and(|upper| upper <= floor)
+            && counts.get(cell).is_none_or(|counted| counted.messages == 0)
+    };
+    let empty: Vec<Cell> =
+        core.layout.cells().iter().copied().filter(empty).take(EMPTY_AT_ONCE).collect();
+    for cell in empty {
+        remove_whole(session, core, cell, false)?;
+    }
+    Ok(())
+}
+
+/// Takes a partition out. Its table stays under another name until its messages were told of.
+fn remove_whole(session: &mut Session, core: &mut Core, cell: Cell, tell: bool) -> Outcome<()> {
+    let upper = session.lattice.upper(cell);
+    let table = table(cell);
+    session.transact(REMOVING, |session| {
+        session.batch(
+            REMOVING,
+            &format!(
+                "SET LOCAL lock_timeout = {PATIENCE};
+                 SELECT pg_advisory_xact_lock({LAYOUT_LOCK})"
+            ),
+        )?;
+        let rows = session.query(
+            REMOVING,
+            "UPDATE wakustore.archive SET layout = layout + 1, floor = greatest(floor, $2::int8)
+             WHERE keeper = $1 AND kept_until > now() RETURNING layout",
+            &[&core.writer, &upper],
+        )?;
+        let Some(row) = rows.first() else {
+            return Err(no_longer_ours());
+        };
+        let layout: i64 = row.try_get(0).map_err(sql(REMOVING))?;
+        let end = match tell {
+            true => format!("ALTER TABLE {table} RENAME TO {}", name_gone(core.writer, layout)),
+            false => format!("DROP TABLE {table}"),
+        };
+        session.batch(
+            REMOVING,
+            &format!("ALTER TABLE wakustore.message DETACH PARTITION {table}; {end}"),
+        )?;
+        // What was put between counting and now would be lost with an empty one.
+        session.query(REMOVING, "DELETE FROM wakustore.partition WHERE cell = $1", &[&cell])?;
+        let rows = session.query(
+            REMOVING,
+            "WITH gone AS (DELETE FROM wakustore.partition_count WHERE cell = $1 RETURNING messages)
+             SELECT coalesce(sum(messages), 0)::int8 FROM gone",
+            &[&cell],
+        )?;
+        let held: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0)).map_err(sql(REMOVING))?;
+        if held > 0 && !tell {
+            return Err(no_longer_ours());
+        }
+        session.query(
+            REMOVING,
+            "INSERT INTO wakustore.removal(writer, cell, timestamp) VALUES($1, $2, $3)",
+            &[&core.writer, &cell, &upper],
+        )?;
+        Ok(())
+    })?;
+    core.layout.refresh(session)
+}
+
+fn no_longer_ours() -> Fault {
+    let what = "another node changed the archive while a partition was to be removed";
+    Error::new(ErrorKind::Busy, what).into()
+}
+
+fn name_gone(writer: i32, layout: i64) -> String {
+    format!("gone_{writer}_{layout}")
+}
+
+/// The tables of partitions that were taken out and still stand.
+fn gone_tables(session: &mut Session) -> Outcome<Vec<String>> {
+    session.texts(
+        REMOVING,
+        "SELECT relname FROM pg_class WHERE relnamespace = 'wakustore'::regnamespace
+         AND relkind = 'r' AND relname LIKE 'gone\\_%' ORDER BY oid",
+    )
+}
+
+/// Whether there is a partition that we took out and have not yet told all of.
+pub(super) fn is_telling(session: &mut Session, core: &Core) -> Outcome<bool> {
+    let ours = format!("gone_{}_", core.writer);
+    Ok(gone_tables(session)?.iter().any(|name| name.starts_with(&ours)))
+}
+
+/// Some messages of a partition that we took out; its table goes with the last. `None` where there
+/// is none. What other nodes left behind goes too: whoever listened to them is gone.
+fn tell(session: &mut Session, core: &mut Core) -> Outcome<Option<Vec<Gone>>> {
+    let ours = format!("gone_{}_", core.writer);
+    for name in gone_tables(session)? {
+        if !name.starts_with(&ours) {
+            session.batch(REMOVING, &format!("DROP TABLE IF EXISTS wakustore.{name}"))?;
+            continue;
+        }
+        let after = core.told.take().filter(|(of, _)| *of == name).map(|(_, id)| id);
+        let time = after.map_or(i64::MIN, |id| id.timestamp.nanos());
+        let hash = after.map_or_else(Vec::new, |id| id.hash.as_bytes().to_vec());
+        let limit = i64::try_from(TOLD_AT_ONCE).unwrap_or(i64::MAX);
+        let text = format!(
+            "SELECT timestamp, hash, channel, origin FROM wakustore.{name}
+             WHERE (timestamp, hash) > ($1::int8, $2::bytea) ORDER BY timestamp, hash
+             LIMIT $3::int8"
+        );
+        let rows = session.query(REMOVING, &text, &[&time, &hash, &limit])?;
+        let gone = rows.iter().map(Gone::read).collect::<Outcome<Vec<Gone>>>()?;
+        match gone.last() {
+            Some(last) if gone.len() == TOLD_AT_ONCE => core.told = Some((name, last.id)),
+            _ => session.batch(REMOVING, &format!("DROP TABLE IF EXISTS wakustore.{name}"))?,
+        }
+        return Ok(Some(gone));
+    }
+    Ok(None)
+}
