@@ -18,8 +18,8 @@
  * by the size of the first.
  *
  * Calls whose name ends in _async start an operation (wks_op) and return at once. Those without
- * block; they are the same, started and waited for. From a callback everything may be called but what
- * blocks and wks_shutdown, which give WKS_ERR_WOULD_DEADLOCK.
+ * block; they are the same, started and waited for. From a callback (of the dispatcher's thread, or a
+ * validator) everything may be called but what blocks and wks_shutdown, which give WKS_ERR_WOULD_DEADLOCK.
  *
  * Times are Unix nanoseconds where they name a moment of a message, milliseconds where they are a
  * length or a limit. Texts are UTF-8.
@@ -49,6 +49,11 @@
  * Waits without limit, where a timeout is asked for.
  */
 #define WKS_FOREVER UINT64_MAX
+
+/**
+ * Takes a bound of retention away.
+ */
+#define WKS_UNBOUNDED UINT64_MAX
 
 /**
  * What came of a call: 0 for success, or the kind of an error. The numbers are grouped by layer,
@@ -216,6 +221,11 @@ enum wks_status
      */
     WKS_ERR_TAKEN_DOWN = 310,
     /**
+     * The position is not one of this archive's change feed (any more): read the archive anew, and
+     * go on from where it stands now.
+     */
+    WKS_ERR_POSITION_GONE = 311,
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     WKS_ERR_STORE_BAD_REQUEST = 400,
@@ -275,6 +285,10 @@ enum wks_status
      * The peer belongs to another cluster.
      */
     WKS_ERR_OTHER_CLUSTER = 607,
+    /**
+     * No connected peer takes messages of this topic over relay.
+     */
+    WKS_ERR_NO_RELAY_PEERS = 608,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -698,9 +712,141 @@ typedef struct wks_archive_options {
 typedef int32_t wks_durability;
 
 /**
+ * Messages that a validator is asked about: those of one put that the library's own rules take.
+ * It lives until the validator returns.
+ */
+typedef struct wks_batch {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_batch;
+
+/**
+ * Called with each batch before it is committed, wherever it comes from, on a thread that the
+ * library has for it: neither a worker nor the dispatcher's, and never two at once. It judges with
+ * `wks_batch_judge` or `wks_batch_judge_all` before it returns, and must not throw. It may call
+ * everything but what blocks and `wks_shutdown`, which give `WKS_ERR_WOULD_DEADLOCK`. The puts
+ * behind it, and closing the archive, wait for it up to its time limit.
+ */
+typedef void (*wks_validate)(struct wks_batch batch, void *user);
+
+/**
  * Where a message came from: a `WKS_ORIGIN_…`.
  */
 typedef int32_t wks_origin;
+
+/**
+ * What a validator says of a message: a `WKS_VERDICT_…`.
+ */
+typedef int32_t wks_verdict;
+
+/**
+ * A subscription to what is committed, from the moment it was made or from a position on: what is
+ * stored, from wherever it comes, and what is removed, by this archive and by others on the same
+ * file or database. A bounded queue: a reader that is too slow is told how much it missed, and from
+ * where to go on. It does not keep the archive open.
+ */
+typedef struct wks_changes {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_changes;
+
+/**
+ * A place in the change feed of one archive, to keep and to go on from: everything up to it was
+ * told. Opaque, but of two positions of one archive the one whose bytes compare as less comes
+ * first.
+ */
+typedef struct wks_position {
+    /**
+     * The bytes; all zero for the beginning.
+     */
+    uint8_t bytes[24];
+} wks_position;
+
+/**
+ * One change.
+ */
+typedef struct wks_change {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_change;
+
+/**
+ * What a change is: a `WKS_CHANGE_…`. Ignore those that you do not know.
+ */
+typedef int32_t wks_change_kind;
+
+/**
+ * What a change tells; what its kind does not name is zero. The caller allocates it and sets
+ * `struct_size`; what it points to is the change's, and lives until `wks_change_free`.
+ */
+typedef struct wks_change_info {
+    /**
+     * `sizeof(wks_change_info)`.
+     */
+    size_t struct_size;
+    /**
+     * What it is.
+     */
+    wks_change_kind kind;
+    /**
+     * How many messages were stored or removed: for `wks_change_get`.
+     */
+    size_t count;
+    /**
+     * How many messages were left out.
+     */
+    uint64_t lagged;
+    /**
+     * Where `wks_archive_subscribe_from` goes on from after this change: 24 bytes, or none where it
+     * is not known. Keep it after what the change asks for is done.
+     */
+    struct wks_bytes position;
+    /**
+     * The last message that expired, 32 bytes.
+     */
+    const uint8_t *hash;
+    /**
+     * When that was sent, in Unix nanoseconds.
+     */
+    int64_t timestamp;
+} wks_change_info;
+
+/**
+ * One message that was stored or removed. The caller allocates it and sets `struct_size`; what it
+ * points to is the change's, and lives until `wks_change_free`.
+ */
+typedef struct wks_change_message {
+    /**
+     * `sizeof(wks_change_message)`.
+     */
+    size_t struct_size;
+    /**
+     * The message's hash, 32 bytes.
+     */
+    const uint8_t *hash;
+    /**
+     * When it was sent, in Unix nanoseconds.
+     */
+    int64_t timestamp;
+    /**
+     * Where it was published.
+     */
+    struct wks_bytes pubsub_topic;
+    /**
+     * What it is filed under.
+     */
+    struct wks_bytes content_topic;
+    /**
+     * Where it came from, also where it was removed.
+     */
+    wks_origin origin;
+} wks_change_message;
 
 /**
  * A walk through a history. It begins at the query's cursor and goes on from page to page by
@@ -1174,6 +1320,46 @@ typedef struct wks_sync_progress {
  * It survives a crash of the process; a power loss may take the last commits, never the file.
  */
 #define WKS_DURABILITY_NORMAL 1
+
+/**
+ * It cannot be told now: the put's outcome is `WKS_ERR_BUSY`, and the same message may be put
+ * again, or come with a later sync. What is not judged at all counts as this.
+ */
+#define WKS_VERDICT_UNKNOWN 0
+
+/**
+ * It may be stored.
+ */
+#define WKS_VERDICT_VALID 1
+
+/**
+ * It may never be stored: the put's outcome is `WKS_ERR_VALIDATOR_REFUSED`, and a sync does not ask
+ * for it again.
+ */
+#define WKS_VERDICT_INVALID 2
+
+/**
+ * Messages were stored; those that were there already are not among them. Of this archive's own
+ * commits, while the reader keeps up, one change is one commit.
+ */
+#define WKS_CHANGE_STORED 1
+
+/**
+ * Messages were removed, by retention or taken down. Do not mind one that you do not know.
+ */
+#define WKS_CHANGE_REMOVED 2
+
+/**
+ * The reader was too slow: `lagged` messages, stored or removed, were left out here (0 where it is
+ * not known how many). From `position` a new subscription goes on with nothing left out.
+ */
+#define WKS_CHANGE_LAGGED 3
+
+/**
+ * Retention removed all messages up to the one of `timestamp` and `hash`, with it: told so of other
+ * archives on the same file or database, and of what lies behind.
+ */
+#define WKS_CHANGE_EXPIRED 4
 
 /**
  * Both ways.
@@ -1931,6 +2117,81 @@ wks_status wks_archive_options_set_max_queued_bytes(struct wks_archive_options o
 void wks_archive_options_free(struct wks_archive_options options);
 
 /**
+ * Has `validate` called with every batch of messages before it is committed, on top of the
+ * library's own rules: for rate-limit proofs, say. A batch that it has not judged after
+ * `timeout_ms` (`WKS_FOREVER` for no limit; 10,000 is a good one) counts as unknown, and so do
+ * those that come until it has returned. A null `validate` takes the one before away. Archives that
+ * are open are not concerned.
+ *
+ * Threads: any. Blocks: no; it may wait for the one before to be let go of. Owns: takes `user`,
+ * which is used by one thread at a time; `drop` is called for it exactly once: when it is replaced,
+ * or the options are freed, and every archive that was opened with it is closed and freed too, and
+ * not while the validator runs; or where this call fails.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for a limit of 0.
+ */
+wks_status wks_archive_options_set_validator(struct wks_archive_options options,
+                                             wks_validate validate,
+                                             uint64_t timeout_ms,
+                                             void *user,
+                                             wks_drop drop,
+                                             struct wks_error *error);
+
+/**
+ * How many messages there are to judge, at least one.
+ *
+ * Threads: any, while the validator runs. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_batch_count(struct wks_batch batch, size_t *count, struct wks_error *error);
+
+/**
+ * Where the messages came from.
+ *
+ * Threads: any, while the validator runs. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_batch_origin(struct wks_batch batch, wks_origin *origin, struct wks_error *error);
+
+/**
+ * Message `index`, counted from 0. Set `entry->struct_size` first.
+ *
+ * Threads: any, while the validator runs. Blocks: no. Owns: `entry` is the caller's; what it
+ * points to is the batch's, and lives until the validator returns.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for an index
+ * beyond the end or a wrong `struct_size`.
+ */
+wks_status wks_batch_entry(struct wks_batch batch,
+                           size_t index,
+                           struct wks_entry *entry,
+                           struct wks_error *error);
+
+/**
+ * Judges message `index`: a `WKS_VERDICT_…`, and a reason for people, which may be empty. The last
+ * word counts.
+ *
+ * Threads: any, while the validator runs. Blocks: no. Owns: the reason is lent for the call.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for an index
+ * beyond the end, another verdict or a reason that is not UTF-8.
+ */
+wks_status wks_batch_judge(struct wks_batch batch,
+                           size_t index,
+                           wks_verdict verdict,
+                           struct wks_bytes reason,
+                           struct wks_error *error);
+
+/**
+ * Judges every message of the batch alike, as `wks_batch_judge` does one.
+ *
+ * Threads: any, while the validator runs. Blocks: no. Owns: the reason is lent for the call.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for another verdict
+ * or a reason that is not UTF-8.
+ */
+wks_status wks_batch_judge_all(struct wks_batch batch,
+                               wks_verdict verdict,
+                               struct wks_bytes reason,
+                               struct wks_error *error);
+
+/**
  * Opens an archive, or creates it. Starts the library's threads where they do not run.
  *
  * Threads: any but the dispatcher's. Blocks: yes, until it is open. Owns: the archive is the
@@ -2097,15 +2358,14 @@ wks_status wks_archive_stats_async(struct wks_archive archive,
 
 /**
  * Commits what was accepted and closes the archive, also under a node that uses it: every other
- * call, and a read that waits, then gives `WKS_ERR_ARCHIVE_CLOSED`. A second time is fine. The handle still has to be
- * freed.
+ * call, and a read that waits, then gives `WKS_ERR_ARCHIVE_CLOSED`. A second time is fine. The
+ * handle still has to be freed.
  *
  * Threads: any but the dispatcher's. Blocks: yes, until it is closed. Owns: nothing.
  * Errors: `WKS_ERR_WOULD_DEADLOCK` from a callback, `WKS_ERR_SHUTDOWN` after a shutdown (which
  * closed it), `WKS_ERR_HANDLE`.
  */
-wks_status wks_archive_close(struct wks_archive archive,
-                             struct wks_error *error);
+wks_status wks_archive_close(struct wks_archive archive, struct wks_error *error);
 
 /**
  * Starts to close an archive. The operation has no result: its status tells.
@@ -2127,6 +2387,276 @@ wks_status wks_archive_close_async(struct wks_archive archive,
  * Errors: none; a stale handle is ignored.
  */
 void wks_archive_free(struct wks_archive archive);
+
+/**
+ * Messages older than this, by their timestamp, are removed in small steps, and none is taken in.
+ * `WKS_UNBOUNDED`, the default, keeps them whatever their age. Of the bounds that are set, each
+ * holds.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for 0.
+ */
+wks_status wks_archive_options_set_max_age(struct wks_archive_options options,
+                                           uint64_t age_ms,
+                                           struct wks_error *error);
+
+/**
+ * Beyond so many messages the oldest are removed, in small steps. `WKS_UNBOUNDED` is the default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for 0.
+ */
+wks_status wks_archive_options_set_max_messages(struct wks_archive_options options,
+                                                uint64_t messages,
+                                                struct wks_error *error);
+
+/**
+ * Beyond so many bytes on disk the oldest messages are removed, in small steps: of the file as far
+ * as it is in use. Space that was freed is given back to the system in small steps, and until then
+ * used again. `WKS_UNBOUNDED` is the default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for 0.
+ */
+wks_status wks_archive_options_set_max_bytes(struct wks_archive_options options,
+                                             uint64_t bytes,
+                                             struct wks_error *error);
+
+/**
+ * The lowest timestamp that is kept and taken in, in Unix nanoseconds: what is older was removed
+ * by retention, or will be. The lowest number there is where nothing bounds it.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_archive_floor(struct wks_archive archive, int64_t *floor, struct wks_error *error);
+
+/**
+ * Takes messages down: those that are held are removed, all in one commit, and none of these is
+ * ever taken in again, from wherever it comes (`WKS_ERR_TAKEN_DOWN`), nor asked for by a sync or
+ * named by `wks_archive_missing`. `hashes` are 32 bytes each, one after the other, at most 100,000
+ * of them; `held` tells how many of them were held, and may be null. A note of some 50 bytes stays
+ * for each.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it is committed. Owns: the hashes are lent
+ * for the call.
+ * Errors: `WKS_ERR_INVALID_HASH` for a length that is not a multiple of 32,
+ * `WKS_ERR_INVALID_ARGUMENT` for too many, `WKS_ERR_BUSY`, `WKS_ERR_DISK_FULL`,
+ * `WKS_ERR_ARCHIVE_IO`, `WKS_ERR_ARCHIVE_READ_ONLY`, `WKS_ERR_ARCHIVE_CLOSED`,
+ * `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_archive_take_down(struct wks_archive archive,
+                                 struct wks_bytes hashes,
+                                 uint64_t *held,
+                                 struct wks_error *error);
+
+/**
+ * Starts to take messages down: take how many were held with `wks_op_take_number`. Cancelling does
+ * not take it back.
+ *
+ * Threads: any. Blocks: no. Owns: the hashes are lent for the call; the operation is the caller's,
+ * to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`, as for `wks_archive_take_down`; the
+ * operation's are the others.
+ */
+wks_status wks_archive_take_down_async(struct wks_archive archive,
+                                       struct wks_bytes hashes,
+                                       struct wks_op *op,
+                                       struct wks_error *error);
+
+/**
+ * Takes a number: how many messages were taken down.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_number(struct wks_op op, uint64_t *number, struct wks_error *error);
+
+/**
+ * Subscribes to what the archive commits from now on. Up to `capacity` messages wait for the
+ * reader, and always one commit, however large it is; what is beyond that it is told to have
+ * missed. A put's messages are there by the time it is acknowledged; what others commit on the same
+ * file or database comes within some 250 ms, and may be missed where it falls into the moment of
+ * this call: where none may be, ask for `wks_archive_position` and subscribe from there.
+ *
+ * Threads: any. Blocks: no. Owns: the subscription is the caller's, to free with
+ * `wks_changes_free`.
+ * Errors: `WKS_ERR_INVALID_ARGUMENT` for a capacity of 0, `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`,
+ * `WKS_ERR_NULL_POINTER`. (That of an archive that was closed has ended already.)
+ */
+wks_status wks_archive_subscribe(struct wks_archive archive,
+                                 size_t capacity,
+                                 struct wks_changes *changes,
+                                 struct wks_error *error);
+
+/**
+ * Subscribes to everything after a position, each change once: first what lies behind, as fast as
+ * it is read, then what is committed, with no gap or double between the two. An empty `position` is
+ * the beginning: from there all messages that are held are told first, in the order in which they
+ * were stored. A reader that is behind cannot lag. `capacity` is as for `wks_archive_subscribe`.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until the archive has answered. Owns: the
+ * position is lent for the call; the subscription is the caller's, to free with
+ * `wks_changes_free`.
+ * Errors: `WKS_ERR_POSITION_GONE` where the position is too old, or of another archive: then read
+ * anew, from the beginning; `WKS_ERR_MALFORMED` for a length that is neither 0 nor 24,
+ * `WKS_ERR_INVALID_ARGUMENT` for a capacity of 0, `WKS_ERR_UNSUPPORTED` where the archive keeps no
+ * log of its changes, `WKS_ERR_BUSY`, `WKS_ERR_ARCHIVE_IO`, `WKS_ERR_ARCHIVE_CLOSED`,
+ * `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_archive_subscribe_from(struct wks_archive archive,
+                                      struct wks_bytes position,
+                                      size_t capacity,
+                                      struct wks_changes *changes,
+                                      struct wks_error *error);
+
+/**
+ * Starts to subscribe from a position: take the subscription with `wks_op_take_changes`.
+ *
+ * Threads: any. Blocks: no. Owns: the position is lent for the call; the operation is the
+ * caller's, to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`, as for `wks_archive_subscribe_from`; the
+ * operation's are the others.
+ */
+wks_status wks_archive_subscribe_from_async(struct wks_archive archive,
+                                            struct wks_bytes position,
+                                            size_t capacity,
+                                            struct wks_op *op,
+                                            struct wks_error *error);
+
+/**
+ * Takes a subscription.
+ *
+ * Threads: any. Blocks: no. Owns: the subscription is the caller's, to free with
+ * `wks_changes_free`.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_changes(struct wks_op op,
+                               struct wks_changes *changes,
+                               struct wks_error *error);
+
+/**
+ * Where the change feed stands now: a subscription from there tells of everything that is committed
+ * after this.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until the archive has answered. Owns: nothing.
+ * Errors: `WKS_ERR_UNSUPPORTED` where the archive keeps no log of its changes, `WKS_ERR_BUSY`,
+ * `WKS_ERR_ARCHIVE_IO`, `WKS_ERR_ARCHIVE_CLOSED`, `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`,
+ * `WKS_ERR_CANCELLED` by a shutdown, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_archive_position(struct wks_archive archive,
+                                struct wks_position *position,
+                                struct wks_error *error);
+
+/**
+ * Starts to ask where the change feed stands: take it with `wks_op_take_position`.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_archive_position`.
+ */
+wks_status wks_archive_position_async(struct wks_archive archive,
+                                      struct wks_op *op,
+                                      struct wks_error *error);
+
+/**
+ * Takes a position.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_position(struct wks_op op,
+                                struct wks_position *position,
+                                struct wks_error *error);
+
+/**
+ * Waits for the next change; the null handle once the archive is closed and all were given.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until something is committed. Owns: the change
+ * is the caller's, to free with `wks_change_free`.
+ * Errors: `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_changes_next(struct wks_changes changes,
+                            struct wks_change *change,
+                            struct wks_error *error);
+
+/**
+ * Starts to wait for the next change: take it with `wks_op_take_change`. A cancel loses no change:
+ * the next call gives it.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_changes_next_async(struct wks_changes changes,
+                                  struct wks_op *op,
+                                  struct wks_error *error);
+
+/**
+ * Takes a change; the null handle at the end of the feed.
+ *
+ * Threads: any. Blocks: no. Owns: the change is the caller's, to free with `wks_change_free`.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_change(struct wks_op op, struct wks_change *change, struct wks_error *error);
+
+/**
+ * Ends a subscription. Changes that it gave stay. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_changes_free(struct wks_changes changes);
+
+/**
+ * What a change tells. Set `info->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: `info` is the caller's; what it points to is the change's, and
+ * lives until `wks_change_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for a wrong
+ * `struct_size`.
+ */
+wks_status wks_change_read(struct wks_change change,
+                           struct wks_change_info *info,
+                           struct wks_error *error);
+
+/**
+ * Message `index` of a change, counted from 0. Set `message->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: `message` is the caller's; what it points to is the change's,
+ * and lives until `wks_change_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for an index
+ * beyond the end or a wrong `struct_size`.
+ */
+wks_status wks_change_get(struct wks_change change,
+                          size_t index,
+                          struct wks_change_message *message,
+                          struct wks_error *error);
+
+/**
+ * The first messages of a change, up to `capacity` of them, in one call; how many goes to `count`.
+ * Set `struct_size` of the first of `messages`.
+ *
+ * Threads: any. Blocks: no. Owns: `messages` is the caller's; what they point to is the change's,
+ * and lives until `wks_change_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for a wrong
+ * `struct_size`.
+ */
+wks_status wks_change_messages(struct wks_change change,
+                               struct wks_change_message *messages,
+                               size_t capacity,
+                               size_t *count,
+                               struct wks_error *error);
+
+/**
+ * Frees a change and all that its messages point to. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_change_free(struct wks_change change);
 
 /**
  * Begins a walk through an archive. The query's limit is the size of a page.

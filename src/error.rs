@@ -109,8 +109,10 @@ kinds! {
     /// The position is not one of this archive's change feed (any more): read the archive anew, and
     /// go on from where it stands now.
     PositionGone = 311,
+    /// The archive is encrypted with another key, or a key was given for one that is not encrypted.
+    WrongKey = 312,
     /// The database that holds the archive cannot be reached; it is tried again by itself.
-    ArchiveUnavailable = 312,
+    ArchiveUnavailable = 313,
 
     /// The store peer, or we, found the request invalid (status 400).
     StoreBadRequest = 400,

@@ -260,7 +260,10 @@ fn places() -> (Vec<Place>, tempfile::TempDir) {
         let open = |path: std::path::PathBuf| -> Box<dyn Backend> {
             // What a power loss takes is not the matter here.
             let durability = Durability::Normal;
-            Box::new(SqliteBackend::open(SqliteConfig { durability, path }).unwrap())
+            Box::new(
+                SqliteBackend::open(SqliteConfig { durability, ..SqliteConfig::new(path) })
+                    .unwrap(),
+            )
         };
         let path = dir.path().join("archive.db");
         places.push(Place::new("sqlite file", move || open(path.clone()), true));

@@ -3,15 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod archive_support;
-#[path = "archive_support/cluster.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod cluster;
 mod nwaku_support;
 
 use std::ops::ControlFlow;
 
+use archive_support::cluster::{Cluster, Database};
 use archive_support::config;
-use cluster::{Cluster, Database};
 use nwaku_support::{NOW, SECOND, held, messages, sorted};
 use postgres::Client;
 use wakustore::ErrorKind;

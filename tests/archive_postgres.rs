@@ -87,6 +87,9 @@ fn nodes_on_one_database_see_each_others_messages() {
     let again = import(&b, vec![StoredMessage::new(page.entries[3].data.clone().unwrap().0, m)]);
     assert!(matches!(&again[..], [PutOutcome::Refused(e)] if e.kind() == ErrorKind::TakenDown));
     assert_eq!(b.stats().wait().unwrap().messages, 19);
+    assert_eq!(b.tombstones(None, 10).wait().unwrap().len(), 2);
+    assert_eq!(b.reinstate(vec![down, unknown_hash(3)]).wait().unwrap(), 1);
+    assert_eq!(a.missing(vec![down, unknown_hash(1)]).wait().unwrap(), [down]);
 }
 
 #[test]
@@ -189,7 +192,8 @@ fn whole_partitions_go_for_their_age_and_are_told_of() {
                 removed.extend(items.iter().map(|item| item.id.hash));
             }
             FeedEvent::Stored(_) => {}
-            other => panic!("{other:?}"),
+            FeedEvent::Lagged { missed, .. } => panic!("lagged by {missed}"),
+            FeedEvent::Expired(id) => panic!("the log told of {id:?}"),
         }
     }
     assert_eq!(removed, hashes(&[first.clone(), second].concat()), "each once, in order");

@@ -284,7 +284,8 @@ fn a_connection_breaks_in_the_middle_of_a_commit() {
         match event {
             FeedEvent::Stored(items) => stored += items.len(),
             FeedEvent::Removed(items) => removed += items.len(),
-            other => panic!("{other:?}"),
+            FeedEvent::Lagged { missed, .. } => panic!("lagged by {missed}"),
+            FeedEvent::Expired(id) => panic!("the log told of {id:?}"),
         }
     }
     assert_eq!((stored, removed), (9, 3), "the feed tells of each once");

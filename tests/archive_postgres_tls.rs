@@ -40,10 +40,10 @@ fn certificates(dir: &Path) {
          -extfile names -out server.pem",
     );
     // The server takes the key of its own user alone.
-    let server_reads = ["server.key", "server.pem"];
     if Command::new("id").arg("-u").output().unwrap().stdout == b"0\n" {
-        let chown = Command::new("chown").arg("postgres").args(server_reads).current_dir(dir);
-        assert!({ chown }.status().unwrap().success());
+        let mut chown = Command::new("chown");
+        chown.arg("postgres").args(["server.key", "server.pem"]).current_dir(dir);
+        assert!(chown.status().unwrap().success());
         let open = Command::new("chmod").arg("755").arg(dir).status().unwrap();
         assert!(open.success());
     }

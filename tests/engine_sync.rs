@@ -81,7 +81,7 @@ fn one_side_empty_and_the_other_with_20_000() {
         assert_eq!((empty.figures.received, empty.figures.missing), (20_000, 20_000));
         assert_eq!((ours.error, theirs.error), (None, None));
         assert!(world.nodes[1].fetches.iter().all(|n| *n <= 256));
-        assert!(world.nodes[0].stores.iter().all(|n| *n <= 256));
+        assert!(world.nodes[0].stores.iter().all(|n| *n <= 1024));
         assert!(
             world.nodes[0].stores.len() < 5_000,
             "batches fill: {}",

@@ -24,7 +24,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("libp2p_stream", &["node"]),
     ("libp2p_mplex", &["node"]),
     ("rusqlite", &["archive::sqlite", "archive::nwaku::sqlite"]),
-    ("postgres", &["archive::nwaku::pg", "archive::postgres"]),
+    ("postgres", &["archive::postgres", "archive::nwaku::pg"]),
     ("tokio_postgres_rustls", &["archive::postgres"]),
     ("rustls", &["archive::postgres"]),
     ("webpki_roots", &["archive::postgres"]),

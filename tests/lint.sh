@@ -15,6 +15,7 @@ step 'format' cargo fmt --all --check
 step 'clippy, everything' cargo clippy --locked --workspace --all-targets -- -D warnings
 step 'clippy, the pure crate' cargo clippy --locked --no-default-features --all-targets -- -D warnings
 step 'clippy, a local archive' cargo clippy --locked --no-default-features --features sqlite --lib -- -D warnings
+step 'clippy, a shared archive' cargo clippy --locked --no-default-features --features postgres --lib -- -D warnings
 step 'layers and purity' cargo test --locked --workspace --test layers --test purity --test ffi_guard
 step 'docs' env RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --lib
 step 'drift of header, symbols, layout and bindings' bindings/generate.sh --check

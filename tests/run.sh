@@ -18,6 +18,8 @@ stage 'build' cargo build --locked --workspace
 stage 'rust' env WAKUSTORE_SIM_SEEDS=0..4 cargo test --locked --workspace
 # Its integration tests have just run with every feature, and are linted without (tests/lint.sh).
 stage 'the pure crate' cargo test --locked --no-default-features --lib
+stage 'encryption' cargo test --locked --no-default-features --features sqlcipher \
+  --test archive_cipher --test archive_backup --test archive_read_only
 sim=(cargo test --profile sim --locked --no-default-features)
 stage 'simulation, 1,000 seeds' env WAKUSTORE_SIM_SEEDS=0..1000 \
   "${sim[@]}" --test simulation -- --nocapture

@@ -104,6 +104,8 @@ class SyncOptions(Sized):
         ("window_end", c.c_int64),
         ("has_window", c.c_uint8),
         ("direction", c.c_int32),
+        ("protocol", c.c_int32),
+        ("dry_run", c.c_uint8),
     ]
 
 
@@ -132,8 +134,16 @@ class SyncFigures(Sized):
                 "reconciliation_bytes_in",
                 "transfer_bytes_out",
                 "transfer_bytes_in",
+                "session",
+                "ranges_settled",
+                "ids_compared",
+                "refused",
             )
         ],
+        ("protocol", c.c_int32),
+        ("begun", c.c_int32),
+        ("agreement", c.c_int32),
+        ("has_difference", c.c_uint8),
     ]
 
 

@@ -1,7 +1,11 @@
 //! What a backend of the archive must do. All of it may block; [`super::Archive`] gives each
 //! driver a thread of its own.
 
+use std::path::Path;
+
 use super::feed::FeedItem;
+use super::report::{BackupReport, TopicQuery, TopicStats, VerifyReport};
+use super::task::Control;
 use super::{Changes, Commit, Position};
 use crate::error::{Error, Result, bail};
 use crate::types::{
@@ -183,6 +187,37 @@ pub trait Driver: Send {
     /// Figures.
     fn stats(&mut self) -> Result<Stats>;
 
+    /// One page of figures by topic, in the order of names. Its cost is by topics, not messages.
+    fn topic_stats(&mut self, query: &TopicQuery) -> Result<Vec<TopicStats>> {
+        let _ = query;
+        bail!(Unsupported, "this archive's backend keeps no figures by topic")
+    }
+
+    /// Hashes that were taken down, after this one, in ascending order.
+    fn tombstones(&mut self, after: Option<MessageHash>, limit: usize) -> Result<Vec<MessageHash>> {
+        let _ = (after, limit);
+        bail!(Unsupported, "this archive's backend takes nothing down")
+    }
+
+    /// Lifts tombstones, in one transaction; how many there were.
+    fn reinstate(&mut self, hashes: &[MessageHash]) -> Result<u64> {
+        let _ = hashes;
+        bail!(Unsupported, "this archive's backend takes nothing down")
+    }
+
+    /// Writes a copy of one state of the archive to a new file, while others put and read. There
+    /// is never half a copy under that name.
+    fn backup(&mut self, to: &Path, replace: bool, control: &Control) -> Result<BackupReport> {
+        let _ = (to, replace, control);
+        bail!(Unsupported, "this archive's backend makes no backups")
+    }
+
+    /// Checks everything that is held, while others put and read.
+    fn verify(&mut self, control: &Control) -> Result<VerifyReport> {
+        let _ = control;
+        bail!(Unsupported, "this archive's backend cannot be verified")
+    }
+
     /// The archive closes: called once, last, and for the writer after all readers are gone.
     fn close(&mut self) {}
 }
@@ -198,4 +233,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// A driver that only reads, beside the writer; `None` where only the writer can read.
     fn reader(&self) -> Result<Option<Box<dyn Driver>>>;
+
+    /// Whether nothing can be put and removed: then the writer is one that only reads.
+    fn is_read_only(&self) -> bool {
+        false
+    }
 }

@@ -3,20 +3,25 @@
 //! Everything is in one ordered map, and a filter is a scan over the part of it that lies within
 //! the time range: meant for windows of some ten thousand messages, not for a history.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::feed::FeedItem;
 use super::memory_log::Log;
+use super::report::{FindingKind, TopicKind, TopicQuery, TopicStats, VerifyReport};
+use super::task::Control;
 use super::{
     Backend, Changes, Commit, Driver, Figures, IndexEntry, IndexQuery, Position, Removal, Stats,
 };
 use crate::error::{Result, bail};
 use crate::types::{
     ContentTopic, Direction, Entry, MessageHash, Origin, Page, Query, StoredMessage, SyncId,
-    TimeRange, Timestamp,
+    TimeRange, Timestamp, message_hash,
 };
+
+/// Messages whose hash is recomputed while nobody puts.
+const VERIFY_STEP: usize = 256;
 
 /// A backend that keeps everything in memory and forgets it when closed.
 #[derive(Default)]
@@ -29,7 +34,7 @@ struct State {
     messages: BTreeMap<SyncId, StoredMessage>,
     origins: HashMap<MessageHash, (Origin, u64)>,
     log: Log,
-    taken_down: HashSet<MessageHash>,
+    taken_down: BTreeSet<MessageHash>,
     floor: Option<Timestamp>,
     times: HashMap<MessageHash, Timestamp>,
 }
@@ -163,6 +168,48 @@ impl Driver for Memory {
         }))
     }
 
+    fn topic_stats(&mut self, query: &TopicQuery) -> Result<Vec<TopicStats>> {
+        Ok(self.read(|state| state.topic_stats(query)))
+    }
+
+    fn tombstones(&mut self, after: Option<MessageHash>, limit: usize) -> Result<Vec<MessageHash>> {
+        let lower = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let page = |state: &State| {
+            state.taken_down.range((lower, Bound::Unbounded)).take(limit).copied().collect()
+        };
+        Ok(self.read(page))
+    }
+
+    fn reinstate(&mut self, hashes: &[MessageHash]) -> Result<u64> {
+        let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(hashes.iter().filter(|hash| state.taken_down.remove(*hash)).count() as u64)
+    }
+
+    fn verify(&mut self, control: &Control) -> Result<VerifyReport> {
+        let mut report = VerifyReport::default();
+        let mut lower = Bound::Unbounded;
+        loop {
+            control.check()?;
+            let last = self.read(|state| {
+                let mut last = None;
+                for (id, m) in state.messages.range((lower, Bound::Unbounded)).take(VERIFY_STEP) {
+                    if message_hash(&m.pubsub_topic, &m.message) != id.hash {
+                        let what = "the content gives another hash";
+                        report.findings.add(FindingKind::HashMismatch, Some(id.hash), what);
+                    }
+                    report.messages += 1;
+                    last = Some(*id);
+                }
+                control.set(report.messages, state.messages.len() as u64);
+                last
+            });
+            match last {
+                Some(last) => lower = Bound::Excluded(last),
+                None => return Ok(report),
+            }
+        }
+    }
+
     fn stats(&mut self) -> Result<Stats> {
         Ok(self.read(|state| Stats {
             messages: state.messages.len() as u64,
@@ -174,6 +221,34 @@ impl Driver for Memory {
 }
 
 impl State {
+    /// A scan, as everything here.
+    fn topic_stats(&self, query: &TopicQuery) -> Vec<TopicStats> {
+        let mut topics: BTreeMap<&str, TopicStats> = BTreeMap::new();
+        for m in self.messages.values() {
+            let name = match query.kind {
+                TopicKind::Pubsub => m.pubsub_topic.as_str(),
+                TopicKind::Content => m.message.content_topic.as_str(),
+            };
+            if query.after.as_deref().is_some_and(|after| name <= after) {
+                continue;
+            }
+            let topic = topics.entry(name).or_insert_with(|| TopicStats {
+                name: name.to_owned(),
+                messages: 0,
+                bytes: 0,
+                oldest: Some(m.timestamp()),
+                newest: None,
+            });
+            let fields = [&m.message.meta, &m.message.rate_limit_proof];
+            let optional = fields.into_iter().flatten().map(|field| field.len());
+            topic.messages += 1;
+            topic.bytes += (m.message.payload.len() + optional.sum::<usize>()) as u64;
+            // They come in order of time.
+            topic.newest = Some(m.timestamp());
+        }
+        topics.into_values().take(query.limit).collect()
+    }
+
     fn insert(&mut self, message: &StoredMessage, origin: Origin) -> bool {
         let id = message.sync_id();
         if self.times.contains_key(&id.hash) {

@@ -39,9 +39,11 @@ pub(super) struct Put {
     pub(super) reply: Reply<Vec<PutOutcome>>,
 }
 
-/// Messages that are to be taken down.
+/// Messages that are to be taken down, or are to be no more.
 pub(super) struct Remove {
     pub(super) hashes: Vec<MessageHash>,
+    /// Lifts their tombstones instead.
+    pub(super) lift: bool,
     pub(super) reply: Reply<u64>,
 }
 

@@ -22,7 +22,7 @@ use crate::types::{MessageHash, Origin, Page, Query, StoredMessage, Timestamp};
 /// The most threads that read.
 const MAX_READERS: usize = 64;
 /// The most messages that are taken down in one commit.
-const MAX_TAKE_DOWN: usize = 100_000;
+pub(super) const MAX_TAKE_DOWN: usize = 100_000;
 /// What a message counts for in the queue beside its bytes, so that empty ones are bounded too.
 const MESSAGE_OVERHEAD: usize = 256;
 
@@ -63,10 +63,11 @@ impl ArchiveConfig {
 /// An open archive. Cloning it gives another handle to the same one; the last to go, or
 /// [`Archive::close`], commits what was accepted and joins the threads.
 #[derive(Clone)]
-pub struct Archive(Arc<Handle>);
+pub struct Archive(pub(super) Arc<Handle>);
 
-struct Handle {
-    shared: Arc<Shared>,
+pub(super) struct Handle {
+    pub(super) shared: Arc<Shared>,
+    pub(super) backend: Arc<dyn Backend>,
     config: ArchiveConfig,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -77,7 +78,7 @@ impl Archive {
     /// # Errors
     /// The backend's; [`crate::ErrorKind::InvalidArgument`] for more than 64 readers;
     /// [`crate::ErrorKind::ArchiveOpen`] where a thread cannot be started.
-    pub fn open(backend: impl Backend, config: ArchiveConfig) -> Result<Self> {
+    pub fn open(backend: impl Backend, mut config: ArchiveConfig) -> Result<Self> {
         if config.readers > MAX_READERS {
             bail!(
                 InvalidArgument,
@@ -86,6 +87,9 @@ impl Archive {
             );
         }
         let backend: Arc<dyn Backend> = Arc::new(backend);
+        if backend.is_read_only() {
+            config.retention = Retention::default();
+        }
         let mut writer = Desk::new(backend.writer()?, backend.clone(), true);
         let floor = Floor::default();
         // What was removed before is known before anything is taken in.
@@ -100,10 +104,20 @@ impl Archive {
         let queue = Queue::new(config.max_queued_bytes);
         let keeper = Keeper::new(config.retention, config.clock);
         let validator = config.validator.clone();
-        let shared = Arc::new(Shared { queue, feeds: Feeds::default(), floor, validator });
+        let shared = Arc::new(Shared {
+            queue,
+            feeds: Feeds::default(),
+            floor,
+            validator,
+            tasks: Arc::default(),
+        });
         // From here on an early return drops the handle, which ends the threads begun so far.
-        let archive =
-            Archive(Arc::new(Handle { shared: shared.clone(), config, threads: Mutex::default() }));
+        let archive = Archive(Arc::new(Handle {
+            shared: shared.clone(),
+            backend,
+            config,
+            threads: Mutex::default(),
+        }));
         let reads_too = readers.is_empty();
         for (i, desk) in readers.into_iter().enumerate() {
             shared.queue.add_reader();
@@ -121,11 +135,13 @@ impl Archive {
         Ok(archive)
     }
 
-    fn start(&self, name: String, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    pub(super) fn start(&self, name: String, body: impl FnOnce() + Send + 'static) -> Result<()> {
         let thread = std::thread::Builder::new().name(name).spawn(body).map_err(|e| {
             Error::new(ErrorKind::ArchiveOpen, format!("cannot start a thread of the archive: {e}"))
         })?;
-        self.0.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        let mut threads = self.0.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(thread);
         Ok(())
     }
 
@@ -141,6 +157,9 @@ impl Archive {
     /// commit fails; [`crate::ErrorKind::Internal`] where the validator does not answer for each
     /// message. What the rules or the validator refuse is an outcome, not an error.
     pub fn put(&self, messages: Vec<StoredMessage>, o: Origin) -> Pending<Vec<PutOutcome>> {
+        if let Err(e) = self.check_writable() {
+            return Pending::ready(Err(e));
+        }
         let now = self.now();
         let floor = self.floor();
         let mut passed = Vec::with_capacity(messages.len());
@@ -274,11 +293,25 @@ impl Archive {
             let what = format!("at most {MAX_TAKE_DOWN} messages are taken down in one call");
             return Pending::ready(Err(Error::new(ErrorKind::InvalidArgument, what)));
         }
+        self.remove(hashes, false)
+    }
+
+    /// Takes down, or lifts the tombstones.
+    pub(super) fn remove(&self, hashes: Vec<MessageHash>, lift: bool) -> Pending<u64> {
         let (reply, pending) = Pending::new();
-        match self.0.shared.queue.push_removal(Remove { hashes, reply }) {
+        let pushed = self.check_writable();
+        match pushed.and_then(|()| self.0.shared.queue.push_removal(Remove { hashes, lift, reply }))
+        {
             Ok(()) => pending,
             Err(e) => Pending::ready(Err(e)),
         }
+    }
+
+    pub(super) fn check_writable(&self) -> Result<()> {
+        if self.0.backend.is_read_only() {
+            bail!(ArchiveReadOnly, "the archive was opened read-only");
+        }
+        Ok(())
     }
 
     /// The lowest timestamp that is kept and taken in: what is older was removed by retention, or
@@ -307,7 +340,7 @@ impl Archive {
         self.0.close();
     }
 
-    fn ask<T: Send + 'static>(
+    pub(super) fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut dyn Driver) -> Result<T> + Send + 'static,
     ) -> Pending<T> {
@@ -323,6 +356,7 @@ impl Archive {
 impl Handle {
     fn close(&self) {
         self.shared.queue.close();
+        self.shared.tasks.close();
         if on_archive_thread() {
             return;
         }

@@ -16,6 +16,7 @@ use super::pending::Reply;
 use super::pump::{Did, Pump};
 use super::queue::{Put, Queue, Remove};
 use super::retention::{Floor, Keeper, check_floor};
+use super::task::Tasks;
 use super::{Backend, Driver, PutOutcome, Validator, validator};
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::{MessageHash, Origin, StoredMessage, Timestamp};
@@ -27,9 +28,19 @@ thread_local! {
     static ON_ARCHIVE_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
+/// This thread belongs to an archive from now on.
+pub(super) fn is_archive_thread() {
+    ON_ARCHIVE_THREAD.set(true);
+}
+
 /// Whether this thread belongs to an archive. Waiting for an archive here could wait for itself.
 pub(super) fn on_archive_thread() -> bool {
     ON_ARCHIVE_THREAD.get()
+}
+
+/// From now on this thread counts as one of an archive.
+pub(super) fn join_archive_threads() {
+    ON_ARCHIVE_THREAD.set(true);
 }
 
 /// Runs other people's code; a panic in it ends here.
@@ -48,6 +59,7 @@ pub(super) struct Shared {
     pub(super) feeds: Feeds,
     pub(super) floor: Floor,
     pub(super) validator: Option<Arc<dyn Validator>>,
+    pub(super) tasks: Arc<Tasks>,
 }
 
 /// A driver and what to do when it panics.
@@ -105,7 +117,7 @@ impl Desk {
         };
     }
 
-    fn close(self) {
+    pub(super) fn close(self) {
         if let Ok(mut driver) = self.driver {
             quietly(move || driver.close());
         }
@@ -114,7 +126,7 @@ impl Desk {
 
 /// The body of the writer's thread.
 pub(super) fn write(shared: &Arc<Shared>, mut desk: Desk, reads_too: bool, mut keeper: Keeper) {
-    ON_ARCHIVE_THREAD.set(true);
+    join_archive_threads();
     let mut pump = Pump::default();
     let patience = |keeper: &Keeper, pump: &Pump| {
         keeper.patience().into_iter().chain(pump.patience(shared)).min()
@@ -139,12 +151,13 @@ pub(super) fn write(shared: &Arc<Shared>, mut desk: Desk, reads_too: bool, mut k
     }
     shared.feeds.end();
     shared.queue.wait_for_readers();
+    shared.tasks.wait();
     desk.close();
 }
 
 /// The body of a reader's thread.
 pub(super) fn read(shared: &Shared, mut desk: Desk) {
-    ON_ARCHIVE_THREAD.set(true);
+    join_archive_threads();
     while let Some(read) = shared.queue.next_read() {
         quietly(|| read(&mut desk));
     }
@@ -154,7 +167,10 @@ pub(super) fn read(shared: &Shared, mut desk: Desk) {
 
 /// Takes messages down, tells the feeds, then who asked.
 fn take_down(shared: &Shared, desk: &mut Desk, pump: &mut Pump, removal: Remove) {
-    let Remove { hashes, reply } = removal;
+    let Remove { hashes, lift, reply } = removal;
+    if lift {
+        return answer(reply, desk.run(|driver| driver.reinstate(&hashes)));
+    }
     let removed = remove(shared, desk, pump, &Removal::Hashes(hashes));
     answer(reply, removed.map(|n| n as u64));
 }

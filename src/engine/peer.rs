@@ -15,7 +15,7 @@ use crate::types::{Origin, StoredMessage};
 /// Sessions that have ended of which the grants are kept.
 const MAX_ENDED: usize = 4;
 /// The most messages in one batch for the archive.
-const MAX_BATCH: usize = 256;
+const MAX_BATCH: usize = 1024;
 /// The most bytes in one batch for the archive, unless a single message is larger.
 const MAX_BATCH_BYTES: usize = 1024 * 1024;
 /// Batches with the archive at once.

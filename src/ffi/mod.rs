@@ -5,6 +5,8 @@
 #[cfg(feature = "ffi-c")]
 mod c;
 #[cfg(any(feature = "ffi-c", feature = "ffi-uniffi"))]
+mod place;
+#[cfg(any(feature = "ffi-c", feature = "ffi-uniffi"))]
 mod process;
 #[cfg(feature = "ffi-uniffi")]
 pub mod uniffi;

@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use futures::io::BufReader;
+use futures::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
 use crate::error::{Error, ErrorKind, Result, bail};
@@ -69,6 +70,18 @@ pub(super) async fn read(
     idle: Option<Duration>,
 ) -> Result<Option<Bytes>> {
     read_one(from, max, idle, |_| {}).await
+}
+
+/// The next frame, where all of it has come already. Whatever is wrong with it the next [`read`]
+/// tells.
+pub(super) fn take(from: &mut BufReader<impl AsyncRead + Unpin>, max: usize) -> Option<Bytes> {
+    let Ok(Prefix::Frame { header, len }) = varint::read_prefix(from.buffer(), max) else {
+        return None;
+    };
+    let end = header.checked_add(len)?;
+    let frame = Bytes::copy_from_slice(from.buffer().get(header..end)?);
+    from.consume_unpin(end);
+    Some(frame)
 }
 
 async fn read_one(
@@ -191,6 +204,26 @@ mod tests {
             assert_eq!(read(&mut wire, 1 << 20, IDLE).await.unwrap().as_ref(), Some(frame));
         }
         assert_eq!(read(&mut wire, 1 << 20, IDLE).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_has_come_whole_is_taken_at_once() {
+        let mut wire = Vec::new();
+        for size in [3, 0, 5, 90, 1] {
+            wire.extend(wire_of(&vec![size as u8; size]));
+        }
+        wire.push(99);
+        let mut from = BufReader::with_capacity(32, Cursor::new(wire));
+        let mut sizes = Vec::new();
+        while let Ok(Some(frame)) = read(&mut from, 90, IDLE).await {
+            sizes.push((frame.len(), true));
+            while let Some(frame) = take(&mut from, 90) {
+                sizes.push((frame.len(), false));
+            }
+        }
+        // The large one is not whole in the buffer; the last, too large, is told by a read.
+        let one = [(3, true), (0, false), (5, false), (90, true), (1, true)];
+        assert_eq!(sizes, one);
     }
 
     #[tokio::test]

@@ -74,8 +74,14 @@ pub(super) struct Known {
     pub(super) facts: Option<Facts>,
     /// Syncs that wait for the facts.
     demands: Vec<Demand>,
-    /// Readers that wait until the engine has room for more from this peer.
-    pub(super) waiting: Vec<ReadOn>,
+    /// What its transfer streams brought and the engine has had no room for yet.
+    pub(super) waiting: Vec<Brought>,
+}
+
+/// Frames of one transfer stream; its reader waits until the engine has them all and room for more.
+pub(super) struct Brought {
+    pub(super) frames: std::vec::IntoIter<Bytes>,
+    pub(super) go_on: ReadOn,
 }
 
 /// What a host is made of.
@@ -332,12 +338,11 @@ impl SyncHost {
             Input::ReconciliationClosed { session, error } => {
                 self.engine.reconciliation_closed(now, session, error);
             }
-            Input::TransferFrame { peer, frame, go_on } => {
+            Input::TransferFrames { peer, frames, go_on } => {
                 // Of a peer that has gone nothing is taken: its streams are no more.
                 let Some(key) = self.acting(peer) else { return };
-                self.engine.transfer_frame(now, key, frame);
                 if let Some(peer) = self.peers.get_mut(&key) {
-                    peer.waiting.push(go_on);
+                    peer.waiting.push(Brought { frames: frames.into_iter(), go_on });
                 }
             }
             Input::TransferClosed { peer } => {

@@ -23,8 +23,8 @@ pub(super) struct Demand {
     pub(super) report: Report,
 }
 
-/// Unbounded as a queue, since all that send here are bounded: a reader has one frame under way
-/// and tells of its progress by the 64 KiB, and streams, peers and callers are limited where they
+/// Unbounded as a queue, since all that send here are bounded: a reader has one frame, or 32 KiB of
+/// them, under way and tells of its progress by the 64 KiB, and streams, peers and callers are limited where they
 /// come from.
 pub(super) enum Input {
     /// A peer's first connection stands. Between this and [`Input::Disconnected`], and then alone,
@@ -73,9 +73,10 @@ pub(super) enum Input {
         session: SessionId,
         error: Option<Error>,
     },
-    TransferFrame {
+    /// Frames that came together, at least one.
+    TransferFrames {
         peer: PeerId,
-        frame: Bytes,
+        frames: Vec<Bytes>,
         go_on: ReadOn,
     },
     TransferClosed {

@@ -17,16 +17,36 @@ use crate::wire::{reconciliation, strong};
 impl SyncHost {
     pub(super) fn carry_out(&mut self) {
         self.tell_beginnings();
-        while let Some(output) = self.engine.poll_output() {
-            self.carry_out_one(output);
+        loop {
+            while let Some(output) = self.engine.poll_output() {
+                self.carry_out_one(output);
+            }
+            if !self.take_frames() {
+                return;
+            }
         }
+    }
+
+    /// Gives the engine the frames that have come and that it has room for, and lets readers read
+    /// on; false where there was nothing to give.
+    fn take_frames(&mut self) -> bool {
+        let now = self.now();
+        let mut gave = false;
         for (key, peer) in &mut self.peers {
-            if !peer.waiting.is_empty() && self.engine.transfer_ready(*key) {
-                for reader in peer.waiting.drain(..) {
-                    let _ = reader.send(());
+            while self.engine.transfer_ready(*key) {
+                let Some(brought) = peer.waiting.first_mut() else { break };
+                match brought.frames.next() {
+                    Some(frame) => {
+                        self.engine.transfer_frame(now, *key, frame);
+                        gave = true;
+                    }
+                    None => {
+                        let _ = peer.waiting.remove(0).go_on.send(());
+                    }
                 }
             }
         }
+        gave
     }
 
     /// Tells of sessions that have begun, once it is known what they compare.

@@ -1,11 +1,13 @@
 //! The streams of sync: each runs in a task of its own, so that a slow peer holds up no other.
 //!
-//! What must hold: a reader hands over one frame and reads on only when it is told to, so that what
-//! a peer sends waits in its socket and not in our memory.
+//! What must hold: a reader hands over one frame (of transfer: those that have come with it, within
+//! [`READ_CHUNK`]) and reads on only when it is told to, so that what a peer sends waits in its
+//! socket and not in our memory.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::io::BufReader;
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::PeerId;
 use tokio::sync::{mpsc, oneshot};
@@ -22,6 +24,10 @@ use crate::wire::transfer;
 
 /// Frames of transfer that are written, and reported written, at once; in bytes.
 const WRITE_CHUNK: usize = 64 * 1024;
+
+/// What is read of a transfer stream at once. Messages are mostly small: handed over one by one,
+/// each would cost two changes of task.
+const READ_CHUNK: usize = 32 * 1024;
 
 /// The way to the sync task.
 pub(super) type Inputs = mpsc::UnboundedSender<Input>;
@@ -98,17 +104,17 @@ pub(super) async fn reconcile(
 }
 
 /// Reads one of a peer's transfer streams. A peer may keep it open for later sessions.
-pub(super) async fn receive(
-    peer: PeerId,
-    mut stream: Stream,
-    inputs: Inputs,
-    _permit: StreamPermit,
-) {
+pub(super) async fn receive(peer: PeerId, stream: Stream, inputs: Inputs, _permit: StreamPermit) {
+    let mut stream = BufReader::with_capacity(READ_CHUNK, stream);
     loop {
         match frame::read(&mut stream, transfer::MAX_FRAME, None).await {
             Ok(Some(frame)) => {
+                let mut frames = vec![frame];
+                while let Some(next) = frame::take(&mut stream, transfer::MAX_FRAME) {
+                    frames.push(next);
+                }
                 let (go_on, read_on) = oneshot::channel();
-                let input = Input::TransferFrame { peer, frame, go_on };
+                let input = Input::TransferFrames { peer, frames, go_on };
                 if inputs.send(input).is_err() || read_on.await.is_err() {
                     break;
                 }
@@ -124,7 +130,7 @@ pub(super) async fn receive(
         }
     }
     let _ = inputs.send(Input::TransferClosed { peer });
-    stream.finish().await;
+    stream.into_inner().finish().await;
 }
 
 /// Opens a session's transfer stream and writes what it is given, until there is no more to come

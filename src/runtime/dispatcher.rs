@@ -16,9 +16,23 @@ thread_local! {
     static HERE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this is a dispatcher's thread: whether the caller is a callback.
+/// Whether this is a dispatcher's thread, or one that runs a host's code by [`as_callback`]: whether
+/// the caller is a callback.
 pub fn on_dispatcher() -> bool {
     HERE.with(Cell::get)
+}
+
+/// Runs a host's code on a thread that is not the dispatcher's (an archive's, which waits for it).
+/// The same holds for it as for a callback: what would wait is refused.
+pub fn as_callback<T>(hosts: impl FnOnce() -> T) -> T {
+    struct Back(bool);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            HERE.with(|h| h.set(self.0));
+        }
+    }
+    let _back = Back(HERE.with(|h| h.replace(true)));
+    hosts()
 }
 
 /// One callback.

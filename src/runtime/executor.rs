@@ -29,6 +29,11 @@ static CURRENT: Mutex<Option<Arc<Runtime>>> = Mutex::new(None);
 /// Set when the process exits: nothing may start any more.
 static EXITED: AtomicBool = AtomicBool::new(false);
 
+/// Whether the process exits: from then on no code of the host is called any more.
+pub fn is_exiting() -> bool {
+    EXITED.load(Ordering::Acquire)
+}
+
 /// Whether a thread is just about to start a runtime, or to take it away.
 pub(super) fn is_locked() -> bool {
     matches!(CURRENT.try_lock(), Err(TryLockError::WouldBlock))

@@ -6,7 +6,8 @@
 //! it, and answer [`crate::ErrorKind::Shutdown`] from then on.
 //!
 //! What must hold: an [`Op`] ends exactly once; no lock is held while calling out; callbacks
-//! and wake hooks of a host run on the [`Dispatcher`]'s thread. The one code of others that runs on
+//! and wake hooks of a host run on the [`Dispatcher`]'s thread, its validators on a thread that the
+//! archive has for them. The one code of others that runs on
 //! a thread of tokio's is the waker of a foreign executor that awaits a [`Task`]: UniFFI's, which only
 //! schedules a poll (docs/decisions/0007).
 
@@ -26,8 +27,8 @@ mod task;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use closers::{Registration, Stage};
-pub use dispatcher::{Dispatcher, Job, on_dispatcher};
-pub use executor::Runtime;
+pub use dispatcher::{Dispatcher, Job, as_callback, on_dispatcher};
+pub use executor::{Runtime, is_exiting};
 pub use op::{Completer, Op, Value};
 pub use panics::{catch, silence};
 pub use process::{in_child, is_forked};

@@ -69,8 +69,23 @@ pub enum Keeps {
 
 /// A fresh archive on each backend that this build has.
 pub fn every_backend(config: &ArchiveConfig) -> Vec<Opened> {
+    let mut all = local_backends(config);
+    #[cfg(feature = "postgres")]
+    for (name, partitions) in [("postgresql", few_partitions()), ("postgresql, cut", partitions())]
+    {
+        let database = cluster::Cluster::shared().database();
+        let archive = postgres(&database.url, partitions, config);
+        all.push(Opened { name, archive, dir: Some(Keeps::Database(database)) });
+    }
+    #[cfg(not(feature = "postgres"))]
+    let _ = &mut all;
+    all
+}
+
+/// Those that keep a log of changes and have the operator's tools: all but PostgreSQL.
+pub fn local_backends(config: &ArchiveConfig) -> Vec<Opened> {
     let memory = Archive::open(MemoryBackend::default(), config.clone()).unwrap();
-    #[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(unused_mut))]
+    #[cfg_attr(not(feature = "sqlite"), allow(unused_mut))]
     let mut all = vec![Opened { name: "memory", archive: memory, dir: None }];
     #[cfg(feature = "sqlite")]
     {
@@ -84,13 +99,6 @@ pub fn every_backend(config: &ArchiveConfig) -> Vec<Opened> {
         all.push(Opened { name: "sqlite file", archive, dir: Some(Keeps::Dir(dir)) });
         let archive = open(":memory:".as_ref());
         all.push(Opened { name: "sqlite :memory:", archive, dir: None });
-    }
-    #[cfg(feature = "postgres")]
-    for (name, partitions) in [("postgresql", few_partitions()), ("postgresql, cut", partitions())]
-    {
-        let database = cluster::Cluster::shared().database();
-        let archive = postgres(&database.url, partitions, config);
-        all.push(Opened { name, archive, dir: Some(Keeps::Database(database)) });
     }
     all
 }

@@ -9,12 +9,14 @@
 mod archive;
 mod contenders;
 mod index;
+mod own;
 mod report;
 mod rivals;
 mod sets;
 mod sync;
 #[path = "../sync_common/mod.rs"]
 mod sync_common;
+mod wall;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
@@ -23,11 +25,14 @@ fn main() {
         sync::tuning();
         return;
     }
-    if runs("index") {
+    if runs("sync.index") {
         index::run(1_000_000);
     }
-    if runs("sync") {
+    if runs("sync.sets") {
         sync::run();
+    }
+    if runs("sync.wall") {
+        wall::run_all();
     }
     if runs("archive") {
         archive::run();

@@ -2,7 +2,9 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// One figure of ours, alone.
 pub(crate) fn figure(name: &str, value: f64, unit: &str) {
@@ -22,6 +24,12 @@ fn line(text: &str) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench.jsonl");
     let file = OpenOptions::new().create(true).append(true).open(path);
     writeln!(file.unwrap(), "{text}").unwrap();
+}
+
+/// The processor time that this thread has taken: what else the machine does is not in it.
+pub(crate) fn cpu() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap())
 }
 
 /// The median time of `rounds` calls, in microseconds.

@@ -4,4 +4,4 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 mkdir -p target
 : >target/bench.jsonl
-cargo bench --locked --no-default-features --features sqlite --bench figures -- "$@"
+cargo bench --locked --no-default-features --features sqlite,node --bench figures --bench e2e -- "$@"

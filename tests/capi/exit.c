@@ -4,6 +4,7 @@
  *   exit PATH main      main returns 3
  *   exit PATH thread    exit(3) while other threads are blocked in calls
  *   exit PATH callback  exit(3) in a callback
+ *   exit PATH validator exit(3) in a validator, with a put behind it
  *   exit PATH node      exit(3) with a node that runs
  *   exit PATH check     opens the archive again and counts what the others have put
  */
@@ -24,6 +25,29 @@ static void leave(wks_op op, void *user)
 {
     (void)op, (void)user;
     exit(3);
+}
+
+/* Takes the hundred, and leaves with the one. */
+static void judge(wks_batch batch, void *user)
+{
+    size_t count;
+    (void)user;
+    OK(wks_batch_count(batch, &count, &err));
+    if (count == 1)
+        exit(3);
+    OK(wks_batch_judge_all(batch, WKS_VERDICT_VALID, wks_str(NULL), &err));
+}
+
+static wks_archive judged_archive(const char *path)
+{
+    wks_archive_options options;
+    wks_archive a;
+    OK(wks_archive_options_new(&options, &err));
+    OK(wks_archive_options_set_path(options, wks_str(path), &err));
+    OK(wks_archive_options_set_validator(options, judge, WKS_FOREVER, NULL, NULL, &err));
+    OK(wks_archive_open(options, &a, &err));
+    wks_archive_options_free(options);
+    return a;
 }
 
 static void *ask(void *unused)
@@ -52,7 +76,7 @@ int main(int argc, char **argv)
         return 0;
     }
     atexit(before);
-    archive = an_archive(argv[1]);
+    archive = strcmp(mode, "validator") == 0 ? judged_archive(argv[1]) : an_archive(argv[1]);
     query = a_query();
     atexit(after);
     fill(archive, 100);
@@ -73,6 +97,13 @@ int main(int argc, char **argv)
     if (strcmp(mode, "callback") == 0) {
         OK(wks_archive_query_async(archive, query, &op, &err));
         OK(wks_op_set_callback(op, leave, NULL, NULL, &err));
+        for (;;)
+            pause();
+    }
+    if (strcmp(mode, "validator") == 0) {
+        wks_message m[2] = {a_message("one", now_ns()), a_message("behind", now_ns())};
+        for (i = 0; i < 2; i++)
+            OK(wks_archive_put_async(archive, &m[i], 1, WKS_ORIGIN_LIVE, &op, &err));
         for (;;)
             pause();
     }

@@ -5,7 +5,7 @@
 use crate::output::{Options, Result, put, root};
 
 /// In the order of a reader's interest, which becomes the header's.
-const FILES: [&str; 22] = [
+const FILES: [&str; 25] = [
     "status",
     "error",
     "bytes",
@@ -17,7 +17,10 @@ const FILES: [&str; 22] = [
     "query",
     "page",
     "archive_options",
+    "validator",
     "archive",
+    "retention",
+    "changes",
     "history",
     "store",
     "node_options",

@@ -13,6 +13,7 @@ const includeDir = currentSourcePath().parentDir.parentDir.parentDir.parentDir /
 
 const
   wksForever* = high(uint64)
+  wksUnbounded* = high(uint64)
   wksDirectionForward* = 0'i32
   wksDirectionBackward* = 1'i32
 
@@ -53,12 +54,23 @@ type
     id*: uint64
   WksCoverage* {.importc: "wks_coverage", header: "wakustore.h", bycopy.} = object
     id*: uint64
+  WksBatch* {.importc: "wks_batch", header: "wakustore.h", bycopy.} = object
+    id*: uint64
+  WksChanges* {.importc: "wks_changes", header: "wakustore.h", bycopy.} = object
+    id*: uint64
+  WksChange* {.importc: "wks_change", header: "wakustore.h", bycopy.} = object
+    id*: uint64
+
+  WksValidate* = proc (batch: WksBatch, user: pointer) {.cdecl, gcsafe, raises: [].}
+  WksDrop* = proc (user: pointer) {.cdecl, gcsafe, raises: [].}
 
   WksBytes* {.importc: "wks_bytes", header: "wakustore.h", bycopy.} = object
     data* {.importc: "ptr".}: ptr UncheckedArray[byte]
     len*: csize_t
   WksHash* {.importc: "wks_hash", header: "wakustore.h", bycopy.} = object
     bytes*: array[32, byte]
+  WksPosition* {.importc: "wks_position", header: "wakustore.h", bycopy.} = object
+    bytes*: array[24, byte]
 
   WksCompletion* {.importc: "wks_completion", header: "wakustore.h", bycopy.} = object
     structSize* {.importc: "struct_size".}: csize_t
@@ -199,10 +211,28 @@ type
     begun*: int32
     initiator*: uint8
 
+  WksChangeInfo* {.importc: "wks_change_info", header: "wakustore.h", bycopy.} = object
+    structSize* {.importc: "struct_size".}: csize_t
+    kind*: int32
+    count*: csize_t
+    lagged*: uint64
+    position*: WksBytes
+    hash*: ptr UncheckedArray[byte]
+    timestamp*: int64
+
+  WksChangeMessage* {.importc: "wks_change_message", header: "wakustore.h", bycopy.} = object
+    structSize* {.importc: "struct_size".}: csize_t
+    hash*: ptr UncheckedArray[byte]
+    timestamp*: int64
+    pubsubTopic* {.importc: "pubsub_topic".}: WksBytes
+    contentTopic* {.importc: "content_topic".}: WksBytes
+    origin*: int32
+
 {.push cdecl, importc, header: "wakustore.h".}
 
 proc wks_version*(): cstring
 proc wks_abi_version*(): uint32
+proc wks_status_name*(status: int32): cstring
 proc wks_shutdown*(timeoutMs: uint64, error: ptr WksError): cint
 
 proc wks_error_message*(error: WksError): cstring
@@ -222,6 +252,10 @@ proc wks_op_take_stats*(op: WksOp, stats: ptr WksStats, error: ptr WksError): ci
 proc wks_op_take_node*(op: WksOp, node: ptr WksNode, error: ptr WksError): cint
 proc wks_op_take_report*(op: WksOp, report: ptr WksReport, error: ptr WksError): cint
 proc wks_op_take_event*(op: WksOp, event: ptr WksEvent, error: ptr WksError): cint
+proc wks_op_take_number*(op: WksOp, number: ptr uint64, error: ptr WksError): cint
+proc wks_op_take_changes*(op: WksOp, changes: ptr WksChanges, error: ptr WksError): cint
+proc wks_op_take_position*(op: WksOp, position: ptr WksPosition, error: ptr WksError): cint
+proc wks_op_take_change*(op: WksOp, change: ptr WksChange, error: ptr WksError): cint
 proc wks_op_free*(op: WksOp)
 
 proc wks_queue_new*(queue: ptr WksQueue, error: ptr WksError): cint
@@ -242,6 +276,25 @@ proc wks_hashes_free*(hashes: WksHashes)
 proc wks_archive_options_new*(options: ptr WksArchiveOptions, error: ptr WksError): cint
 proc wks_archive_options_set_path*(options: WksArchiveOptions, path: WksBytes,
                                    error: ptr WksError): cint
+proc wks_archive_options_set_durability*(options: WksArchiveOptions, durability: int32,
+                                         error: ptr WksError): cint
+proc wks_archive_options_set_readers*(options: WksArchiveOptions, readers: uint32,
+                                      error: ptr WksError): cint
+proc wks_archive_options_set_clock_tolerance*(options: WksArchiveOptions, toleranceMs: uint64,
+                                              error: ptr WksError): cint
+proc wks_archive_options_set_check_live_age*(options: WksArchiveOptions, check: uint8,
+                                             error: ptr WksError): cint
+proc wks_archive_options_set_max_queued_bytes*(options: WksArchiveOptions, bytes: csize_t,
+                                               error: ptr WksError): cint
+proc wks_archive_options_set_max_age*(options: WksArchiveOptions, ageMs: uint64,
+                                      error: ptr WksError): cint
+proc wks_archive_options_set_max_messages*(options: WksArchiveOptions, messages: uint64,
+                                           error: ptr WksError): cint
+proc wks_archive_options_set_max_bytes*(options: WksArchiveOptions, bytes: uint64,
+                                        error: ptr WksError): cint
+proc wks_archive_options_set_validator*(options: WksArchiveOptions, validate: WksValidate,
+                                        timeoutMs: uint64, user: pointer, drop: WksDrop,
+                                        error: ptr WksError): cint
 proc wks_archive_options_free*(options: WksArchiveOptions)
 proc wks_archive_open_async*(options: WksArchiveOptions, op: ptr WksOp, error: ptr WksError): cint
 proc wks_archive_put_async*(archive: WksArchive, messages: ptr WksMessage, count: csize_t,
@@ -252,11 +305,36 @@ proc wks_archive_get_async*(archive: WksArchive, hashes: WksBytes, op: ptr WksOp
                             error: ptr WksError): cint
 proc wks_archive_missing_async*(archive: WksArchive, hashes: WksBytes, op: ptr WksOp,
                                 error: ptr WksError): cint
+proc wks_archive_take_down_async*(archive: WksArchive, hashes: WksBytes, op: ptr WksOp,
+                                  error: ptr WksError): cint
+proc wks_archive_floor*(archive: WksArchive, floor: ptr int64, error: ptr WksError): cint
+proc wks_archive_subscribe*(archive: WksArchive, capacity: csize_t, changes: ptr WksChanges,
+                            error: ptr WksError): cint
+proc wks_archive_subscribe_from_async*(archive: WksArchive, position: WksBytes,
+                                       capacity: csize_t, op: ptr WksOp,
+                                       error: ptr WksError): cint
+proc wks_archive_position_async*(archive: WksArchive, op: ptr WksOp, error: ptr WksError): cint
 proc wks_archive_stats_async*(archive: WksArchive, op: ptr WksOp, error: ptr WksError): cint
 proc wks_archive_close_async*(archive: WksArchive, op: ptr WksOp, error: ptr WksError): cint
 proc wks_archive_history*(archive: WksArchive, query: WksQuery, history: ptr WksHistory,
                           error: ptr WksError): cint
 proc wks_archive_free*(archive: WksArchive)
+
+proc wks_batch_count*(batch: WksBatch, count: ptr csize_t, error: ptr WksError): cint
+proc wks_batch_origin*(batch: WksBatch, origin: ptr int32, error: ptr WksError): cint
+proc wks_batch_entry*(batch: WksBatch, index: csize_t, entry: ptr WksEntry,
+                      error: ptr WksError): cint
+proc wks_batch_judge*(batch: WksBatch, index: csize_t, verdict: int32, reason: WksBytes,
+                      error: ptr WksError): cint
+proc wks_batch_judge_all*(batch: WksBatch, verdict: int32, reason: WksBytes,
+                          error: ptr WksError): cint
+
+proc wks_changes_next_async*(changes: WksChanges, op: ptr WksOp, error: ptr WksError): cint
+proc wks_changes_free*(changes: WksChanges)
+proc wks_change_read*(change: WksChange, info: ptr WksChangeInfo, error: ptr WksError): cint
+proc wks_change_get*(change: WksChange, index: csize_t, message: ptr WksChangeMessage,
+                     error: ptr WksError): cint
+proc wks_change_free*(change: WksChange)
 
 proc wks_outcomes_count*(outcomes: WksOutcomes, count: ptr csize_t, error: ptr WksError): cint
 proc wks_outcomes_get*(outcomes: WksOutcomes, index: csize_t, outcome: ptr WksOutcome,

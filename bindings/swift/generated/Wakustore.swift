@@ -460,7 +460,13 @@ fileprivate final class UniffiHandleMap<T>: @unchecked Sendable {
 
 
 // Public interface members begin here.
-
+// Magic number for the Rust proxy to call using the same mechanism as every other method,
+// to free the callback once it's dropped by Rust.
+private let IDX_CALLBACK_FREE: Int32 = 0
+// Callback return codes
+private let UNIFFI_CALLBACK_SUCCESS: Int32 = 0
+private let UNIFFI_CALLBACK_ERROR: Int32 = 1
+private let UNIFFI_CALLBACK_UNEXPECTED_ERROR: Int32 = 2
 
 #if swift(>=5.8)
 @_documentation(visibility: private)
@@ -636,6 +642,34 @@ fileprivate struct FfiConverterDuration: FfiConverterRustBuffer {
 public protocol ArchiveProtocol: AnyObject, Sendable {
 
     /**
+     * What is committed from now on: what is stored, from wherever it comes, and what is removed.
+     * Up to `capacity` messages wait for the reader (10,000 where absent), and always one commit,
+     * however large it is; what is beyond that it is told to have missed. What others commit on the
+     * same file or database comes within some 250 ms.
+     *
+     * Fails with `InvalidArgument` for a capacity of 0.
+     */
+    func changes(capacity: UInt32?) throws  -> Changes
+
+    /**
+     * Everything after a position, each change once: first what lies behind, as fast as it is read,
+     * then what is committed, with no gap or double between the two. Without a position it begins
+     * with all messages that are held, in the order in which they were stored. A reader that is
+     * behind cannot lag.
+     *
+     * Fails with `PositionGone` where the position is too old, or of another archive: then read
+     * anew, without one; with `Malformed`, `InvalidArgument`, `Unsupported`, `Busy`, `ArchiveIo`,
+     * `ArchiveClosed`.
+     */
+    func changesFrom(position: Data?, capacity: UInt32?) async throws  -> Changes
+
+    /**
+     * The lowest timestamp that is kept and taken in, in Unix nanoseconds: what is older was
+     * removed by retention, or will be. Nothing where nothing bounds it.
+     */
+    func floor() throws  -> Int64?
+
+    /**
      * Those of the messages that are held, in the order asked for, each once.
      *
      * Fails with `InvalidHash`, `ArchiveIo`, `ArchiveClosed`.
@@ -651,11 +685,20 @@ public protocol ArchiveProtocol: AnyObject, Sendable {
     func history(query: Query) throws  -> History
 
     /**
-     * Those of the hashes that are not held, in the order asked for. Any number of them.
+     * Those of the hashes that are neither held nor taken down, in the order asked for. Any number
+     * of them.
      *
      * Fails with `InvalidHash`, `ArchiveIo`, `ArchiveClosed`.
      */
     func missing(hashes: [Data]) async throws  -> [Data]
+
+    /**
+     * Where the change feed stands now: `changes_from` there tells of everything that is committed
+     * after this.
+     *
+     * Fails with `Unsupported`, `Busy`, `ArchiveIo`, `ArchiveClosed`.
+     */
+    func position() async throws  -> Data
 
     /**
      * Stores one message and gives its hash. It is committed when this returns; a message that
@@ -697,6 +740,16 @@ public protocol ArchiveProtocol: AnyObject, Sendable {
      * Fails with `ArchiveIo`, `ArchiveClosed`.
      */
     func stats() async throws  -> Stats
+
+    /**
+     * Takes messages down: those that are held are removed, all in one commit, and none of these
+     * is ever taken in again, from wherever it comes (`TakenDown`), nor asked for by a sync. Gives
+     * how many were held. At most 100,000 hashes; a note of some 50 bytes stays for each.
+     *
+     * Fails with `InvalidHash`, `InvalidArgument`, `Busy`, `DiskFull`, `ArchiveIo`,
+     * `ArchiveClosed`.
+     */
+    func takeDown(hashes: [Data]) async throws  -> UInt64
 
 }
 /**
@@ -756,15 +809,17 @@ open class Archive: ArchiveProtocol, @unchecked Sendable {
 
     /**
      * Opens the archive in this file, or creates it (mode 0600). The path is taken literally;
-     * `:memory:` keeps everything in memory.
+     * `:memory:` keeps everything in memory. A validator sees each batch of messages before it is
+     * committed.
      *
-     * Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`.
+     * Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`, and
+     * with `InvalidArgument` for a bound of retention, or a time for the validator, that is 0.
      */
-public static func `open`(path: String, options: ArchiveOptions? = nil)async throws  -> Archive  {
+public static func `open`(path: String, options: ArchiveOptions? = nil, validator: Validator? = nil)async throws  -> Archive  {
     return
         try  await uniffiRustCallAsync(
             rustFutureFunc: {
-                uniffi_wakustore_fn_constructor_archive_open(FfiConverterString.lower(path),FfiConverterOptionTypeArchiveOptions.lower(options)
+                uniffi_wakustore_fn_constructor_archive_open(FfiConverterString.lower(path),FfiConverterOptionTypeArchiveOptions.lower(options),FfiConverterOptionTypeValidator.lower(validator)
                 )
             },
             pollFunc: ffi_wakustore_rust_future_poll_u64,
@@ -777,6 +832,64 @@ public static func `open`(path: String, options: ArchiveOptions? = nil)async thr
 }
 
 
+
+    /**
+     * What is committed from now on: what is stored, from wherever it comes, and what is removed.
+     * Up to `capacity` messages wait for the reader (10,000 where absent), and always one commit,
+     * however large it is; what is beyond that it is told to have missed. What others commit on the
+     * same file or database comes within some 250 ms.
+     *
+     * Fails with `InvalidArgument` for a capacity of 0.
+     */
+open func changes(capacity: UInt32? = nil)throws  -> Changes  {
+    return try  FfiConverterTypeChanges_lift(try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_archive_changes(
+            self.uniffiCloneHandle(),
+        FfiConverterOptionUInt32.lower(capacity),uniffiCallStatus
+    )
+})
+}
+
+    /**
+     * Everything after a position, each change once: first what lies behind, as fast as it is read,
+     * then what is committed, with no gap or double between the two. Without a position it begins
+     * with all messages that are held, in the order in which they were stored. A reader that is
+     * behind cannot lag.
+     *
+     * Fails with `PositionGone` where the position is too old, or of another archive: then read
+     * anew, without one; with `Malformed`, `InvalidArgument`, `Unsupported`, `Busy`, `ArchiveIo`,
+     * `ArchiveClosed`.
+     */
+open func changesFrom(position: Data? = nil, capacity: UInt32? = nil)async throws  -> Changes  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_archive_changes_from(
+                        self.uniffiCloneHandle(),FfiConverterOptionData.lower(position),FfiConverterOptionUInt32.lower(capacity)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_u64,
+            completeFunc: ffi_wakustore_rust_future_complete_u64,
+            freeFunc: ffi_wakustore_rust_future_free_u64,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_u64($0) },
+            liftFunc: FfiConverterTypeChanges_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * The lowest timestamp that is kept and taken in, in Unix nanoseconds: what is older was
+     * removed by retention, or will be. Nothing where nothing bounds it.
+     */
+open func floor()throws  -> Int64?  {
+    return try  FfiConverterOptionInt64.lift(try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_archive_floor(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+})
+}
 
     /**
      * Those of the messages that are held, in the order asked for, each once.
@@ -817,7 +930,8 @@ open func history(query: Query)throws  -> History  {
 }
 
     /**
-     * Those of the hashes that are not held, in the order asked for. Any number of them.
+     * Those of the hashes that are neither held nor taken down, in the order asked for. Any number
+     * of them.
      *
      * Fails with `InvalidHash`, `ArchiveIo`, `ArchiveClosed`.
      */
@@ -834,6 +948,29 @@ open func missing(hashes: [Data])async throws  -> [Data]  {
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
             cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterSequenceData.lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Where the change feed stands now: `changes_from` there tells of everything that is committed
+     * after this.
+     *
+     * Fails with `Unsupported`, `Busy`, `ArchiveIo`, `ArchiveClosed`.
+     */
+open func position()async throws  -> Data  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_archive_position(
+                        self.uniffiCloneHandle()
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterData.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
 }
@@ -954,6 +1091,31 @@ open func stats()async throws  -> Stats  {
         )
 }
 
+    /**
+     * Takes messages down: those that are held are removed, all in one commit, and none of these
+     * is ever taken in again, from wherever it comes (`TakenDown`), nor asked for by a sync. Gives
+     * how many were held. At most 100,000 hashes; a note of some 50 bytes stays for each.
+     *
+     * Fails with `InvalidHash`, `InvalidArgument`, `Busy`, `DiskFull`, `ArchiveIo`,
+     * `ArchiveClosed`.
+     */
+open func takeDown(hashes: [Data])async throws  -> UInt64  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_archive_take_down(
+                        self.uniffiCloneHandle(),FfiConverterSequenceData.lower(hashes)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_u64,
+            completeFunc: ffi_wakustore_rust_future_complete_u64,
+            freeFunc: ffi_wakustore_rust_future_free_u64,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_u64($0) },
+            liftFunc: FfiConverterUInt64.lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
 
 
 }
@@ -997,6 +1159,164 @@ public func FfiConverterTypeArchive_lift(_ handle: UInt64) throws -> Archive {
 #endif
 public func FfiConverterTypeArchive_lower(_ value: Archive) -> UInt64 {
     return FfiConverterTypeArchive.lower(value)
+}
+
+
+
+
+
+
+/**
+ * A subscription to what is committed, by this archive and by others on the same file or database,
+ * from the moment it was made or from a position on. It does not keep the archive open.
+ */
+public protocol ChangesProtocol: AnyObject, Sendable {
+
+    /**
+     * The next change; nothing once the archive is closed and all have been handed out.
+     */
+    func next() async throws  -> Change?
+
+    /**
+     * Where `Archive.changes_from` goes on from after the changes that `next` gave: 24 bytes to
+     * keep, after what they asked for is done. Nothing where it is not known yet.
+     */
+    func position() throws  -> Data?
+
+}
+/**
+ * A subscription to what is committed, by this archive and by others on the same file or database,
+ * from the moment it was made or from a position on. It does not keep the archive open.
+ */
+open class Changes: ChangesProtocol, @unchecked Sendable {
+    fileprivate let handle: UInt64
+
+    /// Used to instantiate a [FFIObject] without an actual handle, for fakes in tests, mostly.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public struct NoHandle {
+        public init() {}
+    }
+
+    // TODO: We'd like this to be `private` but for Swifty reasons,
+    // we can't implement `FfiConverter` without making this `required` and we can't
+    // make it `required` without making it `public`.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    required public init(unsafeFromHandle handle: UInt64) {
+        self.handle = handle
+    }
+
+    // This constructor can be used to instantiate a fake object.
+    // - Parameter noHandle: Placeholder value so we can have a constructor separate from the default empty one that may be implemented for classes extending [FFIObject].
+    //
+    // - Warning:
+    //     Any object instantiated with this constructor cannot be passed to an actual Rust-backed object. Since there isn't a backing handle the FFI lower functions will crash.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public init(noHandle: NoHandle) {
+        self.handle = 0
+    }
+
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public func uniffiCloneHandle() -> UInt64 {
+        return try! rustCall { uniffi_wakustore_fn_clone_changes(self.handle, $0) }
+    }
+    // No primary constructor declared for this class.
+
+    deinit {
+        if handle == 0 {
+            // Mock objects have handle=0 don't try to free them
+            return
+        }
+
+        try! rustCall { uniffi_wakustore_fn_free_changes(handle, $0) }
+    }
+
+
+
+
+    /**
+     * The next change; nothing once the archive is closed and all have been handed out.
+     */
+open func next()async throws  -> Change?  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_changes_next(
+                        self.uniffiCloneHandle()
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterOptionTypeChange.lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Where `Archive.changes_from` goes on from after the changes that `next` gave: 24 bytes to
+     * keep, after what they asked for is done. Nothing where it is not known yet.
+     */
+open func position()throws  -> Data?  {
+    return try  FfiConverterOptionData.lift(try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_changes_position(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+})
+}
+
+
+
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeChanges: FfiConverter {
+    typealias FfiType = UInt64
+    typealias SwiftType = Changes
+
+    public static func lift(_ handle: UInt64) throws -> Changes {
+        return Changes(unsafeFromHandle: handle)
+    }
+
+    public static func lower(_ value: Changes) -> UInt64 {
+        return value.uniffiCloneHandle()
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Changes {
+        let handle: UInt64 = try readInt(&buf)
+        return try lift(handle)
+    }
+
+    public static func write(_ value: Changes, into buf: inout [UInt8]) {
+        writeInt(&buf, lower(value))
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeChanges_lift(_ handle: UInt64) throws -> Changes {
+    return try FfiConverterTypeChanges.lift(handle)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeChanges_lower(_ value: Changes) -> UInt64 {
+    return FfiConverterTypeChanges.lower(value)
 }
 
 
@@ -1737,6 +2057,235 @@ public func FfiConverterTypeNodeEvents_lower(_ value: NodeEvents) -> UInt64 {
 
 
 
+
+
+/**
+ * A host's validation of messages, on top of the library's own rules: for rate-limit proofs, say.
+ * Give it to `Archive.open`.
+ */
+public protocol Validator: AnyObject, Sendable {
+
+    /**
+     * Judges the messages of one put before they are committed: one answer each, in order. There
+     * is at least one, and they have passed the library's rules; some may be held already.
+     *
+     * It is called on a thread of the library's that is there for it, one batch at a time. The puts
+     * behind it wait for it, and so does the archive's shutdown: it must not wait for either, nor
+     * for any other call of the library. What it throws counts as not knowing, of each message;
+     * answers of another number fail the put with `Internal`.
+     */
+    func validate(messages: [StoredMessage], origin: Origin) throws  -> [Validity]
+
+}
+/**
+ * A host's validation of messages, on top of the library's own rules: for rate-limit proofs, say.
+ * Give it to `Archive.open`.
+ */
+open class ValidatorImpl: Validator, @unchecked Sendable {
+    fileprivate let handle: UInt64
+
+    /// Used to instantiate a [FFIObject] without an actual handle, for fakes in tests, mostly.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public struct NoHandle {
+        public init() {}
+    }
+
+    // TODO: We'd like this to be `private` but for Swifty reasons,
+    // we can't implement `FfiConverter` without making this `required` and we can't
+    // make it `required` without making it `public`.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    required public init(unsafeFromHandle handle: UInt64) {
+        self.handle = handle
+    }
+
+    // This constructor can be used to instantiate a fake object.
+    // - Parameter noHandle: Placeholder value so we can have a constructor separate from the default empty one that may be implemented for classes extending [FFIObject].
+    //
+    // - Warning:
+    //     Any object instantiated with this constructor cannot be passed to an actual Rust-backed object. Since there isn't a backing handle the FFI lower functions will crash.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public init(noHandle: NoHandle) {
+        self.handle = 0
+    }
+
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public func uniffiCloneHandle() -> UInt64 {
+        return try! rustCall { uniffi_wakustore_fn_clone_validator(self.handle, $0) }
+    }
+    // No primary constructor declared for this class.
+
+    deinit {
+        if handle == 0 {
+            // Mock objects have handle=0 don't try to free them
+            return
+        }
+
+        try! rustCall { uniffi_wakustore_fn_free_validator(handle, $0) }
+    }
+
+
+
+
+    /**
+     * Judges the messages of one put before they are committed: one answer each, in order. There
+     * is at least one, and they have passed the library's rules; some may be held already.
+     *
+     * It is called on a thread of the library's that is there for it, one batch at a time. The puts
+     * behind it wait for it, and so does the archive's shutdown: it must not wait for either, nor
+     * for any other call of the library. What it throws counts as not knowing, of each message;
+     * answers of another number fail the put with `Internal`.
+     */
+open func validate(messages: [StoredMessage], origin: Origin)throws  -> [Validity]  {
+    return try  FfiConverterSequenceTypeValidity.lift(try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_validator_validate(
+            self.uniffiCloneHandle(),
+        FfiConverterSequenceTypeStoredMessage.lower(messages),
+        FfiConverterTypeOrigin_lower(origin),uniffiCallStatus
+    )
+})
+}
+
+
+
+}
+
+
+
+// Put the implementation in a struct so we don't pollute the top-level namespace
+fileprivate struct UniffiCallbackInterfaceValidator {
+
+    // Create the VTable using a series of closures.
+    // Swift automatically converts these into C callback functions.
+    //
+    // Store the vtable directly.
+    static let vtable: UniffiVTableCallbackInterfaceValidator = UniffiVTableCallbackInterfaceValidator(
+        uniffiFree: { (uniffiHandle: UInt64) -> () in
+            do {
+                try FfiConverterTypeValidator.handleMap.remove(handle: uniffiHandle)
+            } catch {
+                print("Uniffi callback interface Validator: handle missing in uniffiFree")
+            }
+        },
+        uniffiClone: { (uniffiHandle: UInt64) -> UInt64 in
+            do {
+                return try FfiConverterTypeValidator.handleMap.clone(handle: uniffiHandle)
+            } catch {
+                fatalError("Uniffi callback interface Validator: handle missing in uniffiClone")
+            }
+        },
+        validate: { (
+            uniffiHandle: UInt64,
+            messages: RustBuffer,
+            origin: RustBuffer,
+            uniffiOutReturn: UnsafeMutablePointer<RustBuffer>,
+            uniffiCallStatus: UnsafeMutablePointer<RustCallStatus>
+        ) in
+            let makeCall = {
+                () throws -> [Validity] in
+                guard let uniffiObj = try? FfiConverterTypeValidator.handleMap.get(handle: uniffiHandle) else {
+                    throw UniffiInternalError.unexpectedStaleHandle
+                }
+                return try uniffiObj.validate(
+                     messages: try FfiConverterSequenceTypeStoredMessage.lift(messages),
+                     origin: try FfiConverterTypeOrigin_lift(origin)
+                )
+            }
+
+
+            let writeReturn = { uniffiOutReturn.pointee = FfiConverterSequenceTypeValidity.lower($0) }
+            uniffiTraitInterfaceCallWithError(
+                callStatus: uniffiCallStatus,
+                makeCall: makeCall,
+                writeReturn: writeReturn,
+                lowerError: FfiConverterTypeWakuError_lower
+            )
+        }
+    )
+
+    // Rust stores this pointer for future callback invocations, so it must live
+    // for the process lifetime (not just for the init function call).
+    //
+    // `nonisolated(unsafe)` is needed under Swift 6 strict concurrency.
+    // This is safe because the pointee is initialized once during static init
+    // and never mutated by either side of the FFI.  Its fields are C function pointers.
+    nonisolated(unsafe) static let vtablePtr: UnsafePointer<UniffiVTableCallbackInterfaceValidator> = {
+        let ptr = UnsafeMutablePointer<UniffiVTableCallbackInterfaceValidator>.allocate(capacity: 1)
+        ptr.initialize(to: vtable)
+        return UnsafePointer(ptr)
+    }()
+}
+
+private func uniffiCallbackInitValidator() {
+    uniffi_wakustore_fn_init_callback_vtable_validator(UniffiCallbackInterfaceValidator.vtablePtr)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeValidator: FfiConverter {
+    fileprivate static let handleMap = UniffiHandleMap<Validator>()
+
+    typealias FfiType = UInt64
+    typealias SwiftType = Validator
+
+    public static func lift(_ handle: UInt64) throws -> Validator {
+        if ((handle & 1) == 0) {
+            // Rust-generated handle, construct a new class that uses the handle to implement the
+            // interface
+            return ValidatorImpl(unsafeFromHandle: handle)
+        } else {
+            // Swift-generated handle, get the object from the handle map
+            return try handleMap.remove(handle: handle)
+        }
+    }
+
+    public static func lower(_ value: Validator) -> UInt64 {
+         if let rustImpl = value as? ValidatorImpl {
+             // Rust-implemented object.  Clone the handle and return it
+            return rustImpl.uniffiCloneHandle()
+         } else {
+            // Swift object, generate a new vtable handle and return that.
+            return handleMap.insert(obj: value)
+         }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Validator {
+        let handle: UInt64 = try readInt(&buf)
+        return try lift(handle)
+    }
+
+    public static func write(_ value: Validator, into buf: inout [UInt8]) {
+        writeInt(&buf, lower(value))
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeValidator_lift(_ handle: UInt64) throws -> Validator {
+    return try FfiConverterTypeValidator.lift(handle)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeValidator_lower(_ value: Validator) -> UInt64 {
+    return FfiConverterTypeValidator.lower(value)
+}
+
+
+
+
 /**
  * How an archive is run. What is absent is as the library has it.
  */
@@ -1762,6 +2311,25 @@ public struct ArchiveOptions: Equatable, Hashable {
      * How many bytes of messages may wait to be committed before a put is answered with `Busy`.
      */
     public let maxQueuedBytes: UInt64?
+    /**
+     * Messages older than this, by their timestamp, are removed in small steps, and none is taken
+     * in; whatever their age are kept where absent. Of the bounds that are set, each holds.
+     */
+    public let maxAge: TimeInterval?
+    /**
+     * Beyond so many messages the oldest are removed, in small steps.
+     */
+    public let maxMessages: UInt64?
+    /**
+     * Beyond so many bytes on disk the oldest are removed, in small steps: of the file as far as
+     * it is in use. Space that was freed is given back in small steps, and until then used again.
+     */
+    public let maxBytes: UInt64?
+    /**
+     * How long the validator is waited for with each batch; 10 seconds where absent. After that
+     * the batch is refused with `Busy`, and so are those that come until it has returned.
+     */
+    public let validatorTimeout: TimeInterval?
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
@@ -1781,12 +2349,31 @@ public struct ArchiveOptions: Equatable, Hashable {
          */readers: UInt32? = nil,
         /**
          * How many bytes of messages may wait to be committed before a put is answered with `Busy`.
-         */maxQueuedBytes: UInt64? = nil) {
+         */maxQueuedBytes: UInt64? = nil,
+        /**
+         * Messages older than this, by their timestamp, are removed in small steps, and none is taken
+         * in; whatever their age are kept where absent. Of the bounds that are set, each holds.
+         */maxAge: TimeInterval? = nil,
+        /**
+         * Beyond so many messages the oldest are removed, in small steps.
+         */maxMessages: UInt64? = nil,
+        /**
+         * Beyond so many bytes on disk the oldest are removed, in small steps: of the file as far as
+         * it is in use. Space that was freed is given back in small steps, and until then used again.
+         */maxBytes: UInt64? = nil,
+        /**
+         * How long the validator is waited for with each batch; 10 seconds where absent. After that
+         * the batch is refused with `Busy`, and so are those that come until it has returned.
+         */validatorTimeout: TimeInterval? = nil) {
         self.durability = durability
         self.clockTolerance = clockTolerance
         self.checkLiveAge = checkLiveAge
         self.readers = readers
         self.maxQueuedBytes = maxQueuedBytes
+        self.maxAge = maxAge
+        self.maxMessages = maxMessages
+        self.maxBytes = maxBytes
+        self.validatorTimeout = validatorTimeout
     }
 
 
@@ -1809,7 +2396,11 @@ public struct FfiConverterTypeArchiveOptions: FfiConverterRustBuffer {
                 clockTolerance: FfiConverterOptionDuration.read(from: &buf),
                 checkLiveAge: FfiConverterBool.read(from: &buf),
                 readers: FfiConverterOptionUInt32.read(from: &buf),
-                maxQueuedBytes: FfiConverterOptionUInt64.read(from: &buf)
+                maxQueuedBytes: FfiConverterOptionUInt64.read(from: &buf),
+                maxAge: FfiConverterOptionDuration.read(from: &buf),
+                maxMessages: FfiConverterOptionUInt64.read(from: &buf),
+                maxBytes: FfiConverterOptionUInt64.read(from: &buf),
+                validatorTimeout: FfiConverterOptionDuration.read(from: &buf)
         )
     }
 
@@ -1819,6 +2410,10 @@ public struct FfiConverterTypeArchiveOptions: FfiConverterRustBuffer {
         FfiConverterBool.write(value.checkLiveAge, into: &buf)
         FfiConverterOptionUInt32.write(value.readers, into: &buf)
         FfiConverterOptionUInt64.write(value.maxQueuedBytes, into: &buf)
+        FfiConverterOptionDuration.write(value.maxAge, into: &buf)
+        FfiConverterOptionUInt64.write(value.maxMessages, into: &buf)
+        FfiConverterOptionUInt64.write(value.maxBytes, into: &buf)
+        FfiConverterOptionDuration.write(value.validatorTimeout, into: &buf)
     }
 }
 
@@ -1835,6 +2430,105 @@ public func FfiConverterTypeArchiveOptions_lift(_ buf: RustBuffer) throws -> Arc
 #endif
 public func FfiConverterTypeArchiveOptions_lower(_ value: ArchiveOptions) -> RustBuffer {
     return FfiConverterTypeArchiveOptions.lower(value)
+}
+
+
+/**
+ * A message that was stored or removed.
+ */
+public struct ChangedMessage: Equatable, Hashable {
+    /**
+     * The message hash, 32 bytes.
+     */
+    public let hash: Data
+    /**
+     * When it was sent, in Unix nanoseconds.
+     */
+    public let timestamp: Int64
+    /**
+     * Where it was published.
+     */
+    public let pubsubTopic: String
+    /**
+     * What it is filed under.
+     */
+    public let contentTopic: String
+    /**
+     * Where it came from, also where it was removed.
+     */
+    public let origin: Origin
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * The message hash, 32 bytes.
+         */hash: Data,
+        /**
+         * When it was sent, in Unix nanoseconds.
+         */timestamp: Int64,
+        /**
+         * Where it was published.
+         */pubsubTopic: String,
+        /**
+         * What it is filed under.
+         */contentTopic: String,
+        /**
+         * Where it came from, also where it was removed.
+         */origin: Origin) {
+        self.hash = hash
+        self.timestamp = timestamp
+        self.pubsubTopic = pubsubTopic
+        self.contentTopic = contentTopic
+        self.origin = origin
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension ChangedMessage: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeChangedMessage: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> ChangedMessage {
+        return
+            try ChangedMessage(
+                hash: FfiConverterData.read(from: &buf),
+                timestamp: FfiConverterInt64.read(from: &buf),
+                pubsubTopic: FfiConverterString.read(from: &buf),
+                contentTopic: FfiConverterString.read(from: &buf),
+                origin: FfiConverterTypeOrigin.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: ChangedMessage, into buf: inout [UInt8]) {
+        FfiConverterData.write(value.hash, into: &buf)
+        FfiConverterInt64.write(value.timestamp, into: &buf)
+        FfiConverterString.write(value.pubsubTopic, into: &buf)
+        FfiConverterString.write(value.contentTopic, into: &buf)
+        FfiConverterTypeOrigin.write(value.origin, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeChangedMessage_lift(_ buf: RustBuffer) throws -> ChangedMessage {
+    return try FfiConverterTypeChangedMessage.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeChangedMessage_lower(_ value: ChangedMessage) -> RustBuffer {
+    return FfiConverterTypeChangedMessage.lower(value)
 }
 
 
@@ -3921,6 +4615,132 @@ public func FfiConverterTypeAgreement_lower(_ value: Agreement) -> RustBuffer {
 
 
 /**
+ * What an archive has committed.
+ */
+
+public enum Change: Equatable, Hashable {
+
+    /**
+     * New messages; those that were there already are not among them. Of this archive's own
+     * commits, while the reader keeps up, one change is one commit.
+     */
+    case stored(
+        /**
+         * In the order of the commits.
+         */messages: [ChangedMessage]
+    )
+    /**
+     * Messages that were removed, by retention or taken down. The reader may not know them.
+     */
+    case removed(
+        /**
+         * Which.
+         */messages: [ChangedMessage]
+    )
+    /**
+     * Retention removed all messages up to this one, with it: told so of other archives on the same
+     * file or database, and of what lies behind.
+     */
+    case expired(
+        /**
+         * When the last of them was sent, in Unix nanoseconds.
+         */timestamp: Int64,
+        /**
+         * Its hash, 32 bytes.
+         */hash: Data
+    )
+    /**
+     * The reader was too slow: messages were left out here. From the position that the
+     * subscription tells then, a new one goes on with nothing left out.
+     */
+    case lagged(
+        /**
+         * How many, stored or removed; 0 where it is not known.
+         */missed: UInt64
+    )
+
+
+
+
+
+}
+
+#if compiler(>=6)
+extension Change: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeChange: FfiConverterRustBuffer {
+    typealias SwiftType = Change
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Change {
+        let variant: Int32 = try readInt(&buf)
+        switch variant {
+
+        case 1: return .stored(messages: try FfiConverterSequenceTypeChangedMessage.read(from: &buf)
+        )
+
+        case 2: return .removed(messages: try FfiConverterSequenceTypeChangedMessage.read(from: &buf)
+        )
+
+        case 3: return .expired(timestamp: try FfiConverterInt64.read(from: &buf), hash: try FfiConverterData.read(from: &buf)
+        )
+
+        case 4: return .lagged(missed: try FfiConverterUInt64.read(from: &buf)
+        )
+
+        default: throw UniffiInternalError.unexpectedEnumCase
+        }
+    }
+
+    public static func write(_ value: Change, into buf: inout [UInt8]) {
+        switch value {
+
+
+        case let .stored(messages):
+            writeInt(&buf, Int32(1))
+            FfiConverterSequenceTypeChangedMessage.write(messages, into: &buf)
+
+
+        case let .removed(messages):
+            writeInt(&buf, Int32(2))
+            FfiConverterSequenceTypeChangedMessage.write(messages, into: &buf)
+
+
+        case let .expired(timestamp,hash):
+            writeInt(&buf, Int32(3))
+            FfiConverterInt64.write(timestamp, into: &buf)
+            FfiConverterData.write(hash, into: &buf)
+
+
+        case let .lagged(missed):
+            writeInt(&buf, Int32(4))
+            FfiConverterUInt64.write(missed, into: &buf)
+
+        }
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeChange_lift(_ buf: RustBuffer) throws -> Change {
+    return try FfiConverterTypeChange.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeChange_lower(_ value: Change) -> RustBuffer {
+    return FfiConverterTypeChange.lower(value)
+}
+
+
+
+/**
  * Which way to walk.
  */
 
@@ -4230,6 +5050,11 @@ public enum ErrorKind: Int32, Equatable, Hashable {
      */
     case takenDown = 310
     /**
+     * The position is not one of this archive's change feed (any more): read the archive anew, and
+     * go on from where it stands now.
+     */
+    case positionGone = 311
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     case storeBadRequest = 400
@@ -4289,6 +5114,10 @@ public enum ErrorKind: Int32, Equatable, Hashable {
      * The peer belongs to another cluster.
      */
     case otherCluster = 607
+    /**
+     * No connected peer takes messages of this topic over relay.
+     */
+    case noRelayPeers = 608
 
 
 
@@ -4386,35 +5215,39 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
 
         case 38: return .takenDown
 
-        case 39: return .storeBadRequest
+        case 39: return .positionGone
 
-        case 40: return .storeBadResponse
+        case 40: return .storeBadRequest
 
-        case 41: return .storeTooManyRequests
+        case 41: return .storeBadResponse
 
-        case 42: return .storeUnavailable
+        case 42: return .storeTooManyRequests
 
-        case 43: return .syncProtocol
+        case 43: return .storeUnavailable
 
-        case 44: return .syncScope
+        case 44: return .syncProtocol
 
-        case 45: return .syncBusy
+        case 45: return .syncScope
 
-        case 46: return .address
+        case 46: return .syncBusy
 
-        case 47: return .dial
+        case 47: return .address
 
-        case 48: return .listen
+        case 48: return .dial
 
-        case 49: return .peerUnknown
+        case 49: return .listen
 
-        case 50: return .protocolUnsupported
+        case 50: return .peerUnknown
 
-        case 51: return .streamClosed
+        case 51: return .protocolUnsupported
 
-        case 52: return .keyFile
+        case 52: return .streamClosed
 
-        case 53: return .otherCluster
+        case 53: return .keyFile
+
+        case 54: return .otherCluster
+
+        case 55: return .noRelayPeers
 
         default: throw UniffiInternalError.unexpectedEnumCase
         }
@@ -4576,64 +5409,72 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
             writeInt(&buf, Int32(38))
 
 
-        case .storeBadRequest:
+        case .positionGone:
             writeInt(&buf, Int32(39))
 
 
-        case .storeBadResponse:
+        case .storeBadRequest:
             writeInt(&buf, Int32(40))
 
 
-        case .storeTooManyRequests:
+        case .storeBadResponse:
             writeInt(&buf, Int32(41))
 
 
-        case .storeUnavailable:
+        case .storeTooManyRequests:
             writeInt(&buf, Int32(42))
 
 
-        case .syncProtocol:
+        case .storeUnavailable:
             writeInt(&buf, Int32(43))
 
 
-        case .syncScope:
+        case .syncProtocol:
             writeInt(&buf, Int32(44))
 
 
-        case .syncBusy:
+        case .syncScope:
             writeInt(&buf, Int32(45))
 
 
-        case .address:
+        case .syncBusy:
             writeInt(&buf, Int32(46))
 
 
-        case .dial:
+        case .address:
             writeInt(&buf, Int32(47))
 
 
-        case .listen:
+        case .dial:
             writeInt(&buf, Int32(48))
 
 
-        case .peerUnknown:
+        case .listen:
             writeInt(&buf, Int32(49))
 
 
-        case .protocolUnsupported:
+        case .peerUnknown:
             writeInt(&buf, Int32(50))
 
 
-        case .streamClosed:
+        case .protocolUnsupported:
             writeInt(&buf, Int32(51))
 
 
-        case .keyFile:
+        case .streamClosed:
             writeInt(&buf, Int32(52))
 
 
-        case .otherCluster:
+        case .keyFile:
             writeInt(&buf, Int32(53))
+
+
+        case .otherCluster:
+            writeInt(&buf, Int32(54))
+
+
+        case .noRelayPeers:
+            writeInt(&buf, Int32(55))
 
         }
     }
@@ -5402,6 +6243,105 @@ public func FfiConverterTypeSyncReason_lower(_ value: SyncReason) -> RustBuffer 
 
 
 /**
+ * What a validator says of one message.
+ */
+
+public enum Validity: Equatable, Hashable {
+
+    /**
+     * It may be stored.
+     */
+    case valid
+    /**
+     * It may never be stored: it is refused with `ValidatorRefused`, and a sync does not ask for it
+     * again.
+     */
+    case invalid(
+        /**
+         * Why, for people.
+         */reason: String
+    )
+    /**
+     * It cannot be told now: it is refused with `Busy`, and may be put again, or come with a later
+     * sync.
+     */
+    case unknown(
+        /**
+         * Why, for people.
+         */reason: String
+    )
+
+
+
+
+
+}
+
+#if compiler(>=6)
+extension Validity: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeValidity: FfiConverterRustBuffer {
+    typealias SwiftType = Validity
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Validity {
+        let variant: Int32 = try readInt(&buf)
+        switch variant {
+
+        case 1: return .valid
+
+        case 2: return .invalid(reason: try FfiConverterString.read(from: &buf)
+        )
+
+        case 3: return .unknown(reason: try FfiConverterString.read(from: &buf)
+        )
+
+        default: throw UniffiInternalError.unexpectedEnumCase
+        }
+    }
+
+    public static func write(_ value: Validity, into buf: inout [UInt8]) {
+        switch value {
+
+
+        case .valid:
+            writeInt(&buf, Int32(1))
+
+
+        case let .invalid(reason):
+            writeInt(&buf, Int32(2))
+            FfiConverterString.write(reason, into: &buf)
+
+
+        case let .unknown(reason):
+            writeInt(&buf, Int32(3))
+            FfiConverterString.write(reason, into: &buf)
+
+        }
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeValidity_lift(_ buf: RustBuffer) throws -> Validity {
+    return try FfiConverterTypeValidity.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeValidity_lower(_ value: Validity) -> RustBuffer {
+    return FfiConverterTypeValidity.lower(value)
+}
+
+
+
+/**
  * What every call of the library that can fail throws. One variant: tell failures apart by
  * `kind`.
  */
@@ -5662,6 +6602,30 @@ fileprivate struct FfiConverterOptionDuration: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterOptionTypeValidator: FfiConverterRustBuffer {
+    typealias SwiftType = Validator?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeValidator.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeValidator.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterOptionTypeArchiveOptions: FfiConverterRustBuffer {
     typealias SwiftType = ArchiveOptions?
 
@@ -5822,6 +6786,30 @@ fileprivate struct FfiConverterOptionTypeSyncOptions: FfiConverterRustBuffer {
         switch try readInt(&buf) as Int8 {
         case 0: return nil
         case 1: return try FfiConverterTypeSyncOptions.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterOptionTypeChange: FfiConverterRustBuffer {
+    typealias SwiftType = Change?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeChange.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeChange.read(from: &buf)
         default: throw UniffiInternalError.unexpectedOptionalTag
         }
     }
@@ -6073,6 +7061,31 @@ fileprivate struct FfiConverterSequenceData: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterSequenceTypeChangedMessage: FfiConverterRustBuffer {
+    typealias SwiftType = [ChangedMessage]
+
+    public static func write(_ value: [ChangedMessage], into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        for item in value {
+            FfiConverterTypeChangedMessage.write(item, into: &buf)
+        }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> [ChangedMessage] {
+        let len: Int32 = try readInt(&buf)
+        var seq = [ChangedMessage]()
+        seq.reserveCapacity(Int(len))
+        for _ in 0 ..< len {
+            seq.append(try FfiConverterTypeChangedMessage.read(from: &buf))
+        }
+        return seq
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterSequenceTypeCoverage: FfiConverterRustBuffer {
     typealias SwiftType = [Coverage]
 
@@ -6215,6 +7228,31 @@ fileprivate struct FfiConverterSequenceTypeTopicMessage: FfiConverterRustBuffer 
         seq.reserveCapacity(Int(len))
         for _ in 0 ..< len {
             seq.append(try FfiConverterTypeTopicMessage.read(from: &buf))
+        }
+        return seq
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterSequenceTypeValidity: FfiConverterRustBuffer {
+    typealias SwiftType = [Validity]
+
+    public static func write(_ value: [Validity], into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        for item in value {
+            FfiConverterTypeValidity.write(item, into: &buf)
+        }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> [Validity] {
+        let len: Int32 = try readInt(&buf)
+        var seq = [Validity]()
+        seq.reserveCapacity(Int(len))
+        for _ in 0 ..< len {
+            seq.append(try FfiConverterTypeValidity.read(from: &buf))
         }
         return seq
     }
@@ -6385,13 +7423,25 @@ private let initializationResult: InitializationResult = {
     if (uniffi_wakustore_checksum_func_version() != 40951) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_wakustore_checksum_method_archive_changes() != 20464) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_archive_changes_from() != 56979) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_archive_floor() != 3407) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_wakustore_checksum_method_archive_get() != 64481) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_archive_history() != 58671) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_wakustore_checksum_method_archive_missing() != 19215) {
+    if (uniffi_wakustore_checksum_method_archive_missing() != 21243) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_archive_position() != 27222) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_archive_put() != 50959) {
@@ -6407,6 +7457,15 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_archive_stats() != 33490) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_archive_take_down() != 56905) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_changes_next() != 37511) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_changes_position() != 42075) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_node_addresses() != 8940) {
@@ -6457,13 +7516,17 @@ private let initializationResult: InitializationResult = {
     if (uniffi_wakustore_checksum_method_nodeevents_next() != 37923) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_wakustore_checksum_constructor_archive_open() != 65534) {
+    if (uniffi_wakustore_checksum_method_validator_validate() != 25367) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_constructor_archive_open() != 13452) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_constructor_node_start() != 50005) {
         return InitializationResult.apiChecksumMismatch
     }
 
+    uniffiCallbackInitValidator()
     // A process that exits without a shutdown ends in order all the same.
     atexit { shutdownAtExit() }
     return InitializationResult.ok

@@ -243,6 +243,22 @@ typedef void (*UniffiForeignFutureCompleteVoid)(uint64_t, UniffiForeignFutureRes
     );
 
 #endif
+#ifndef UNIFFI_FFIDEF_CALLBACK_INTERFACE_VALIDATOR_METHOD0
+#define UNIFFI_FFIDEF_CALLBACK_INTERFACE_VALIDATOR_METHOD0
+typedef void (*UniffiCallbackInterfaceValidatorMethod0)(uint64_t, RustBuffer, RustBuffer, RustBuffer* _Nonnull,
+        RustCallStatus *_Nonnull uniffiCallStatus
+    );
+
+#endif
+#ifndef UNIFFI_FFIDEF_V_TABLE_CALLBACK_INTERFACE_VALIDATOR
+#define UNIFFI_FFIDEF_V_TABLE_CALLBACK_INTERFACE_VALIDATOR
+typedef struct UniffiVTableCallbackInterfaceValidator {
+    UniffiCallbackInterfaceFree _Nonnull uniffiFree;
+    UniffiCallbackInterfaceClone _Nonnull uniffiClone;
+    UniffiCallbackInterfaceValidatorMethod0 _Nonnull validate;
+} UniffiVTableCallbackInterfaceValidator;
+
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_ARCHIVE
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_ARCHIVE
 uint64_t uniffi_wakustore_fn_clone_archive(uint64_t handle, RustCallStatus *_Nonnull out_status
@@ -255,7 +271,22 @@ void uniffi_wakustore_fn_free_archive(uint64_t handle, RustCallStatus *_Nonnull 
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CONSTRUCTOR_ARCHIVE_OPEN
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CONSTRUCTOR_ARCHIVE_OPEN
-uint64_t uniffi_wakustore_fn_constructor_archive_open(RustBuffer path, RustBuffer options
+uint64_t uniffi_wakustore_fn_constructor_archive_open(RustBuffer path, RustBuffer options, RustBuffer validator
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_CHANGES
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_CHANGES
+uint64_t uniffi_wakustore_fn_method_archive_changes(uint64_t ptr, RustBuffer capacity, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_CHANGES_FROM
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_CHANGES_FROM
+uint64_t uniffi_wakustore_fn_method_archive_changes_from(uint64_t ptr, RustBuffer position, RustBuffer capacity
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_FLOOR
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_FLOOR
+RustBuffer uniffi_wakustore_fn_method_archive_floor(uint64_t ptr, RustCallStatus *_Nonnull out_status
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_GET
@@ -271,6 +302,11 @@ uint64_t uniffi_wakustore_fn_method_archive_history(uint64_t ptr, RustBuffer que
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_MISSING
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_MISSING
 uint64_t uniffi_wakustore_fn_method_archive_missing(uint64_t ptr, RustBuffer hashes
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_POSITION
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_POSITION
+uint64_t uniffi_wakustore_fn_method_archive_position(uint64_t ptr
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_PUT
@@ -296,6 +332,31 @@ uint64_t uniffi_wakustore_fn_method_archive_shutdown(uint64_t ptr
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_STATS
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_STATS
 uint64_t uniffi_wakustore_fn_method_archive_stats(uint64_t ptr
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_TAKE_DOWN
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_TAKE_DOWN
+uint64_t uniffi_wakustore_fn_method_archive_take_down(uint64_t ptr, RustBuffer hashes
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_CHANGES
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_CHANGES
+uint64_t uniffi_wakustore_fn_clone_changes(uint64_t handle, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FREE_CHANGES
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FREE_CHANGES
+void uniffi_wakustore_fn_free_changes(uint64_t handle, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_CHANGES_NEXT
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_CHANGES_NEXT
+uint64_t uniffi_wakustore_fn_method_changes_next(uint64_t ptr
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_CHANGES_POSITION
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_CHANGES_POSITION
+RustBuffer uniffi_wakustore_fn_method_changes_position(uint64_t ptr, RustCallStatus *_Nonnull out_status
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_NODE
@@ -411,6 +472,26 @@ void uniffi_wakustore_fn_free_nodeevents(uint64_t handle, RustCallStatus *_Nonnu
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODEEVENTS_NEXT
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODEEVENTS_NEXT
 uint64_t uniffi_wakustore_fn_method_nodeevents_next(uint64_t ptr
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_VALIDATOR
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_VALIDATOR
+uint64_t uniffi_wakustore_fn_clone_validator(uint64_t handle, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FREE_VALIDATOR
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FREE_VALIDATOR
+void uniffi_wakustore_fn_free_validator(uint64_t handle, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_INIT_CALLBACK_VTABLE_VALIDATOR
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_INIT_CALLBACK_VTABLE_VALIDATOR
+void uniffi_wakustore_fn_init_callback_vtable_validator(const UniffiVTableCallbackInterfaceValidator* _Nonnull vtable
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_VALIDATOR_VALIDATE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_VALIDATOR_VALIDATE
+RustBuffer uniffi_wakustore_fn_method_validator_validate(uint64_t ptr, RustBuffer messages, RustBuffer origin, RustCallStatus *_Nonnull out_status
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FUNC_MESSAGE_HASH
@@ -741,6 +822,24 @@ uint16_t uniffi_wakustore_checksum_func_version(void
 
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_CHANGES
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_CHANGES
+uint16_t uniffi_wakustore_checksum_method_archive_changes(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_CHANGES_FROM
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_CHANGES_FROM
+uint16_t uniffi_wakustore_checksum_method_archive_changes_from(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_FLOOR
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_FLOOR
+uint16_t uniffi_wakustore_checksum_method_archive_floor(void
+
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_GET
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_GET
 uint16_t uniffi_wakustore_checksum_method_archive_get(void
@@ -756,6 +855,12 @@ uint16_t uniffi_wakustore_checksum_method_archive_history(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_MISSING
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_MISSING
 uint16_t uniffi_wakustore_checksum_method_archive_missing(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_POSITION
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_POSITION
+uint16_t uniffi_wakustore_checksum_method_archive_position(void
 
 );
 #endif
@@ -786,6 +891,24 @@ uint16_t uniffi_wakustore_checksum_method_archive_shutdown(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_STATS
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_STATS
 uint16_t uniffi_wakustore_checksum_method_archive_stats(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_TAKE_DOWN
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_TAKE_DOWN
+uint16_t uniffi_wakustore_checksum_method_archive_take_down(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_CHANGES_NEXT
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_CHANGES_NEXT
+uint16_t uniffi_wakustore_checksum_method_changes_next(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_CHANGES_POSITION
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_CHANGES_POSITION
+uint16_t uniffi_wakustore_checksum_method_changes_position(void
 
 );
 #endif
@@ -882,6 +1005,12 @@ uint16_t uniffi_wakustore_checksum_method_history_next(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODEEVENTS_NEXT
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODEEVENTS_NEXT
 uint16_t uniffi_wakustore_checksum_method_nodeevents_next(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_VALIDATOR_VALIDATE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_VALIDATOR_VALIDATE
+uint16_t uniffi_wakustore_checksum_method_validator_validate(void
 
 );
 #endif

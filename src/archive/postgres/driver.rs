@@ -229,6 +229,14 @@ impl Driver for Postgres {
         self.ask(|session, _| changes::mark(session)).map(Some)
     }
 
+    fn tombstones(&mut self, after: Option<MessageHash>, limit: usize) -> Result<Vec<MessageHash>> {
+        self.ask(|session, _| find::tombstones(session, after, limit))
+    }
+
+    fn reinstate(&mut self, hashes: &[MessageHash]) -> Result<u64> {
+        self.ask(|session, _| removal::reinstate(session, hashes))
+    }
+
     fn figures(&mut self) -> Result<Figures> {
         self.ask(figures::figures)
     }

@@ -164,3 +164,20 @@ pub(super) fn taken_down(
     }
     Ok(down)
 }
+
+/// Hashes that were taken down, after this one, in ascending order.
+pub(super) fn tombstones(
+    session: &mut Session,
+    after: Option<MessageHash>,
+    limit: usize,
+) -> Outcome<Vec<MessageHash>> {
+    let after = after.map_or_else(Vec::new, |hash| hash.as_bytes().to_vec());
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let text = "SELECT hash FROM wakustore.tombstone WHERE hash > $1 ORDER BY hash LIMIT $2";
+    let mut hashes = Vec::new();
+    for row in session.query(READING, text, &[&after, &limit])? {
+        let hash = row.try_get::<_, &[u8]>(0).map_err(sql(READING))?;
+        hashes.push(MessageHash::from_slice(hash)?);
+    }
+    Ok(hashes)
+}

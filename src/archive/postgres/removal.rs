@@ -122,6 +122,24 @@ pub(super) fn take_down(
     })
 }
 
+/// Lifts tombstones, in one transaction; how many there were.
+pub(super) fn reinstate(session: &mut Session, hashes: &[MessageHash]) -> Outcome<u64> {
+    let hashes: Vec<&[u8]> = hashes.iter().map(|hash| &hash.as_bytes()[..]).collect();
+    let rows = session.query(
+        REMOVING,
+        "WITH gone AS (
+             DELETE FROM wakustore.tombstone t USING unnest($1::bytea[]) AS k(hash)
+             WHERE t.hash = k.hash RETURNING 1),
+         lifted AS (SELECT count(*) AS count FROM gone),
+         counted AS (
+             UPDATE wakustore.archive SET tombstones = tombstones - lifted.count FROM lifted)
+         SELECT count FROM lifted",
+        &[&hashes],
+    )?;
+    let count: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0)).map_err(sql(REMOVING))?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
 /// Removes single messages of a partition, logs and counts them.
 fn delete(
     session: &mut Session,

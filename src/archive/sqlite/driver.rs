@@ -10,12 +10,14 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use super::error::sql;
-use super::open::{BUSY_TIMEOUT, Place, Role, WAL_LIMIT};
+use super::open::{BUSY_TIMEOUT, How, Place, Role, WAL_LIMIT};
 use super::scan::{self, Source, Sources, Span};
+use super::topic_stats::{self, Tally, content_bytes};
 use super::topics::Topics;
-use super::{changes, index_walk, page, removal, scan::Key};
+use super::{backup, changes, index_walk, open, page, read_only, removal, scan::Key, verify};
 use crate::archive::{
-    Changes, Commit, Driver, FeedItem, Figures, IndexEntry, IndexQuery, Position, Removal, Stats,
+    BackupReport, Changes, Commit, Control, Driver, FeedItem, Figures, IndexEntry, IndexQuery,
+    Position, Removal, Stats, TopicQuery, TopicStats, VerifyReport,
 };
 use crate::error::Result;
 use crate::types::{Direction, MessageHash, Origin, Page, Query, StoredMessage, Timestamp};
@@ -32,6 +34,7 @@ pub(super) struct Sqlite {
     conn: Connection,
     topics: Topics,
     place: Place,
+    how: How,
     role: Role,
     /// The length of the WAL's file beyond which it is to begin anew.
     wal_limit: u64,
@@ -39,9 +42,9 @@ pub(super) struct Sqlite {
 }
 
 impl Sqlite {
-    pub(super) fn new(conn: Connection, place: Place, role: Role) -> Self {
+    pub(super) fn new(conn: Connection, place: Place, how: How, role: Role) -> Self {
         let (topics, wal_limit) = (Topics::default(), WAL_LIMIT.into());
-        Sqlite { conn, topics, place, role, wal_limit, last_commit: None }
+        Sqlite { conn, topics, place, how, role, wal_limit, last_commit: None }
     }
 
     /// Carries the WAL over into the file, waiting a little for readers. Whether all of it was.
@@ -51,6 +54,17 @@ impl Sqlite {
         let busy = self.conn.query_row(&pragma, [], |row| row.get::<_, i64>(0));
         let _ = self.conn.busy_timeout(BUSY_TIMEOUT);
         busy == Ok(0)
+    }
+
+    /// A backup that gets its name only if this holds when it is done.
+    pub(super) fn backup_if(
+        &self,
+        to: &Path,
+        replace: bool,
+        control: &Control,
+        holds: &dyn Fn() -> bool,
+    ) -> Result<BackupReport> {
+        backup::backup(&self.conn, &self.how, to, replace, control, holds)
     }
 
     fn read<T>(&mut self, f: impl FnOnce(&Connection, &mut Topics) -> Result<T>) -> Result<T> {
@@ -63,18 +77,18 @@ impl Sqlite {
 
 /// A transaction that is rolled back unless it is committed. Its statements are prepared once, which
 /// rusqlite's own are not.
-struct Tx<'c> {
+pub(super) struct Tx<'c> {
     conn: &'c Connection,
     what: &'static str,
 }
 
 impl<'c> Tx<'c> {
-    fn begin(conn: &'c Connection, how: &str, what: &'static str) -> Result<Self> {
+    pub(super) fn begin(conn: &'c Connection, how: &str, what: &'static str) -> Result<Self> {
         conn.prepare_cached(how).and_then(|mut s| s.execute([])).map_err(sql(what))?;
         Ok(Tx { conn, what })
     }
 
-    fn commit(self) -> Result<()> {
+    pub(super) fn commit(self) -> Result<()> {
         self.conn
             .prepare_cached("COMMIT")
             .and_then(|mut s| s.execute([]))
@@ -226,6 +240,36 @@ impl Driver for Sqlite {
         })
     }
 
+    fn topic_stats(&mut self, query: &TopicQuery) -> Result<Vec<TopicStats>> {
+        self.read(|conn, _| topic_stats::page(conn, query))
+    }
+
+    fn tombstones(&mut self, after: Option<MessageHash>, limit: usize) -> Result<Vec<MessageHash>> {
+        self.read(|conn, _| removal::tombstones(conn, after, limit))
+    }
+
+    fn reinstate(&mut self, hashes: &[MessageHash]) -> Result<u64> {
+        let tx = Tx::begin(&self.conn, "BEGIN IMMEDIATE", WRITING)?;
+        let lifted = removal::reinstate(&self.conn, hashes)?;
+        tx.commit()?;
+        Ok(lifted)
+    }
+
+    fn backup(&mut self, to: &Path, replace: bool, control: &Control) -> Result<BackupReport> {
+        self.backup_if(to, replace, control, &|| true)
+    }
+
+    fn verify(&mut self, control: &Control) -> Result<VerifyReport> {
+        let reopen = || match (&self.place, self.role) {
+            (Place::File(path), Role::Reader) => {
+                read_only::connect(path, &self.how).map(|(conn, _)| conn)
+            }
+            _ => open::connect(&self.place, &self.how, self.role),
+        };
+        // One in memory is not encrypted.
+        verify::verify(&self.conn, self.how.key.is_some().then_some(&reopen), control)
+    }
+
     fn figures(&mut self) -> Result<Figures> {
         let used_bytes = match &self.place {
             Place::Memory => 0,
@@ -267,7 +311,7 @@ impl Driver for Sqlite {
     }
 }
 
-fn insert(
+pub(super) fn insert(
     conn: &Connection,
     topics: &mut Topics,
     batch: &[(StoredMessage, Origin)],
@@ -280,6 +324,7 @@ fn insert(
     let mut new = Vec::with_capacity(batch.len());
     let mut head = changes::head(conn)?;
     let before = head.position();
+    let mut filed = Vec::with_capacity(batch.len());
     {
         let mut statement = conn
             .prepare_cached(
@@ -311,8 +356,14 @@ fn insert(
                 head.advance();
             }
             new.push(rows == 1);
+            filed.push((channel.id, content_bytes(m)));
         }
     }
+    let mut grown = Tally::default();
+    for ((channel, bytes), _) in filed.into_iter().zip(&new).filter(|(_, new)| **new) {
+        grown.add(channel, 1, bytes);
+    }
+    grown.write(conn).map_err(&fail)?;
     let count = new.iter().filter(|new| **new).count();
     if count > 0 {
         conn.prepare_cached("UPDATE figures SET messages = messages + ?1, seq = ?2")
@@ -324,14 +375,14 @@ fn insert(
 }
 
 /// A file that SQLite keeps beside this one.
-fn side(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn side(path: &Path, suffix: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(suffix);
     PathBuf::from(path)
 }
 
 /// The length of a file; 0 where there is none.
-fn length(path: &Path) -> u64 {
+pub(super) fn length(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |file| file.len())
 }
 

@@ -7,7 +7,15 @@ use crate::error::{Error, ErrorKind};
 
 /// Translates an error that came up while doing `what` ("reading the archive").
 pub(in crate::archive) fn sql(what: &'static str) -> impl Fn(Sql) -> Error {
-    move |e| Error::new(kind(&e), e.to_string()).context(what)
+    move |e| {
+        let hint = match e.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => {
+                " (it is something else, or damaged, or encrypted and no key was given)"
+            }
+            _ => "",
+        };
+        Error::new(kind(&e), format!("{e}{hint}")).context(what)
+    }
 }
 
 /// The archive's content is not what this library writes.
@@ -36,6 +44,7 @@ fn kind(e: &Sql) -> ErrorKind {
             return ErrorKind::ArchiveCorrupt;
         }
         // Our statements are always the same: where one does not fit the tables, these are not ours.
+        // (And SQLCipher has no other word for a page whose authentication fails.)
         ffi::SQLITE_ERROR | ffi::SQLITE_MISMATCH => return ErrorKind::ArchiveCorrupt,
         _ => {}
     }

@@ -119,7 +119,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
     use super::*;
-    use crate::archive::sqlite::{Durability, open};
+    use crate::archive::sqlite::open;
 
     /// What SQLite means to do, a line a step; and its program.
     fn plan(conn: &Connection, text: &str) -> (Vec<String>, Vec<String>) {
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn it_reads_the_index_alone_and_compares_nothing_twice() {
-        let conn = open::open(&open::Place::Memory, Durability::Full).unwrap();
+        let conn = open::in_memory();
         let search = "SEARCH message USING COVERING INDEX message_by_time";
         for (text, of) in [(LEFT, "(timestamp=? AND hash>?)"), (AFTER, "(timestamp>?)")] {
             let (steps, program) = plan(&conn, text);

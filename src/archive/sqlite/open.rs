@@ -14,7 +14,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::sql;
-use super::{Durability, schema};
+use super::{Durability, cipher, schema};
+use crate::archive::Key;
 use crate::error::{Error, ErrorKind, Result, bail};
 
 /// How long a connection waits for another's lock.
@@ -51,6 +52,14 @@ pub(super) enum Role {
     Reader,
 }
 
+/// How an archive is opened, apart from where it is.
+#[derive(Clone, Debug)]
+pub(super) struct How {
+    pub(super) durability: Durability,
+    /// What it is encrypted with, if it is.
+    pub(super) key: Option<Key>,
+}
+
 impl Place {
     /// `:memory:`, or a path made absolute: SQLite is built to take what begins with `file:` for
     /// a URI whatever the flags say, and an absolute path never does.
@@ -67,16 +76,19 @@ impl Place {
 
 /// Opens the archive for the first time: creates what is not there, checks what is, and brings it
 /// up to date.
-pub(super) fn open(place: &Place, durability: Durability) -> Result<Connection> {
+pub(super) fn open(place: &Place, how: &How) -> Result<Connection> {
     match place {
-        Place::Memory => prepare(place, durability),
+        Place::Memory if how.key.is_some() => {
+            bail!(InvalidArgument, "an archive in memory has no key")
+        }
+        Place::Memory => prepare(place, how),
         Place::File(path) => {
             // Between our creating the file (and closing it) and SQLite's opening it no other
             // thread may have it open; see above.
             static OPENING: Mutex<()> = Mutex::new(());
             let _opening = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
             create_file(path)?;
-            prepare(place, durability).map_err(|e| e.context(path.display()))
+            prepare(place, how).map_err(|e| e.context(path.display()))
         }
     }
 }
@@ -106,8 +118,8 @@ fn create_file(path: &Path) -> Result<()> {
     }
 }
 
-fn prepare(place: &Place, durability: Durability) -> Result<Connection> {
-    let mut conn = connect(place, durability, Role::Writer)?;
+fn prepare(place: &Place, how: &How) -> Result<Connection> {
+    let mut conn = connect(place, how, Role::Writer)?;
     schema::check(&conn)?;
     // So that what retention frees can be given back. It takes effect in a file that is empty yet;
     // one that an earlier release made keeps its free pages for what comes. Where it is so already,
@@ -155,8 +167,8 @@ fn patiently<T>(mut f: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<
     }
 }
 
-/// A connection with its settings. Nothing of the file is read yet.
-pub(super) fn connect(place: &Place, durability: Durability, role: Role) -> Result<Connection> {
+/// A connection with its settings. Nothing of the file is read yet, unless it is encrypted.
+pub(super) fn connect(place: &Place, how: &How, role: Role) -> Result<Connection> {
     // Each connection is used by one thread at a time.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = match place {
@@ -169,7 +181,17 @@ pub(super) fn connect(place: &Place, durability: Durability, role: Role) -> Resu
     if conn.is_readonly("main").map_err(&fail)? {
         bail!(ArchiveReadOnly, "the archive's file cannot be written");
     }
+    set_up(&conn, place, how, role)?;
+    Ok(conn)
+}
+
+/// Settings of a connection that was just opened.
+pub(super) fn set_up(conn: &Connection, place: &Place, how: &How, role: Role) -> Result<()> {
+    let fail = sql("setting up the archive's connection");
     conn.busy_timeout(BUSY_TIMEOUT).map_err(&fail)?;
+    if let Some(key) = &how.key {
+        cipher::unlock(conn, place, key)?;
+    }
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     // The file may come from a stranger: nothing in its schema is to be run.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(&fail)?;
@@ -177,7 +199,7 @@ pub(super) fn connect(place: &Place, durability: Durability, role: Role) -> Resu
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).map_err(&fail)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false).map_err(&fail)?;
     let cache = if role == Role::Writer { WRITER_CACHE_KIB } else { READER_CACHE_KIB };
-    let synchronous = if durability == Durability::Full { "FULL" } else { "NORMAL" };
+    let synchronous = if how.durability == Durability::Full { "FULL" } else { "NORMAL" };
     // Without mmap: there an I/O error, or a file that is cut short under us, would be a signal
     // that ends the host.
     let settings: [(&str, &dyn rusqlite::ToSql); 7] = [
@@ -192,6 +214,11 @@ pub(super) fn connect(place: &Place, durability: Durability, role: Role) -> Resu
     for (name, value) in settings {
         conn.pragma(None, name, value, |_| Ok(())).map_err(&fail)?;
     }
-    conn.pragma_update(None, "query_only", role == Role::Reader).map_err(&fail)?;
-    Ok(conn)
+    conn.pragma_update(None, "query_only", role == Role::Reader).map_err(&fail)
+}
+
+/// As the tests of single statements open it.
+#[cfg(test)]
+pub(super) fn in_memory() -> Connection {
+    open(&Place::Memory, &How { durability: Durability::Full, key: None }).unwrap()
 }

@@ -219,7 +219,11 @@ pub(super) fn holds(conn: &Connection, hash: &MessageHash) -> Result<bool> {
 
 /// From the columns `timestamp, hash, channel, id, version, ephemeral, meta, rate_limit_proof,
 /// payload`.
-fn message(conn: &Connection, topics: &mut Topics, row: &Row<'_>) -> Result<StoredMessage> {
+pub(super) fn message(
+    conn: &Connection,
+    topics: &mut Topics,
+    row: &Row<'_>,
+) -> Result<StoredMessage> {
     let fail = sql(READING);
     let SyncId { timestamp, hash } = sync_id(row)?;
     let (pubsub_topic, content_topic) = topics.names(conn, row.get(2).map_err(&fail)?)?;

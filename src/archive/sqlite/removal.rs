@@ -4,11 +4,13 @@
 //! What must hold: count, floor, tombstones and the log of changes change in the transaction that
 //! removes, and a put looks at them in its own: what another process has removed stays removed.
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::changes::{self, Head};
 use super::error::{corrupt, sql};
 use super::scan::sync_id;
+use super::topic_stats::Tally;
 use super::topics::Topics;
 use crate::archive::{FeedItem, Figures, Removal};
 use crate::error::{Result, bail};
@@ -27,6 +29,7 @@ struct Gone {
     id: SyncId,
     channel: i64,
     origin: u8,
+    bytes: i64,
 }
 
 /// Removes, within the caller's transaction; `head` is where the log stands, and is moved on.
@@ -44,14 +47,17 @@ pub(super) fn remove(
     let mut statement = conn.prepare_cached("DELETE FROM message WHERE id = ?1").map_err(&fail)?;
     let mut items = Vec::with_capacity(gone.len());
     let taken_down = matches!(removal, Removal::Hashes(_));
-    for Gone { row, id, channel, origin } in gone {
+    let mut shrunk = Tally::default();
+    for Gone { row, id, channel, origin, bytes } in gone {
         if taken_down {
             changes::log_removed(conn, head, &id, channel, origin)?;
         }
+        shrunk.add(channel, -1, -bytes);
         statement.execute([row]).map_err(&fail)?;
         let (pubsub_topic, content_topic) = topics.names(conn, channel)?;
         items.push(FeedItem { id, pubsub_topic, content_topic, origin: origin_of(origin)? });
     }
+    shrunk.write(conn).map_err(&fail)?;
     let update = |text: &str, value: i64| {
         conn.prepare_cached(text).and_then(|mut s| s.execute([value])).map_err(&fail)
     };
@@ -72,8 +78,9 @@ fn oldest(conn: &Connection, before: Timestamp, limit: usize) -> Result<Vec<Gone
     let fail = sql(REMOVING);
     let mut statement = conn
         .prepare_cached(
-            "SELECT timestamp, hash, id, channel, origin FROM message INDEXED BY message_by_time
-             WHERE timestamp < ?1 ORDER BY timestamp, hash LIMIT ?2",
+            "SELECT timestamp, hash, id, channel, origin,
+                    length(payload) + coalesce(length(meta), 0) + coalesce(length(rate_limit_proof), 0)
+             FROM message INDEXED BY message_by_time WHERE timestamp < ?1 ORDER BY timestamp, hash LIMIT ?2",
         )
         .map_err(&fail)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -92,8 +99,9 @@ fn take_down(conn: &Connection, hashes: &[MessageHash]) -> Result<Vec<Gone>> {
         .map_err(&fail)?;
     let mut find = conn
         .prepare_cached(
-            "SELECT timestamp, hash, id, channel, origin FROM message INDEXED BY message_by_hash
-             WHERE hash = ?1",
+            "SELECT timestamp, hash, id, channel, origin,
+                    length(payload) + coalesce(length(meta), 0) + coalesce(length(rate_limit_proof), 0)
+             FROM message INDEXED BY message_by_hash WHERE hash = ?1",
         )
         .map_err(&fail)?;
     let mut gone = Vec::new();
@@ -121,6 +129,7 @@ fn read(row: &Row<'_>) -> Result<Gone> {
         id: sync_id(row)?,
         channel: row.get(3).map_err(&fail)?,
         origin: row.get(4).map_err(&fail)?,
+        bytes: row.get(5).map_err(&fail)?,
     })
 }
 
@@ -142,6 +151,42 @@ pub(super) fn is_taken_down(conn: &Connection, hash: &MessageHash) -> Result<boo
         .and_then(|mut s| s.query_row([&hash.as_bytes()[..]], |_| Ok(())).optional())
         .map(|found| found.is_some())
         .map_err(sql(READING))
+}
+
+/// Hashes that were taken down, in order.
+pub(super) fn tombstones(
+    conn: &Connection,
+    after: Option<MessageHash>,
+    limit: usize,
+) -> Result<Vec<MessageHash>> {
+    let fail = sql(READING);
+    let mut statement = conn
+        .prepare_cached("SELECT hash FROM tombstone WHERE hash > ?1 ORDER BY hash LIMIT ?2")
+        .map_err(&fail)?;
+    let after = after.as_ref().map_or(&[][..], |hash| hash.as_bytes());
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query((after, limit)).map_err(&fail)?;
+    let mut down = Vec::new();
+    while let Some(row) = rows.next().map_err(&fail)? {
+        let hash = row.get_ref(0).map_err(&fail)?;
+        let hash = hash.as_blob().map_err(|e| corrupt(format!("a tombstone: {e}")))?;
+        down.push(MessageHash::from_slice(hash).map_err(|e| corrupt(e.message()))?);
+    }
+    Ok(down)
+}
+
+/// Lifts tombstones, within the caller's transaction.
+pub(super) fn reinstate(conn: &Connection, hashes: &[MessageHash]) -> Result<u64> {
+    let fail = sql("lifting tombstones");
+    let mut lift = conn.prepare_cached("DELETE FROM tombstone WHERE hash = ?1").map_err(&fail)?;
+    let mut lifted = 0usize;
+    for hash in hashes {
+        lifted += lift.execute([&hash.as_bytes()[..]]).map_err(&fail)?;
+    }
+    conn.prepare_cached("UPDATE figures SET tombstones = tombstones - ?1")
+        .and_then(|mut s| s.execute([i64::try_from(lifted).unwrap_or(i64::MAX)]))
+        .map_err(&fail)?;
+    Ok(lifted as u64)
 }
 
 /// Checks, within the transaction of a put, that nothing of it was removed before.
@@ -187,7 +232,15 @@ pub(super) fn used_bytes(conn: &Connection) -> Result<u64> {
 }
 
 fn number(conn: &Connection, pragma: &str) -> Result<i64> {
-    conn.pragma_query_value(None, pragma, |row| row.get(0)).map_err(sql(READING))
+    let value: Value =
+        conn.pragma_query_value(None, pragma, |row| row.get(0)).map_err(sql(READING))?;
+    let number = match value {
+        Value::Integer(number) => Some(number),
+        // SQLCipher tells the size of its pages in digits.
+        Value::Text(digits) => digits.parse().ok(),
+        _ => None,
+    };
+    number.ok_or_else(|| corrupt(format!("{pragma} is no number")))
 }
 
 /// Gives some free pages back to the system, where there are many. What does not work now will

@@ -365,7 +365,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
     use super::*;
-    use crate::archive::sqlite::{Durability, open};
+    use crate::archive::sqlite::open;
 
     /// What SQLite means to do, a line a step.
     fn plan(conn: &Connection, text: &str) -> Vec<String> {
@@ -384,8 +384,7 @@ mod tests {
 
     #[test]
     fn every_walk_begins_at_its_bound_and_sorts_nothing() {
-        let place = open::Place::Memory;
-        let conn = open::open(&place, Durability::Full).unwrap();
+        let conn = open::in_memory();
         let bounds = "(timestamp,hash)>(?,?) AND (timestamp,hash)<(?,?))";
         for source in [Source::Time, Source::Pubsub(1), Source::Channel(1)] {
             for direction in [Direction::Forward, Direction::Backward] {

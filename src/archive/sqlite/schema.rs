@@ -82,6 +82,15 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE figures ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE figures ADD COLUMN trimmed INTEGER NOT NULL DEFAULT 0;
     UPDATE figures SET feed = random() | 1, seq = (SELECT coalesce(max(id), 0) FROM message);
+    -- Figures by channel: messages, and bytes of what they carry.
+    ALTER TABLE channel ADD COLUMN messages INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE channel ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX channel_by_pubsub ON channel(pubsub);
+    UPDATE channel SET (messages, bytes) = (
+        SELECT count(*), coalesce(sum(length(payload) + coalesce(length(meta), 0)
+                                      + coalesce(length(rate_limit_proof), 0)), 0)
+        FROM message INDEXED BY message_by_channel WHERE message.channel = channel.id
+    );
 ",
 ];
 
@@ -111,6 +120,37 @@ pub(super) fn check(conn: &Connection) -> Result<()> {
     }
     if version < 1 {
         bail!(ArchiveCorrupt, "the archive's schema version is {version}");
+    }
+    Ok(())
+}
+
+/// Checks only that the file says that it is an archive: for who reads of it what there is.
+pub(super) fn check_format(conn: &Connection) -> Result<()> {
+    let application: i32 = conn
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
+        .map_err(sql("reading the archive's header"))?;
+    if application != APPLICATION_ID {
+        bail!(ArchiveCorrupt, "the file is no archive of messages");
+    }
+    Ok(())
+}
+
+/// Checks that the file is an archive of just our version: for who cannot bring it up to date.
+pub(super) fn check_current(conn: &Connection) -> Result<()> {
+    check(conn)?;
+    let version: i64 = conn
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(sql("reading the archive's header"))?;
+    if version == 0 {
+        bail!(ArchiveOpen, "the file is empty");
+    }
+    if version < MIGRATIONS.len() as i64 {
+        bail!(
+            ArchiveReadOnly,
+            "the archive has schema version {version} and must be brought up to {}: open it once \
+             for writing",
+            MIGRATIONS.len()
+        );
     }
     Ok(())
 }

@@ -26,7 +26,19 @@ pub(super) struct Channel {
 pub(super) struct Topics {
     channels: HashMap<(PubsubTopic, ContentTopic), Channel>,
     names: HashMap<i64, (PubsubTopic, ContentTopic)>,
+    /// The tables are damaged: names are looked for in their indexes, which have them too.
+    damaged: bool,
 }
+
+const NAMES: &str = "SELECT p.name, t.name FROM channel c
+     JOIN pubsub_topic p ON p.id = c.pubsub JOIN content_topic t ON t.id = c.content
+     WHERE c.id = ?1";
+/// Reads nothing of the tables. It goes through all of the indexes: for salvage alone.
+const NAMES_BY_INDEX: &str = "SELECT p.name, t.name
+     FROM channel c INDEXED BY sqlite_autoindex_channel_1
+     CROSS JOIN pubsub_topic p INDEXED BY sqlite_autoindex_pubsub_topic_1
+     CROSS JOIN content_topic t INDEXED BY sqlite_autoindex_content_topic_1
+     WHERE c.id = ?1 AND p.id = c.pubsub AND t.id = c.content";
 
 impl Topics {
     /// The channel of these two topics, made where there is none.
@@ -78,12 +90,9 @@ impl Topics {
         if let Some(pair) = self.names.get(&channel) {
             return Ok(pair.clone());
         }
+        let text = if self.damaged { NAMES_BY_INDEX } else { NAMES };
         let names: Option<(String, String)> = conn
-            .prepare_cached(
-                "SELECT p.name, t.name FROM channel c
-                 JOIN pubsub_topic p ON p.id = c.pubsub JOIN content_topic t ON t.id = c.content
-                 WHERE c.id = ?1",
-            )
+            .prepare_cached(text)
             .and_then(|mut s| {
                 s.query_row([channel], |row| Ok((row.get(0)?, row.get(1)?))).optional()
             })
@@ -103,6 +112,11 @@ impl Topics {
         }
         self.names.insert(channel, pair.clone());
         Ok(pair)
+    }
+
+    /// The tables of topics are damaged. Whether that is news.
+    pub(super) fn avoid_tables(&mut self) -> bool {
+        !std::mem::replace(&mut self.damaged, true)
     }
 
     /// Forgets everything; after a rollback.

@@ -15,8 +15,9 @@ use super::op::{self, block, publish, take, wks_op};
 use super::page::wks_page;
 use super::query::wks_query;
 use super::status::wks_status;
-use crate::archive::{Archive, Pending, SqliteBackend, Stats};
+use crate::archive::{Archive, Pending, Stats};
 use crate::error::{Error, ErrorKind, Result, bail};
+use crate::ffi::place;
 use crate::runtime::{self, Op, Registration, Runtime, Stage};
 use crate::types::{Entry, Page, StoredMessage, Timestamp};
 
@@ -39,7 +40,7 @@ pub(super) struct ArchiveObject {
 
 impl ArchiveObject {
     fn open(runtime: Arc<Runtime>, options: Options) -> Result<Arc<Self>> {
-        let archive = Archive::open(SqliteBackend::open(options.sqlite)?, options.archive)?;
+        let archive = place::open(options.sqlite, options.archive)?;
         let closing = archive.clone();
         let closer = runtime.on_shutdown(Stage::Storage, || async move { closing.close() })?;
         Ok(Arc::new(ArchiveObject { open: Some((archive, closer)), runtime }))
@@ -63,7 +64,7 @@ impl ArchiveObject {
     }
 
     /// An op that gives what becomes of an answer.
-    fn ask<T: Send + 'static, O: Send + 'static>(
+    pub(super) fn ask<T: Send + 'static, O: Send + 'static>(
         &self,
         pending: Pending<T>,
         then: impl FnOnce(T) -> Result<O> + Send + 'static,
@@ -180,6 +181,7 @@ fn close(call: &mut Call, archive: wks_archive) -> Result<Op> {
 /// caller's, to free with `wks_archive_free`.
 /// Errors: `WKS_ERR_ARCHIVE_OPEN`, `WKS_ERR_ARCHIVE_CORRUPT`, `WKS_ERR_SCHEMA_TOO_NEW`,
 /// `WKS_ERR_ARCHIVE_LOCKED`, `WKS_ERR_ARCHIVE_READ_ONLY`, `WKS_ERR_DISK_FULL`,
+/// `WKS_ERR_ARCHIVE_UNAVAILABLE` where a database cannot be reached,
 /// `WKS_ERR_INVALID_ARGUMENT` for options that cannot be, `WKS_ERR_WOULD_DEADLOCK` from a callback,
 /// `WKS_ERR_SHUTDOWN`, `WKS_ERR_RESOURCES`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
 #[unsafe(no_mangle)]
@@ -388,8 +390,8 @@ pub extern "C" fn wks_archive_stats_async(
 }
 
 /// Commits what was accepted and closes the archive, also under a node that uses it: every other
-/// call, and a read that waits, then gives `WKS_ERR_ARCHIVE_CLOSED`. A second time is fine. The handle still has to be
-/// freed.
+/// call, and a read that waits, then gives `WKS_ERR_ARCHIVE_CLOSED`. A second time is fine. The
+/// handle still has to be freed.
 ///
 /// Threads: any but the dispatcher's. Blocks: yes, until it is closed. Owns: nothing.
 /// Errors: `WKS_ERR_WOULD_DEADLOCK` from a callback, `WKS_ERR_SHUTDOWN` after a shutdown (which

@@ -42,7 +42,8 @@ impl OptionsObject {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Options> {
+    /// To change them. What is replaced and may call the host is dropped after.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Options> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -66,17 +67,15 @@ pub extern "C" fn wks_archive_options_new(
 ) -> wks_status {
     guard::give(error, options, |_| {
         wks_archive_options::publish(OptionsObject(Mutex::new(Options {
-            sqlite: SqliteConfig {
-                path: PathBuf::from(":memory:"),
-                durability: Durability::default(),
-            },
+            sqlite: SqliteConfig::new(PathBuf::from(":memory:")),
             archive: ArchiveConfig::new(clock::now),
         })))
     })
 }
 
 /// The file, UTF-8, taken literally; or `:memory:`. It is created with mode 0600 where there is
-/// none.
+/// none. What begins with `postgres://` or `postgresql://` is the URL of a PostgreSQL database
+/// instead (docs/POSTGRES.md); its durability is the server's.
 ///
 /// Threads: any. Blocks: no. Owns: nothing; the path is copied.
 /// Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` where it is empty,

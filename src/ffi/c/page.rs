@@ -64,7 +64,8 @@ unsafe impl Record for wks_entry {
 }
 
 impl wks_entry {
-    fn lend(entry: &Entry) -> Self {
+    /// What it lends lives as long as the entry.
+    pub(super) fn lend(entry: &Entry) -> Self {
         let mut out = wks_entry {
             struct_size: size_of::<wks_entry>(),
             hash: entry.hash.0.as_ptr(),

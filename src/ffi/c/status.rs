@@ -93,8 +93,10 @@ pub enum wks_status {
     /// The position is not one of this archive's change feed (any more): read the archive anew, and
     /// go on from where it stands now.
     WKS_ERR_POSITION_GONE = 311,
+    /// The archive is encrypted with another key, or a key was given for one that is not encrypted.
+    WKS_ERR_WRONG_KEY = 312,
     /// The database that holds the archive cannot be reached; it is tried again by itself.
-    WKS_ERR_ARCHIVE_UNAVAILABLE = 312,
+    WKS_ERR_ARCHIVE_UNAVAILABLE = 313,
 
     /// The store peer, or we, found the request invalid (status 400).
     WKS_ERR_STORE_BAD_REQUEST = 400,
@@ -175,6 +177,7 @@ impl From<ErrorKind> for wks_status {
             ErrorKind::ValidatorRefused => S::WKS_ERR_VALIDATOR_REFUSED,
             ErrorKind::TakenDown => S::WKS_ERR_TAKEN_DOWN,
             ErrorKind::PositionGone => S::WKS_ERR_POSITION_GONE,
+            ErrorKind::WrongKey => S::WKS_ERR_WRONG_KEY,
             ErrorKind::ArchiveUnavailable => S::WKS_ERR_ARCHIVE_UNAVAILABLE,
             ErrorKind::StoreBadRequest => S::WKS_ERR_STORE_BAD_REQUEST,
             ErrorKind::StoreBadResponse => S::WKS_ERR_STORE_BAD_RESPONSE,
@@ -239,7 +242,8 @@ pub(super) fn name(status: i32) -> &'static CStr {
         309 => c"WKS_ERR_VALIDATOR_REFUSED",
         310 => c"WKS_ERR_TAKEN_DOWN",
         311 => c"WKS_ERR_POSITION_GONE",
-        312 => c"WKS_ERR_ARCHIVE_UNAVAILABLE",
+        312 => c"WKS_ERR_WRONG_KEY",
+        313 => c"WKS_ERR_ARCHIVE_UNAVAILABLE",
         400 => c"WKS_ERR_STORE_BAD_REQUEST",
         401 => c"WKS_ERR_STORE_BAD_RESPONSE",
         402 => c"WKS_ERR_STORE_TOO_MANY_REQUESTS",

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::call::{Guarded, call, call_blocking, enter, guard, guarded};
+use super::changes::{self, Changes};
 use super::error::Result;
 use super::message::{self, Message, Origin, PutResult, StoredMessage, TopicMessage};
 use super::query::{Page, Query};
 use super::stream::History;
-use crate::archive::{self, ArchiveConfig, Rules, SqliteBackend, SqliteConfig};
+use super::validator::{self, Validator};
+use crate::archive::{self, ArchiveConfig, Position, Retention, Rules, SqliteConfig};
+use crate::error::bail;
+use crate::ffi::place;
 use crate::runtime::{Registration, Runtime, Stage};
 use crate::types::{self, Timestamp};
 
@@ -43,6 +47,21 @@ pub struct ArchiveOptions {
     /// How many bytes of messages may wait to be committed before a put is answered with `Busy`.
     #[uniffi(default = None)]
     pub max_queued_bytes: Option<u64>,
+    /// Messages older than this, by their timestamp, are removed in small steps, and none is taken
+    /// in; whatever their age are kept where absent. Of the bounds that are set, each holds.
+    #[uniffi(default = None)]
+    pub max_age: Option<Duration>,
+    /// Beyond so many messages the oldest are removed, in small steps.
+    #[uniffi(default = None)]
+    pub max_messages: Option<u64>,
+    /// Beyond so many bytes on disk the oldest are removed, in small steps: of the file as far as
+    /// it is in use. Space that was freed is given back in small steps, and until then used again.
+    #[uniffi(default = None)]
+    pub max_bytes: Option<u64>,
+    /// How long the validator is waited for with each batch; 10 seconds where absent. After that
+    /// the batch is refused with `Busy`, and so are those that come until it has returned.
+    #[uniffi(default = None)]
+    pub validator_timeout: Option<Duration>,
 }
 
 /// Figures of an archive.
@@ -111,16 +130,23 @@ impl Archive {
 #[uniffi::export]
 impl Archive {
     /// Opens the archive in this file, or creates it (mode 0600). The path is taken literally;
-    /// `:memory:` keeps everything in memory.
+    /// `:memory:` keeps everything in memory. What begins with `postgres://` is the URL of a
+    /// PostgreSQL database instead; its durability is the server's. A validator sees each batch of messages before it is
+    /// committed.
     ///
-    /// Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`.
-    #[uniffi::constructor(default(options = None))]
-    pub async fn open(path: String, options: Option<ArchiveOptions>) -> Result<Arc<Self>> {
+    /// Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`,
+    /// `ArchiveUnavailable` where a database cannot be reached, and with `InvalidArgument` for a bound of retention, or a time for the validator, that is 0.
+    #[uniffi::constructor(default(options = None, validator = None))]
+    pub async fn open(
+        path: String,
+        options: Option<ArchiveOptions>,
+        validator: Option<Arc<dyn Validator>>,
+    ) -> Result<Arc<Self>> {
         guarded(async move {
-            let (sqlite, config) = configs(path, options);
+            let (sqlite, config) = configs(path, options, validator)?;
             let runtime = enter()?;
             call_blocking(move || {
-                let archive = archive::Archive::open(SqliteBackend::open(sqlite)?, config)?;
+                let archive = place::open(sqlite, config)?;
                 let open = Arc::new(Open::new(&runtime, archive)?);
                 Ok(Arc::new(Archive::of(runtime, open)))
             })
@@ -224,7 +250,8 @@ impl Archive {
         .await
     }
 
-    /// Those of the hashes that are not held, in the order asked for. Any number of them.
+    /// Those of the hashes that are neither held nor taken down, in the order asked for. Any number
+    /// of them.
     ///
     /// Fails with `InvalidHash`, `ArchiveIo`, `ArchiveClosed`.
     pub async fn missing(&self, hashes: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
@@ -246,6 +273,78 @@ impl Archive {
         .await
     }
 
+    /// Takes messages down: those that are held are removed, all in one commit, and none of these
+    /// is ever taken in again, from wherever it comes (`TakenDown`), nor asked for by a sync. Gives
+    /// how many were held. At most 100,000 hashes; a note of some 50 bytes stays for each.
+    ///
+    /// Fails with `InvalidHash`, `InvalidArgument`, `Busy`, `DiskFull`, `ArchiveIo`,
+    /// `ArchiveClosed`.
+    pub async fn take_down(&self, hashes: Vec<Vec<u8>>) -> Result<u64> {
+        guarded(async move {
+            let held = self.0.get()?.archive().take_down(message::hashes(&hashes)?);
+            call(held).await
+        })
+        .await
+    }
+
+    /// The lowest timestamp that is kept and taken in, in Unix nanoseconds: what is older was
+    /// removed by retention, or will be. Nothing where nothing bounds it.
+    pub fn floor(&self) -> Result<Option<i64>> {
+        guard(|| {
+            let floor = self.0.get()?.archive().floor();
+            Ok((floor > Timestamp::MIN).then(|| floor.nanos()))
+        })
+    }
+
+    /// What is committed from now on: what is stored, from wherever it comes, and what is removed.
+    /// Up to `capacity` messages wait for the reader (10,000 where absent), and always one commit,
+    /// however large it is; what is beyond that it is told to have missed. What others commit on the
+    /// same file or database comes within some 250 ms.
+    ///
+    /// Fails with `InvalidArgument` for a capacity of 0.
+    #[uniffi::method(default(capacity = None))]
+    pub fn changes(&self, capacity: Option<u32>) -> Result<Arc<Changes>> {
+        guard(|| {
+            let archive = self.0.get()?.archive();
+            let feed = archive.subscribe(changes::capacity(capacity)?);
+            Ok(Arc::new(Changes::over(self.0.runtime(), feed)))
+        })
+    }
+
+    /// Everything after a position, each change once: first what lies behind, as fast as it is read,
+    /// then what is committed, with no gap or double between the two. Without a position it begins
+    /// with all messages that are held, in the order in which they were stored. A reader that is
+    /// behind cannot lag.
+    ///
+    /// Fails with `PositionGone` where the position is too old, or of another archive: then read
+    /// anew, without one; with `Malformed`, `InvalidArgument`, `Unsupported`, `Busy`, `ArchiveIo`,
+    /// `ArchiveClosed`.
+    #[uniffi::method(default(position = None, capacity = None))]
+    pub async fn changes_from(
+        &self,
+        position: Option<Vec<u8>>,
+        capacity: Option<u32>,
+    ) -> Result<Arc<Changes>> {
+        guarded(async move {
+            let from = position.map_or(Ok(Position::START), |p| Position::from_bytes(&p))?;
+            let feed = self.0.get()?.archive().subscribe_from(from, changes::capacity(capacity)?);
+            Ok(Arc::new(Changes::over(self.0.runtime(), call(feed).await?)))
+        })
+        .await
+    }
+
+    /// Where the change feed stands now: `changes_from` there tells of everything that is committed
+    /// after this.
+    ///
+    /// Fails with `Unsupported`, `Busy`, `ArchiveIo`, `ArchiveClosed`.
+    pub async fn position(&self) -> Result<Vec<u8>> {
+        guarded(async move {
+            let position = self.0.get()?.archive().position();
+            Ok(call(position).await?.to_bytes().to_vec())
+        })
+        .await
+    }
+
     /// Commits what was accepted and closes the file. Every other call then fails with
     /// `ArchiveClosed`, those of a node over it too; a second `shutdown` is fine. (Letting go of
     /// the object does the same, once no node uses the archive any more.)
@@ -262,9 +361,15 @@ impl Archive {
     }
 }
 
-fn configs(path: String, options: Option<ArchiveOptions>) -> (SqliteConfig, ArchiveConfig) {
-    let mut sqlite = SqliteConfig { path: PathBuf::from(path), durability: Default::default() };
+fn configs(
+    path: String,
+    options: Option<ArchiveOptions>,
+    validator: Option<Arc<dyn Validator>>,
+) -> crate::Result<(SqliteConfig, ArchiveConfig)> {
+    let mut sqlite = SqliteConfig::new(PathBuf::from(path));
     let mut config = ArchiveConfig::new(clock);
+    let timeout = options.as_ref().and_then(|options| options.validator_timeout);
+    config.validator = validator.map(|v| validator::on_its_thread(v, timeout)).transpose()?;
     if let Some(options) = options {
         sqlite.durability = match options.durability {
             None | Some(Durability::Full) => archive::Durability::Full,
@@ -278,8 +383,23 @@ fn configs(path: String, options: Option<ArchiveOptions>) -> (SqliteConfig, Arch
         if let Some(bytes) = options.max_queued_bytes {
             config.max_queued_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         }
+        config.retention = retention(&options)?;
     }
-    (sqlite, config)
+    Ok((sqlite, config))
+}
+
+/// The bounds; one of 0 would keep nothing, which nobody means.
+fn retention(options: &ArchiveOptions) -> crate::Result<Retention> {
+    let &ArchiveOptions { max_age, max_messages, max_bytes, .. } = options;
+    let zero = [
+        ("max_age", max_age == Some(Duration::ZERO)),
+        ("max_messages", max_messages == Some(0)),
+        ("max_bytes", max_bytes == Some(0)),
+    ];
+    if let Some((name, _)) = zero.iter().find(|(_, zero)| *zero) {
+        bail!(InvalidArgument, "{name} is 0, which would keep nothing");
+    }
+    Ok(Retention { max_age, max_messages, max_bytes })
 }
 
 /// The system's clock.

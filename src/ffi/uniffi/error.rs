@@ -104,8 +104,10 @@ kinds! {
     /// The position is not one of this archive's change feed (any more): read the archive anew, and
     /// go on from where it stands now.
     PositionGone = 311,
+    /// The archive is encrypted with another key, or a key was given for one that is not encrypted.
+    WrongKey = 312,
     /// The database that holds the archive cannot be reached; it is tried again by itself.
-    ArchiveUnavailable = 312,
+    ArchiveUnavailable = 313,
 
     /// The store peer, or we, found the request invalid (status 400).
     StoreBadRequest = 400,
@@ -169,6 +171,13 @@ impl std::error::Error for WakuError {}
 impl From<Error> for WakuError {
     fn from(e: Error) -> Self {
         WakuError::Failed { kind: e.kind().into(), reason: e.message().to_owned() }
+    }
+}
+
+/// What a host's code throws that is called by the library, and that is not of this type.
+impl From<uniffi::UnexpectedUniFFICallbackError> for WakuError {
+    fn from(e: uniffi::UnexpectedUniFFICallbackError) -> Self {
+        WakuError::Failed { kind: ErrorKind::Internal, reason: e.reason }
     }
 }
 

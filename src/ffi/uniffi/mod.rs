@@ -8,6 +8,7 @@
 
 mod archive;
 mod call;
+mod changes;
 mod error;
 mod message;
 mod node;
@@ -15,8 +16,10 @@ mod options;
 mod query;
 mod stream;
 mod sync;
+mod validator;
 
 pub use archive::{Archive, ArchiveOptions, Durability, Stats};
+pub use changes::{Change, ChangedMessage, Changes};
 pub use error::{ErrorKind, Failure, WakuError};
 pub use message::{Message, Origin, PutOutcome, PutResult, StoredMessage, TopicMessage};
 pub use node::{Node, NodeEvent, SyncReport};
@@ -26,6 +29,7 @@ pub use stream::{History, NodeEvents};
 pub use sync::{
     Agreement, Coverage, Progress, SyncDialect, SyncDifference, SyncId, SyncProtocol, SyncReason,
 };
+pub use validator::{Validator, Validity};
 
 use std::time::Duration;
 

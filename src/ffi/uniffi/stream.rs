@@ -17,19 +17,20 @@ use crate::types::MessageHash;
 use crate::{node, types};
 
 /// What a stream is pulled from.
-trait Source: Send + 'static {
+pub(super) trait Source: Send + 'static {
     type Item: Send + 'static;
     fn pull(&mut self) -> impl Future<Output = crate::Result<Self::Item>> + Send;
 }
 
-struct Stream<S: Source> {
+/// A source, and what it brought.
+pub(super) struct Stream<S: Source> {
     source: tokio::sync::Mutex<S>,
     /// Brought, and not handed over yet.
     brought: Mutex<Option<S::Item>>,
 }
 
 impl<S: Source> Stream<S> {
-    fn new(source: S) -> Arc<Self> {
+    pub(super) fn new(source: S) -> Arc<Self> {
         Arc::new(Stream { source: tokio::sync::Mutex::new(source), brought: Mutex::default() })
     }
 
@@ -38,7 +39,7 @@ impl<S: Source> Stream<S> {
     }
 
     /// The next item. Of two callers at once each gets one of its own.
-    async fn next(self: &Arc<Self>) -> Result<S::Item> {
+    pub(super) async fn next(self: &Arc<Self>) -> Result<S::Item> {
         loop {
             let brought = self.brought().take();
             if let Some(item) = brought {

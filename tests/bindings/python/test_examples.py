@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import ctypes
 import io
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -34,6 +36,46 @@ def test_the_c_abi_from_ctypes():
     assert "all of them, by way of a queue: ['good morning', 'good day', 'good night']" in done.stdout
     assert "refused: WKS_ERR_INVALID_HASH (101)" in done.stdout
     assert "the sync found 3 missing and brought 3" in done.stdout
+
+
+def _layout():
+    """The structs of the C ABI by name: their sizes, and their fields with offset and size."""
+    structs = {}
+    for line in (s.ROOT / "include" / "wakustore.abi").read_text().splitlines():
+        words = line.split()
+        if words[:1] == ["struct"]:
+            fields = {}
+            structs[words[1]] = (int(words[3]), fields)
+        elif words[1:2] == ["at"]:
+            fields[words[0]] = (int(words[2]), int(words[4]))
+    return structs
+
+
+def _of_ctypes(kind):
+    """The same of a struct of ctypes."""
+    fields = {name: getattr(kind, name) for name, *_ in kind._fields_}
+    places = {name: (field.offset, field.size) for name, field in fields.items()}
+    return ctypes.sizeof(kind), places
+
+
+def test_the_structs_of_ctypes_are_those_of_the_header():
+    """An old struct would go on to work, without what was added to the library since."""
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        import ctypes_quickstart as example
+    finally:
+        sys.path.remove(str(EXAMPLES))
+    layout = _layout()
+    checked = set()
+    for name, kind in vars(example).items():
+        if not (isinstance(kind, type) and issubclass(kind, ctypes.Structure)):
+            continue
+        if kind is example.Sized:
+            continue
+        known = "archive" if name == "Handle" else re.sub("(?<!^)([A-Z])", r"_\1", name).lower()
+        assert _of_ctypes(kind) == layout[f"wks_{known}"], name
+        checked.add(name)
+    assert {"Handle", "Bytes", "Message", "Entry", "SyncOptions", "SyncFigures"} <= checked
 
 
 def test_readme(tmp_path):

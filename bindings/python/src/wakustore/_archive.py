@@ -21,7 +21,7 @@ from typing import (
 from . import _convert
 from . import _generated as g
 from ._lifetime import call, seconds, translated
-from ._stream import History
+from ._stream import Changes, History
 from ._types import (
     Durability,
     Message,
@@ -32,6 +32,7 @@ from ._types import (
     Stats,
     StoredMessage,
     TopicMessage,
+    Validator,
 )
 
 __all__ = ["Archive", "Starting", "open_archive"]
@@ -121,13 +122,57 @@ class Archive(_Closable):
         return [_convert.stored_out(m) for m in await call(lambda: inner.get(given))]
 
     async def missing(self, hashes: Iterable[bytes]) -> list[bytes]:
-        """Those of the hashes that are not held, in the order asked for, each once."""
+        """Those of the hashes that are neither held nor taken down, in the order asked for."""
         inner, given = self._inner, list(hashes)
         return await call(lambda: inner.missing(given))
 
     async def stats(self) -> Stats:
         """Figures."""
         return _convert.stats_out(await call(self._inner.stats))
+
+    async def take_down(self, hashes: Iterable[bytes]) -> int:
+        """Takes messages down, and tells how many of them were held.
+
+        They are removed in one commit, and none of them is ever taken in again, from wherever it
+        comes (``ErrorKind.TAKEN_DOWN``), nor asked for by a sync. At most 100,000 in one call.
+        """
+        inner, given = self._inner, list(hashes)
+        return await call(lambda: inner.take_down(given))
+
+    @property
+    def floor(self) -> Optional[int]:
+        """The lowest timestamp that is kept and taken in; None where nothing bounds it.
+
+        What is older was removed by retention, or will be.
+        """
+        with translated():
+            return self._inner.floor()
+
+    def changes(self, capacity: Optional[int] = None) -> Changes:
+        """What is committed from now on: what is stored, from wherever it comes, and what is removed.
+
+        Up to ``capacity`` messages (10,000 unless told) wait for the reader, and always one commit,
+        however large it is; what is beyond that it is told to have missed. What others commit on
+        the same file comes within some 250 ms.
+        """
+        with translated():
+            return Changes(self._inner.changes(capacity))
+
+    async def changes_from(
+        self, position: Optional[bytes] = None, *, capacity: Optional[int] = None
+    ) -> Changes:
+        """Everything after a position, each change once: what lies behind, then what is committed.
+
+        Without a position it begins with all messages that are held, in the order in which they were
+        stored. ``ErrorKind.POSITION_GONE`` says that the position is too old, or of another archive:
+        then read anew, without one.
+        """
+        inner = self._inner
+        return Changes(await call(lambda: inner.changes_from(position, capacity)))
+
+    async def position(self) -> bytes:
+        """Where the changes stand now: 24 bytes, for :meth:`changes_from`."""
+        return await call(self._inner.position)
 
     async def aclose(self) -> None:
         """Commits what was accepted and closes the file. Fine a second time."""
@@ -153,6 +198,11 @@ def open_archive(
     check_live_age: bool = True,
     readers: Optional[int] = None,
     max_queued_bytes: Optional[int] = None,
+    max_age: Union[float, timedelta, None] = None,
+    max_messages: Optional[int] = None,
+    max_bytes: Optional[int] = None,
+    validator: Optional[Validator] = None,
+    validator_timeout: Union[float, timedelta, None] = None,
 ) -> Starting[Archive]:
     """Opens the archive in this file, or creates it (mode 0600): ``async with open_archive(…)``.
 
@@ -161,6 +211,15 @@ def open_archive(
     lower of these bounds, for a host that feeds old messages in as live. ``readers`` are threads
     that read beside the writer; a put beyond ``max_queued_bytes`` waiting to be committed raises
     ``ErrorKind.BUSY``.
+
+    ``max_age`` (in seconds), ``max_messages`` and ``max_bytes`` (on disk) bound what is kept: beyond
+    each of them the oldest messages are removed, in small steps, and none older is taken in.
+
+    ``validator`` is called with each batch of messages before it is committed, wherever it comes
+    from, and gives a verdict for each: ``Valid()``, ``Invalid(reason)`` or ``Unknown(reason)``. It
+    is a plain function, called on a thread of its own, one batch at a time; it must not wait for the
+    library. What it raises counts as not knowing. A batch that it has not judged within
+    ``validator_timeout`` (10 seconds unless told) is refused with ``ErrorKind.BUSY``.
     """
 
     async def start() -> Archive:
@@ -170,7 +229,12 @@ def open_archive(
             check_live_age=check_live_age,
             readers=readers,
             max_queued_bytes=max_queued_bytes,
+            max_age=seconds(max_age),
+            max_messages=max_messages,
+            max_bytes=max_bytes,
+            validator_timeout=seconds(validator_timeout),
         )
-        return Archive(await call(lambda: g.Archive.open(os.fspath(path), options)))
+        judge = _convert.validator_in(validator)
+        return Archive(await call(lambda: g.Archive.open(os.fspath(path), options, judge)))
 
     return Starting(start)

@@ -6,12 +6,18 @@ from typing import Any, Optional
 
 from . import _generated as g
 from ._types import (
+    Change,
+    ChangedMessage,
     Coverage,
     Entry,
     Failure,
+    Invalid,
     Lagged,
     Message,
     MessageStored,
+    MessagesExpired,
+    MessagesRemoved,
+    MessagesStored,
     NodeEvent,
     Page,
     PeerConnected,
@@ -27,6 +33,9 @@ from ._types import (
     SyncProgress,
     SyncReport,
     SyncStarted,
+    Unknown,
+    Valid,
+    Validator,
     WakuError,
 )
 
@@ -198,3 +207,46 @@ def event_out(e: Any) -> NodeEvent:
     if e.is_peer_disconnected():
         return PeerDisconnected(e.peer_id)
     return Lagged(e.missed)
+
+
+def change_out(c: Any) -> Change:
+    """What an archive has committed."""
+    if c.is_lagged():
+        return Lagged(c.missed)
+    if c.is_expired():
+        return MessagesExpired(c.timestamp, c.hash)
+    messages = [
+        ChangedMessage(m.hash, m.timestamp, m.pubsub_topic, m.content_topic, m.origin)
+        for m in c.messages
+    ]
+    return MessagesStored(messages) if c.is_stored() else MessagesRemoved(messages)
+
+
+def verdict_in(v: Any) -> Any:
+    """A validator's word for the library."""
+    validity: Any = g.Validity
+    if isinstance(v, Valid):
+        return validity.VALID()
+    if isinstance(v, Invalid):
+        return validity.INVALID(reason=str(v.reason))
+    if isinstance(v, Unknown):
+        return validity.UNKNOWN(reason=str(v.reason))
+    raise TypeError(f"a validator answers with Valid, Invalid or Unknown, not with {v!r}")
+
+
+class _Validator(g.Validator):
+    def __init__(self, validate: Validator) -> None:
+        self._validate = validate
+
+    def validate(self, messages: Any, origin: Any) -> Any:
+        try:
+            given = [stored_out(m) for m in messages]
+            return [verdict_in(v) for v in self._validate(given, origin)]
+        except BaseException as error:
+            # Whatever it is, it ends here: above is a thread of the library.
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+
+def validator_in(validate: Optional[Validator]) -> Optional[g.Validator]:
+    """A host's validator for the library."""
+    return None if validate is None else _Validator(validate)

@@ -516,11 +516,19 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_func_version() != 40951:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_changes() != 20464:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_changes_from() != 56979:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_floor() != 3407:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_get() != 64481:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_history() != 58671:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_wakustore_checksum_method_archive_missing() != 19215:
+    if lib.uniffi_wakustore_checksum_method_archive_missing() != 21243:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_position() != 27222:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_put() != 50959:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -532,7 +540,13 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_stats() != 33490:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_wakustore_checksum_constructor_archive_open() != 65534:
+    if lib.uniffi_wakustore_checksum_method_archive_take_down() != 56905:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_constructor_archive_open() != 13452:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_changes_next() != 37511:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_changes_position() != 42075:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_history_cursor() != 14976:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -567,6 +581,8 @@ def _uniffi_check_api_checksums(lib):
     if lib.uniffi_wakustore_checksum_constructor_node_start() != 50005:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_nodeevents_next() != 37923:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_validator_validate() != 25367:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
 
 # A ctypes library to expose the extern-C FFI definitions.
@@ -615,6 +631,15 @@ _UniffiLib.uniffi_wakustore_checksum_func_shutdown_at_exit.restype = ctypes.c_ui
 _UniffiLib.uniffi_wakustore_checksum_func_version.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_func_version.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_changes.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_changes.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_changes_from.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_changes_from.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_floor.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_floor.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_archive_get.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_get.restype = ctypes.c_uint16
@@ -624,6 +649,9 @@ _UniffiLib.uniffi_wakustore_checksum_method_archive_history.restype = ctypes.c_u
 _UniffiLib.uniffi_wakustore_checksum_method_archive_missing.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_missing.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_position.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_position.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_archive_put.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_put.restype = ctypes.c_uint16
@@ -639,9 +667,18 @@ _UniffiLib.uniffi_wakustore_checksum_method_archive_shutdown.restype = ctypes.c_
 _UniffiLib.uniffi_wakustore_checksum_method_archive_stats.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_stats.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_take_down.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_take_down.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_constructor_archive_open.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_constructor_archive_open.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_changes_next.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_changes_next.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_changes_position.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_changes_position.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_history_cursor.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_history_cursor.restype = ctypes.c_uint16
@@ -693,6 +730,9 @@ _UniffiLib.uniffi_wakustore_checksum_constructor_node_start.restype = ctypes.c_u
 _UniffiLib.uniffi_wakustore_checksum_method_nodeevents_next.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_nodeevents_next.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_validator_validate.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_validator_validate.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_fn_func_message_hash.argtypes = (
     _UniffiRustBuffer,
     _UniffiRustBuffer,
@@ -724,6 +764,23 @@ _UniffiLib.uniffi_wakustore_fn_func_version.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_func_version.restype = _UniffiRustBuffer
+_UniffiLib.uniffi_wakustore_fn_method_archive_changes.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_changes.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_archive_changes_from.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_changes_from.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_archive_floor.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_floor.restype = _UniffiRustBuffer
 _UniffiLib.uniffi_wakustore_fn_method_archive_get.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -740,6 +797,10 @@ _UniffiLib.uniffi_wakustore_fn_method_archive_missing.argtypes = (
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_archive_missing.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_archive_position.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_position.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_archive_put.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -766,11 +827,26 @@ _UniffiLib.uniffi_wakustore_fn_method_archive_stats.argtypes = (
     ctypes.c_uint64,
 )
 _UniffiLib.uniffi_wakustore_fn_method_archive_stats.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_archive_take_down.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_take_down.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_constructor_archive_open.argtypes = (
+    _UniffiRustBuffer,
     _UniffiRustBuffer,
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_constructor_archive_open.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_changes_next.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_changes_next.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_changes_position.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_method_changes_position.restype = _UniffiRustBuffer
 _UniffiLib.uniffi_wakustore_fn_method_history_cursor.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -858,6 +934,13 @@ _UniffiLib.uniffi_wakustore_fn_method_nodeevents_next.argtypes = (
     ctypes.c_uint64,
 )
 _UniffiLib.uniffi_wakustore_fn_method_nodeevents_next.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_validator_validate.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_method_validator_validate.restype = _UniffiRustBuffer
 _UniffiLib.uniffi_wakustore_fn_clone_archive.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -868,6 +951,16 @@ _UniffiLib.uniffi_wakustore_fn_free_archive.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_free_archive.restype = None
+_UniffiLib.uniffi_wakustore_fn_clone_changes.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_clone_changes.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_free_changes.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_free_changes.restype = None
 _UniffiLib.uniffi_wakustore_fn_clone_history.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -898,6 +991,33 @@ _UniffiLib.uniffi_wakustore_fn_free_nodeevents.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_free_nodeevents.restype = None
+_UniffiLib.uniffi_wakustore_fn_clone_validator.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_clone_validator.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_free_validator.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_free_validator.restype = None
+_UNIFFI_CALLBACK_INTERFACE_WAKUSTORE_VALIDATOR_METHOD0 = ctypes.CFUNCTYPE(None,ctypes.c_uint64,_UniffiRustBuffer,_UniffiRustBuffer,ctypes.POINTER(_UniffiRustBuffer),
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UNIFFI_CALLBACK_INTERFACE_CLONE_WAKUSTORE_VALIDATOR = ctypes.CFUNCTYPE(ctypes.c_uint64,ctypes.c_uint64,
+)
+_UNIFFI_CALLBACK_INTERFACE_FREE_WAKUSTORE_VALIDATOR = ctypes.CFUNCTYPE(None,ctypes.c_uint64,
+)
+class _UniffiVTableCallbackInterfaceWakustoreValidator(ctypes.Structure):
+    _fields_ = [
+        ("uniffi_free", _UNIFFI_CALLBACK_INTERFACE_FREE_WAKUSTORE_VALIDATOR),
+        ("uniffi_clone", _UNIFFI_CALLBACK_INTERFACE_CLONE_WAKUSTORE_VALIDATOR),
+        ("validate", _UNIFFI_CALLBACK_INTERFACE_WAKUSTORE_VALIDATOR_METHOD0),
+    ]
+_UniffiLib.uniffi_wakustore_fn_init_callback_vtable_validator.argtypes = (
+    ctypes.POINTER(_UniffiVTableCallbackInterfaceWakustoreValidator),
+)
+_UniffiLib.uniffi_wakustore_fn_init_callback_vtable_validator.restype = None
 _UNIFFI_RUST_FUTURE_CONTINUATION_CALLBACK = ctypes.CFUNCTYPE(None,ctypes.c_uint64,ctypes.c_int8,
 )
 _UniffiLib.ffi_wakustore_rust_future_poll_u8.argtypes = (
@@ -1430,7 +1550,7 @@ class ArchiveOptions:
     """
     How an archive is run. What is absent is as the library has it.
 """
-    def __init__(self, *, durability:typing.Optional[Durability] = _DEFAULT, clock_tolerance:typing.Optional[Duration] = _DEFAULT, check_live_age:bool = True, readers:typing.Optional[int] = _DEFAULT, max_queued_bytes:typing.Optional[int] = _DEFAULT):
+    def __init__(self, *, durability:typing.Optional[Durability] = _DEFAULT, clock_tolerance:typing.Optional[Duration] = _DEFAULT, check_live_age:bool = True, readers:typing.Optional[int] = _DEFAULT, max_queued_bytes:typing.Optional[int] = _DEFAULT, max_age:typing.Optional[Duration] = _DEFAULT, max_messages:typing.Optional[int] = _DEFAULT, max_bytes:typing.Optional[int] = _DEFAULT, validator_timeout:typing.Optional[Duration] = _DEFAULT):
         if durability is _DEFAULT:
             self.durability = None
         else:
@@ -1448,12 +1568,28 @@ class ArchiveOptions:
             self.max_queued_bytes = None
         else:
             self.max_queued_bytes = max_queued_bytes
+        if max_age is _DEFAULT:
+            self.max_age = None
+        else:
+            self.max_age = max_age
+        if max_messages is _DEFAULT:
+            self.max_messages = None
+        else:
+            self.max_messages = max_messages
+        if max_bytes is _DEFAULT:
+            self.max_bytes = None
+        else:
+            self.max_bytes = max_bytes
+        if validator_timeout is _DEFAULT:
+            self.validator_timeout = None
+        else:
+            self.validator_timeout = validator_timeout
 
 
 
 
     def __str__(self):
-        return "ArchiveOptions(durability={}, clock_tolerance={}, check_live_age={}, readers={}, max_queued_bytes={})".format(self.durability, self.clock_tolerance, self.check_live_age, self.readers, self.max_queued_bytes)
+        return "ArchiveOptions(durability={}, clock_tolerance={}, check_live_age={}, readers={}, max_queued_bytes={}, max_age={}, max_messages={}, max_bytes={}, validator_timeout={})".format(self.durability, self.clock_tolerance, self.check_live_age, self.readers, self.max_queued_bytes, self.max_age, self.max_messages, self.max_bytes, self.validator_timeout)
     def __eq__(self, other):
         if self.durability != other.durability:
             return False
@@ -1464,6 +1600,14 @@ class ArchiveOptions:
         if self.readers != other.readers:
             return False
         if self.max_queued_bytes != other.max_queued_bytes:
+            return False
+        if self.max_age != other.max_age:
+            return False
+        if self.max_messages != other.max_messages:
+            return False
+        if self.max_bytes != other.max_bytes:
+            return False
+        if self.validator_timeout != other.validator_timeout:
             return False
         return True
 
@@ -1476,6 +1620,10 @@ class _UniffiFfiConverterTypeArchiveOptions(_UniffiConverterRustBuffer):
             check_live_age=_UniffiFfiConverterBoolean.read(buf),
             readers=_UniffiFfiConverterOptionalUInt32.read(buf),
             max_queued_bytes=_UniffiFfiConverterOptionalUInt64.read(buf),
+            max_age=_UniffiFfiConverterOptionalDuration.read(buf),
+            max_messages=_UniffiFfiConverterOptionalUInt64.read(buf),
+            max_bytes=_UniffiFfiConverterOptionalUInt64.read(buf),
+            validator_timeout=_UniffiFfiConverterOptionalDuration.read(buf),
         )
 
     @staticmethod
@@ -1485,6 +1633,10 @@ class _UniffiFfiConverterTypeArchiveOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterBoolean.check_lower(value.check_live_age)
         _UniffiFfiConverterOptionalUInt32.check_lower(value.readers)
         _UniffiFfiConverterOptionalUInt64.check_lower(value.max_queued_bytes)
+        _UniffiFfiConverterOptionalDuration.check_lower(value.max_age)
+        _UniffiFfiConverterOptionalUInt64.check_lower(value.max_messages)
+        _UniffiFfiConverterOptionalUInt64.check_lower(value.max_bytes)
+        _UniffiFfiConverterOptionalDuration.check_lower(value.validator_timeout)
 
     @staticmethod
     def write(value, buf):
@@ -1493,6 +1645,30 @@ class _UniffiFfiConverterTypeArchiveOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterBoolean.write(value.check_live_age, buf)
         _UniffiFfiConverterOptionalUInt32.write(value.readers, buf)
         _UniffiFfiConverterOptionalUInt64.write(value.max_queued_bytes, buf)
+        _UniffiFfiConverterOptionalDuration.write(value.max_age, buf)
+        _UniffiFfiConverterOptionalUInt64.write(value.max_messages, buf)
+        _UniffiFfiConverterOptionalUInt64.write(value.max_bytes, buf)
+        _UniffiFfiConverterOptionalDuration.write(value.validator_timeout, buf)
+
+class _UniffiFfiConverterBytes(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        size = buf.read_i32()
+        if size < 0:
+            raise InternalError("Unexpected negative byte string length")
+        return buf.read(size)
+
+    @staticmethod
+    def check_lower(value):
+        try:
+            memoryview(value)
+        except TypeError:
+            raise TypeError("a bytes-like object is required, not {!r}".format(type(value).__name__))
+
+    @staticmethod
+    def write(value, buf):
+        buf.write_i32(len(value))
+        buf.write(value)
 
 class _UniffiFfiConverterInt64(_UniffiConverterPrimitiveInt):
     CLASS_NAME = "i64"
@@ -1506,6 +1682,166 @@ class _UniffiFfiConverterInt64(_UniffiConverterPrimitiveInt):
     @staticmethod
     def write(value, buf):
         buf.write_i64(value)
+
+class _UniffiFfiConverterString:
+    @staticmethod
+    def check_lower(value):
+        if not isinstance(value, str):
+            raise TypeError("argument must be str, not {}".format(type(value).__name__))
+        return value
+
+    @staticmethod
+    def read(buf):
+        size = buf.read_i32()
+        if size < 0:
+            raise InternalError("Unexpected negative string length")
+        utf8_bytes = buf.read(size)
+        return utf8_bytes.decode("utf-8")
+
+    @staticmethod
+    def write(value, buf):
+        utf8_bytes = value.encode("utf-8")
+        buf.write_i32(len(utf8_bytes))
+        buf.write(utf8_bytes)
+
+    @staticmethod
+    def lift(buf):
+        with buf.consume_with_stream() as stream:
+            return stream.read(stream.remaining()).decode("utf-8")
+
+    @staticmethod
+    def lower(value):
+        with _UniffiRustBuffer.alloc_with_builder() as builder:
+            builder.write(value.encode("utf-8"))
+            return builder.finalize()
+
+
+
+
+
+
+class Origin(enum.Enum):
+    """
+    Where a message came from; the rules of what may be stored depend on it.
+"""
+
+    LIVE = 0
+    """
+    Relay, or the host, as it happened: the timestamp must be close to now.
+"""
+
+    SYNC = 1
+    """
+    Transfer after a reconciliation.
+"""
+
+    RESUME = 2
+    """
+    A Store query for a gap.
+"""
+
+    IMPORT = 3
+    """
+    Another archive.
+"""
+
+
+
+class _UniffiFfiConverterTypeOrigin(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return Origin.LIVE
+        if variant == 2:
+            return Origin.SYNC
+        if variant == 3:
+            return Origin.RESUME
+        if variant == 4:
+            return Origin.IMPORT
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == Origin.LIVE:
+            return
+        if value == Origin.SYNC:
+            return
+        if value == Origin.RESUME:
+            return
+        if value == Origin.IMPORT:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == Origin.LIVE:
+            buf.write_i32(1)
+        if value == Origin.SYNC:
+            buf.write_i32(2)
+        if value == Origin.RESUME:
+            buf.write_i32(3)
+        if value == Origin.IMPORT:
+            buf.write_i32(4)
+
+
+
+@dataclass
+class ChangedMessage:
+    """
+    A message that was stored or removed.
+"""
+    def __init__(self, *, hash:bytes, timestamp:int, pubsub_topic:str, content_topic:str, origin:Origin):
+        self.hash = hash
+        self.timestamp = timestamp
+        self.pubsub_topic = pubsub_topic
+        self.content_topic = content_topic
+        self.origin = origin
+
+
+
+
+    def __str__(self):
+        return "ChangedMessage(hash={}, timestamp={}, pubsub_topic={}, content_topic={}, origin={})".format(self.hash, self.timestamp, self.pubsub_topic, self.content_topic, self.origin)
+    def __eq__(self, other):
+        if self.hash != other.hash:
+            return False
+        if self.timestamp != other.timestamp:
+            return False
+        if self.pubsub_topic != other.pubsub_topic:
+            return False
+        if self.content_topic != other.content_topic:
+            return False
+        if self.origin != other.origin:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeChangedMessage(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return ChangedMessage(
+            hash=_UniffiFfiConverterBytes.read(buf),
+            timestamp=_UniffiFfiConverterInt64.read(buf),
+            pubsub_topic=_UniffiFfiConverterString.read(buf),
+            content_topic=_UniffiFfiConverterString.read(buf),
+            origin=_UniffiFfiConverterTypeOrigin.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterBytes.check_lower(value.hash)
+        _UniffiFfiConverterInt64.check_lower(value.timestamp)
+        _UniffiFfiConverterString.check_lower(value.pubsub_topic)
+        _UniffiFfiConverterString.check_lower(value.content_topic)
+        _UniffiFfiConverterTypeOrigin.check_lower(value.origin)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterBytes.write(value.hash, buf)
+        _UniffiFfiConverterInt64.write(value.timestamp, buf)
+        _UniffiFfiConverterString.write(value.pubsub_topic, buf)
+        _UniffiFfiConverterString.write(value.content_topic, buf)
+        _UniffiFfiConverterTypeOrigin.write(value.origin, buf)
 
 @dataclass
 class Coverage:
@@ -1563,58 +1899,6 @@ class _UniffiFfiConverterTypeCoverage(_UniffiConverterRustBuffer):
         _UniffiFfiConverterUInt32.write(value.peers, buf)
         _UniffiFfiConverterUInt32.write(value.strong, buf)
         _UniffiFfiConverterInt64.write(value.compared_at, buf)
-
-class _UniffiFfiConverterBytes(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        size = buf.read_i32()
-        if size < 0:
-            raise InternalError("Unexpected negative byte string length")
-        return buf.read(size)
-
-    @staticmethod
-    def check_lower(value):
-        try:
-            memoryview(value)
-        except TypeError:
-            raise TypeError("a bytes-like object is required, not {!r}".format(type(value).__name__))
-
-    @staticmethod
-    def write(value, buf):
-        buf.write_i32(len(value))
-        buf.write(value)
-
-class _UniffiFfiConverterString:
-    @staticmethod
-    def check_lower(value):
-        if not isinstance(value, str):
-            raise TypeError("argument must be str, not {}".format(type(value).__name__))
-        return value
-
-    @staticmethod
-    def read(buf):
-        size = buf.read_i32()
-        if size < 0:
-            raise InternalError("Unexpected negative string length")
-        utf8_bytes = buf.read(size)
-        return utf8_bytes.decode("utf-8")
-
-    @staticmethod
-    def write(value, buf):
-        utf8_bytes = value.encode("utf-8")
-        buf.write_i32(len(utf8_bytes))
-        buf.write(utf8_bytes)
-
-    @staticmethod
-    def lift(buf):
-        with buf.consume_with_stream() as stream:
-            return stream.read(stream.remaining()).decode("utf-8")
-
-    @staticmethod
-    def lower(value):
-        with _UniffiRustBuffer.alloc_with_builder() as builder:
-            builder.write(value.encode("utf-8"))
-            return builder.finalize()
 
 class _UniffiFfiConverterOptionalString(_UniffiConverterRustBuffer):
     @classmethod
@@ -2069,6 +2353,12 @@ class ErrorKind(enum.Enum):
     The message was taken down: it is not taken in again.
 """
 
+    POSITION_GONE = 311
+    """
+    The position is not one of this archive's change feed (any more): read the archive anew, and
+    go on from where it stands now.
+"""
+
     STORE_BAD_REQUEST = 400
     """
     The store peer, or we, found the request invalid (status 400).
@@ -2142,6 +2432,11 @@ class ErrorKind(enum.Enum):
     OTHER_CLUSTER = 607
     """
     The peer belongs to another cluster.
+"""
+
+    NO_RELAY_PEERS = 608
+    """
+    No connected peer takes messages of this topic over relay.
 """
 
 
@@ -2227,35 +2522,39 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
         if variant == 38:
             return ErrorKind.TAKEN_DOWN
         if variant == 39:
-            return ErrorKind.STORE_BAD_REQUEST
+            return ErrorKind.POSITION_GONE
         if variant == 40:
-            return ErrorKind.STORE_BAD_RESPONSE
+            return ErrorKind.STORE_BAD_REQUEST
         if variant == 41:
-            return ErrorKind.STORE_TOO_MANY_REQUESTS
+            return ErrorKind.STORE_BAD_RESPONSE
         if variant == 42:
-            return ErrorKind.STORE_UNAVAILABLE
+            return ErrorKind.STORE_TOO_MANY_REQUESTS
         if variant == 43:
-            return ErrorKind.SYNC_PROTOCOL
+            return ErrorKind.STORE_UNAVAILABLE
         if variant == 44:
-            return ErrorKind.SYNC_SCOPE
+            return ErrorKind.SYNC_PROTOCOL
         if variant == 45:
-            return ErrorKind.SYNC_BUSY
+            return ErrorKind.SYNC_SCOPE
         if variant == 46:
-            return ErrorKind.ADDRESS
+            return ErrorKind.SYNC_BUSY
         if variant == 47:
-            return ErrorKind.DIAL
+            return ErrorKind.ADDRESS
         if variant == 48:
-            return ErrorKind.LISTEN
+            return ErrorKind.DIAL
         if variant == 49:
-            return ErrorKind.PEER_UNKNOWN
+            return ErrorKind.LISTEN
         if variant == 50:
-            return ErrorKind.PROTOCOL_UNSUPPORTED
+            return ErrorKind.PEER_UNKNOWN
         if variant == 51:
-            return ErrorKind.STREAM_CLOSED
+            return ErrorKind.PROTOCOL_UNSUPPORTED
         if variant == 52:
-            return ErrorKind.KEY_FILE
+            return ErrorKind.STREAM_CLOSED
         if variant == 53:
+            return ErrorKind.KEY_FILE
+        if variant == 54:
             return ErrorKind.OTHER_CLUSTER
+        if variant == 55:
+            return ErrorKind.NO_RELAY_PEERS
         raise InternalError("Raw enum value doesn't match any cases")
 
     @staticmethod
@@ -2336,6 +2635,8 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
             return
         if value == ErrorKind.TAKEN_DOWN:
             return
+        if value == ErrorKind.POSITION_GONE:
+            return
         if value == ErrorKind.STORE_BAD_REQUEST:
             return
         if value == ErrorKind.STORE_BAD_RESPONSE:
@@ -2365,6 +2666,8 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
         if value == ErrorKind.KEY_FILE:
             return
         if value == ErrorKind.OTHER_CLUSTER:
+            return
+        if value == ErrorKind.NO_RELAY_PEERS:
             return
         raise ValueError(value)
 
@@ -2446,36 +2749,40 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
             buf.write_i32(37)
         if value == ErrorKind.TAKEN_DOWN:
             buf.write_i32(38)
-        if value == ErrorKind.STORE_BAD_REQUEST:
+        if value == ErrorKind.POSITION_GONE:
             buf.write_i32(39)
-        if value == ErrorKind.STORE_BAD_RESPONSE:
+        if value == ErrorKind.STORE_BAD_REQUEST:
             buf.write_i32(40)
-        if value == ErrorKind.STORE_TOO_MANY_REQUESTS:
+        if value == ErrorKind.STORE_BAD_RESPONSE:
             buf.write_i32(41)
-        if value == ErrorKind.STORE_UNAVAILABLE:
+        if value == ErrorKind.STORE_TOO_MANY_REQUESTS:
             buf.write_i32(42)
-        if value == ErrorKind.SYNC_PROTOCOL:
+        if value == ErrorKind.STORE_UNAVAILABLE:
             buf.write_i32(43)
-        if value == ErrorKind.SYNC_SCOPE:
+        if value == ErrorKind.SYNC_PROTOCOL:
             buf.write_i32(44)
-        if value == ErrorKind.SYNC_BUSY:
+        if value == ErrorKind.SYNC_SCOPE:
             buf.write_i32(45)
-        if value == ErrorKind.ADDRESS:
+        if value == ErrorKind.SYNC_BUSY:
             buf.write_i32(46)
-        if value == ErrorKind.DIAL:
+        if value == ErrorKind.ADDRESS:
             buf.write_i32(47)
-        if value == ErrorKind.LISTEN:
+        if value == ErrorKind.DIAL:
             buf.write_i32(48)
-        if value == ErrorKind.PEER_UNKNOWN:
+        if value == ErrorKind.LISTEN:
             buf.write_i32(49)
-        if value == ErrorKind.PROTOCOL_UNSUPPORTED:
+        if value == ErrorKind.PEER_UNKNOWN:
             buf.write_i32(50)
-        if value == ErrorKind.STREAM_CLOSED:
+        if value == ErrorKind.PROTOCOL_UNSUPPORTED:
             buf.write_i32(51)
-        if value == ErrorKind.KEY_FILE:
+        if value == ErrorKind.STREAM_CLOSED:
             buf.write_i32(52)
-        if value == ErrorKind.OTHER_CLUSTER:
+        if value == ErrorKind.KEY_FILE:
             buf.write_i32(53)
+        if value == ErrorKind.OTHER_CLUSTER:
+            buf.write_i32(54)
+        if value == ErrorKind.NO_RELAY_PEERS:
+            buf.write_i32(55)
 
 
 
@@ -4237,74 +4544,261 @@ class _UniffiFfiConverterTypeTopicMessage(_UniffiConverterRustBuffer):
         _UniffiFfiConverterString.write(value.pubsub_topic, buf)
         _UniffiFfiConverterTypeMessage.write(value.message, buf)
 
+class _UniffiFfiConverterSequenceTypeChangedMessage(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeChangedMessage.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeChangedMessage.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeChangedMessage.read(buf) for i in range(count)
+        ]
 
 
 
 
 
-class Origin(enum.Enum):
+
+class Change:
     """
-    Where a message came from; the rules of what may be stored depend on it.
+    What an archive has committed.
+"""
+    def __init__(self):
+        raise RuntimeError("Change cannot be instantiated directly")
+
+    # Each enum variant is a nested class of the enum itself.
+    @dataclass
+    class STORED:
+        """
+        New messages; those that were there already are not among them. Of this archive's own
+        commits, while the reader keeps up, one change is one commit.
 """
 
-    LIVE = 0
-    """
-    Relay, or the host, as it happened: the timestamp must be close to now.
+        def __init__(self, messages:typing.List[ChangedMessage]):
+            self.messages = messages
+
+            """
+        In the order of the commits.
 """
 
-    SYNC = 1
-    """
-    Transfer after a reconciliation.
+            pass
+
+
+
+
+
+        def __str__(self):
+            return "Change.STORED(messages={})".format(self.messages)
+        def __eq__(self, other):
+            if not isinstance(other, Change):
+                return NotImplemented
+            if not other.is_STORED():
+                return False
+            if self.messages != other.messages:
+                return False
+            return True
+
+    @dataclass
+    class REMOVED:
+        """
+        Messages that were removed, by retention or taken down. The reader may not know them.
 """
 
-    RESUME = 2
-    """
-    A Store query for a gap.
+        def __init__(self, messages:typing.List[ChangedMessage]):
+            self.messages = messages
+
+            """
+        Which.
 """
 
-    IMPORT = 3
-    """
-    Another archive.
+            pass
+
+
+
+
+
+        def __str__(self):
+            return "Change.REMOVED(messages={})".format(self.messages)
+        def __eq__(self, other):
+            if not isinstance(other, Change):
+                return NotImplemented
+            if not other.is_REMOVED():
+                return False
+            if self.messages != other.messages:
+                return False
+            return True
+
+    @dataclass
+    class EXPIRED:
+        """
+        Retention removed all messages up to this one, with it: told so of other archives on the same
+        file or database, and of what lies behind.
 """
 
+        def __init__(self, timestamp:int, hash:bytes):
+            self.timestamp = timestamp
+
+            """
+        When the last of them was sent, in Unix nanoseconds.
+"""
+
+            self.hash = hash
+
+            """
+        Its hash, 32 bytes.
+"""
+
+            pass
 
 
-class _UniffiFfiConverterTypeOrigin(_UniffiConverterRustBuffer):
+
+
+
+        def __str__(self):
+            return "Change.EXPIRED(timestamp={}, hash={})".format(self.timestamp, self.hash)
+        def __eq__(self, other):
+            if not isinstance(other, Change):
+                return NotImplemented
+            if not other.is_EXPIRED():
+                return False
+            if self.timestamp != other.timestamp:
+                return False
+            if self.hash != other.hash:
+                return False
+            return True
+
+    @dataclass
+    class LAGGED:
+        """
+        The reader was too slow: messages were left out here. From the position that the
+        subscription tells then, a new one goes on with nothing left out.
+"""
+
+        def __init__(self, missed:int):
+            self.missed = missed
+
+            """
+        How many, stored or removed; 0 where it is not known.
+"""
+
+            pass
+
+
+
+
+
+        def __str__(self):
+            return "Change.LAGGED(missed={})".format(self.missed)
+        def __eq__(self, other):
+            if not isinstance(other, Change):
+                return NotImplemented
+            if not other.is_LAGGED():
+                return False
+            if self.missed != other.missed:
+                return False
+            return True
+
+
+
+    # For each variant, we have `is_NAME` and `is_name` methods for easily checking
+    # whether an instance is that variant.
+    def is_STORED(self) -> bool:
+        return isinstance(self, Change.STORED)
+    def is_stored(self) -> bool:
+        return isinstance(self, Change.STORED)
+    def is_REMOVED(self) -> bool:
+        return isinstance(self, Change.REMOVED)
+    def is_removed(self) -> bool:
+        return isinstance(self, Change.REMOVED)
+    def is_EXPIRED(self) -> bool:
+        return isinstance(self, Change.EXPIRED)
+    def is_expired(self) -> bool:
+        return isinstance(self, Change.EXPIRED)
+    def is_LAGGED(self) -> bool:
+        return isinstance(self, Change.LAGGED)
+    def is_lagged(self) -> bool:
+        return isinstance(self, Change.LAGGED)
+
+
+# Now, a little trick - we make each nested variant class be a subclass of the main
+# enum class, so that method calls and instance checks etc will work intuitively.
+# We might be able to do this a little more neatly with a metaclass, but this'll do.
+Change.STORED = type("Change.STORED", (Change.STORED, Change,), {})  # type: ignore
+Change.REMOVED = type("Change.REMOVED", (Change.REMOVED, Change,), {})  # type: ignore
+Change.EXPIRED = type("Change.EXPIRED", (Change.EXPIRED, Change,), {})  # type: ignore
+Change.LAGGED = type("Change.LAGGED", (Change.LAGGED, Change,), {})  # type: ignore
+
+
+
+
+class _UniffiFfiConverterTypeChange(_UniffiConverterRustBuffer):
     @staticmethod
     def read(buf):
         variant = buf.read_i32()
         if variant == 1:
-            return Origin.LIVE
+            return Change.STORED(
+                _UniffiFfiConverterSequenceTypeChangedMessage.read(buf),
+            )
         if variant == 2:
-            return Origin.SYNC
+            return Change.REMOVED(
+                _UniffiFfiConverterSequenceTypeChangedMessage.read(buf),
+            )
         if variant == 3:
-            return Origin.RESUME
+            return Change.EXPIRED(
+                _UniffiFfiConverterInt64.read(buf),
+                _UniffiFfiConverterBytes.read(buf),
+            )
         if variant == 4:
-            return Origin.IMPORT
+            return Change.LAGGED(
+                _UniffiFfiConverterUInt64.read(buf),
+            )
         raise InternalError("Raw enum value doesn't match any cases")
 
     @staticmethod
     def check_lower(value):
-        if value == Origin.LIVE:
+        if value.is_STORED():
+            _UniffiFfiConverterSequenceTypeChangedMessage.check_lower(value.messages)
             return
-        if value == Origin.SYNC:
+        if value.is_REMOVED():
+            _UniffiFfiConverterSequenceTypeChangedMessage.check_lower(value.messages)
             return
-        if value == Origin.RESUME:
+        if value.is_EXPIRED():
+            _UniffiFfiConverterInt64.check_lower(value.timestamp)
+            _UniffiFfiConverterBytes.check_lower(value.hash)
             return
-        if value == Origin.IMPORT:
+        if value.is_LAGGED():
+            _UniffiFfiConverterUInt64.check_lower(value.missed)
             return
         raise ValueError(value)
 
     @staticmethod
     def write(value, buf):
-        if value == Origin.LIVE:
+        if value.is_STORED():
             buf.write_i32(1)
-        if value == Origin.SYNC:
+            _UniffiFfiConverterSequenceTypeChangedMessage.write(value.messages, buf)
+        if value.is_REMOVED():
             buf.write_i32(2)
-        if value == Origin.RESUME:
+            _UniffiFfiConverterSequenceTypeChangedMessage.write(value.messages, buf)
+        if value.is_EXPIRED():
             buf.write_i32(3)
-        if value == Origin.IMPORT:
+            _UniffiFfiConverterInt64.write(value.timestamp, buf)
+            _UniffiFfiConverterBytes.write(value.hash, buf)
+        if value.is_LAGGED():
             buf.write_i32(4)
+            _UniffiFfiConverterUInt64.write(value.missed, buf)
 
 
 
@@ -4798,6 +5292,173 @@ class _UniffiFfiConverterTypeNodeEvent(_UniffiConverterRustBuffer):
 
 
 
+
+
+
+class Validity:
+    """
+    What a validator says of one message.
+"""
+    def __init__(self):
+        raise RuntimeError("Validity cannot be instantiated directly")
+
+    # Each enum variant is a nested class of the enum itself.
+    @dataclass
+    class VALID:
+        """
+        It may be stored.
+"""
+
+        def __init__(self, ):
+            pass
+
+
+
+
+
+        def __str__(self):
+            return "Validity.VALID()".format()
+        def __eq__(self, other):
+            if not isinstance(other, Validity):
+                return NotImplemented
+            if not other.is_VALID():
+                return False
+            return True
+
+    @dataclass
+    class INVALID:
+        """
+        It may never be stored: it is refused with `ValidatorRefused`, and a sync does not ask for it
+        again.
+"""
+
+        def __init__(self, reason:str):
+            self.reason = reason
+
+            """
+        Why, for people.
+"""
+
+            pass
+
+
+
+
+
+        def __str__(self):
+            return "Validity.INVALID(reason={})".format(self.reason)
+        def __eq__(self, other):
+            if not isinstance(other, Validity):
+                return NotImplemented
+            if not other.is_INVALID():
+                return False
+            if self.reason != other.reason:
+                return False
+            return True
+
+    @dataclass
+    class UNKNOWN:
+        """
+        It cannot be told now: it is refused with `Busy`, and may be put again, or come with a later
+        sync.
+"""
+
+        def __init__(self, reason:str):
+            self.reason = reason
+
+            """
+        Why, for people.
+"""
+
+            pass
+
+
+
+
+
+        def __str__(self):
+            return "Validity.UNKNOWN(reason={})".format(self.reason)
+        def __eq__(self, other):
+            if not isinstance(other, Validity):
+                return NotImplemented
+            if not other.is_UNKNOWN():
+                return False
+            if self.reason != other.reason:
+                return False
+            return True
+
+
+
+    # For each variant, we have `is_NAME` and `is_name` methods for easily checking
+    # whether an instance is that variant.
+    def is_VALID(self) -> bool:
+        return isinstance(self, Validity.VALID)
+    def is_valid(self) -> bool:
+        return isinstance(self, Validity.VALID)
+    def is_INVALID(self) -> bool:
+        return isinstance(self, Validity.INVALID)
+    def is_invalid(self) -> bool:
+        return isinstance(self, Validity.INVALID)
+    def is_UNKNOWN(self) -> bool:
+        return isinstance(self, Validity.UNKNOWN)
+    def is_unknown(self) -> bool:
+        return isinstance(self, Validity.UNKNOWN)
+
+
+# Now, a little trick - we make each nested variant class be a subclass of the main
+# enum class, so that method calls and instance checks etc will work intuitively.
+# We might be able to do this a little more neatly with a metaclass, but this'll do.
+Validity.VALID = type("Validity.VALID", (Validity.VALID, Validity,), {})  # type: ignore
+Validity.INVALID = type("Validity.INVALID", (Validity.INVALID, Validity,), {})  # type: ignore
+Validity.UNKNOWN = type("Validity.UNKNOWN", (Validity.UNKNOWN, Validity,), {})  # type: ignore
+
+
+
+
+class _UniffiFfiConverterTypeValidity(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return Validity.VALID(
+            )
+        if variant == 2:
+            return Validity.INVALID(
+                _UniffiFfiConverterString.read(buf),
+            )
+        if variant == 3:
+            return Validity.UNKNOWN(
+                _UniffiFfiConverterString.read(buf),
+            )
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value.is_VALID():
+            return
+        if value.is_INVALID():
+            _UniffiFfiConverterString.check_lower(value.reason)
+            return
+        if value.is_UNKNOWN():
+            _UniffiFfiConverterString.check_lower(value.reason)
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value.is_VALID():
+            buf.write_i32(1)
+        if value.is_INVALID():
+            buf.write_i32(2)
+            _UniffiFfiConverterString.write(value.reason, buf)
+        if value.is_UNKNOWN():
+            buf.write_i32(3)
+            _UniffiFfiConverterString.write(value.reason, buf)
+
+
+
+
+
 # WakuError
 # We want to define each variant as a nested class that's also a subclass,
 # which is tricky in Python.  To accomplish this we're going to create each
@@ -4864,6 +5525,141 @@ class _UniffiFfiConverterTypeWakuError(_UniffiConverterRustBuffer):
             buf.write_i32(1)
             _UniffiFfiConverterTypeErrorKind.write(value.kind, buf)
             _UniffiFfiConverterString.write(value.reason, buf)
+
+class _UniffiFfiConverterOptionalTypeChange(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeChange.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeChange.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeChange.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+
+class ChangesProtocol(typing.Protocol):
+    """
+    A subscription to what is committed, by this archive and by others on the same file or database,
+    from the moment it was made or from a position on. It does not keep the archive open.
+"""
+
+    async def next(self, ) -> typing.Optional[Change]:
+        """
+        The next change; nothing once the archive is closed and all have been handed out.
+"""
+        raise NotImplementedError
+    def position(self, ) -> typing.Optional[bytes]:
+        """
+        Where `Archive.changes_from` goes on from after the changes that `next` gave: 24 bytes to
+        keep, after what they asked for is done. Nothing where it is not known yet.
+"""
+        raise NotImplementedError
+
+class Changes(ChangesProtocol):
+    """
+    A subscription to what is committed, by this archive and by others on the same file or database,
+    from the moment it was made or from a position on. It does not keep the archive open.
+"""
+
+    _handle: ctypes.c_uint64
+
+    def __init__(self, *args, **kwargs):
+        raise ValueError("This class has no default constructor")
+
+    def __del__(self):
+        # In case of partial initialization of instances.
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            _uniffi_rust_call(_UniffiLib.uniffi_wakustore_fn_free_changes, handle)
+
+    def _uniffi_clone_handle(self):
+        return _uniffi_rust_call(_UniffiLib.uniffi_wakustore_fn_clone_changes, self._handle)
+
+    # Used by alternative constructors or any methods which return this type.
+    @classmethod
+    def _uniffi_make_instance(cls, handle):
+        # Lightly yucky way to bypass the usual __init__ logic
+        # and just create a new instance with the required handle.
+        inst = cls.__new__(cls)
+        inst._handle = handle
+        return inst
+    async def next(self, ) -> typing.Optional[Change]:
+        """
+        The next change; nothing once the archive is closed and all have been handed out.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterOptionalTypeChange.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_changes_next(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    def position(self, ) -> typing.Optional[bytes]:
+        """
+        Where `Archive.changes_from` goes on from after the changes that `next` gave: 24 bytes to
+        keep, after what they asked for is done. Nothing where it is not known yet.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterOptionalBytes.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_wakustore_fn_method_changes_position,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+
+
+
+
+
+class _UniffiFfiConverterTypeChanges:
+    @staticmethod
+    def lift(value: int) -> Changes:
+        return Changes._uniffi_make_instance(value)
+
+    @staticmethod
+    def check_lower(value: Changes):
+        if not isinstance(value, Changes):
+            raise TypeError("Expected Changes instance, {} found".format(type(value).__name__))
+
+    @staticmethod
+    def lower(value: Changes) -> ctypes.c_uint64:
+        return value._uniffi_clone_handle()
+
+    @classmethod
+    def read(cls, buf: _UniffiRustBuffer) -> Changes:
+        ptr = buf.read_u64()
+        if ptr == 0:
+            raise InternalError("Raw handle value was null")
+        return cls.lift(ptr)
+
+    @classmethod
+    def write(cls, value: Changes, buf: _UniffiRustBuffer):
+        buf.write_u64(cls.lower(value))
 
 class _UniffiFfiConverterSequenceTypeStoredMessage(_UniffiConverterRustBuffer):
     @classmethod
@@ -5105,6 +5901,34 @@ class ArchiveProtocol(typing.Protocol):
     the caller's. Open it with `Archive.open`, and end it with `shutdown` when done.
 """
 
+    def changes(self, capacity: typing.Union[object, typing.Optional[int]] = _DEFAULT) -> Changes:
+        """
+        What is committed from now on: what is stored, from wherever it comes, and what is removed.
+        Up to `capacity` messages wait for the reader (10,000 where absent), and always one commit,
+        however large it is; what is beyond that it is told to have missed. What others commit on the
+        same file or database comes within some 250 ms.
+
+        Fails with `InvalidArgument` for a capacity of 0.
+"""
+        raise NotImplementedError
+    async def changes_from(self, position: typing.Union[object, typing.Optional[bytes]] = _DEFAULT,capacity: typing.Union[object, typing.Optional[int]] = _DEFAULT) -> Changes:
+        """
+        Everything after a position, each change once: first what lies behind, as fast as it is read,
+        then what is committed, with no gap or double between the two. Without a position it begins
+        with all messages that are held, in the order in which they were stored. A reader that is
+        behind cannot lag.
+
+        Fails with `PositionGone` where the position is too old, or of another archive: then read
+        anew, without one; with `Malformed`, `InvalidArgument`, `Unsupported`, `Busy`, `ArchiveIo`,
+        `ArchiveClosed`.
+"""
+        raise NotImplementedError
+    def floor(self, ) -> typing.Optional[int]:
+        """
+        The lowest timestamp that is kept and taken in, in Unix nanoseconds: what is older was
+        removed by retention, or will be. Nothing where nothing bounds it.
+"""
+        raise NotImplementedError
     async def get(self, hashes: typing.List[bytes]) -> typing.List[StoredMessage]:
         """
         Those of the messages that are held, in the order asked for, each once.
@@ -5122,9 +5946,18 @@ class ArchiveProtocol(typing.Protocol):
         raise NotImplementedError
     async def missing(self, hashes: typing.List[bytes]) -> typing.List[bytes]:
         """
-        Those of the hashes that are not held, in the order asked for. Any number of them.
+        Those of the hashes that are neither held nor taken down, in the order asked for. Any number
+        of them.
 
         Fails with `InvalidHash`, `ArchiveIo`, `ArchiveClosed`.
+"""
+        raise NotImplementedError
+    async def position(self, ) -> bytes:
+        """
+        Where the change feed stands now: `changes_from` there tells of everything that is committed
+        after this.
+
+        Fails with `Unsupported`, `Busy`, `ArchiveIo`, `ArchiveClosed`.
 """
         raise NotImplementedError
     async def put(self, pubsub_topic: str,message: Message,origin: typing.Union[object, typing.Optional[Origin]] = _DEFAULT) -> PutResult:
@@ -5168,6 +6001,16 @@ class ArchiveProtocol(typing.Protocol):
         Fails with `ArchiveIo`, `ArchiveClosed`.
 """
         raise NotImplementedError
+    async def take_down(self, hashes: typing.List[bytes]) -> int:
+        """
+        Takes messages down: those that are held are removed, all in one commit, and none of these
+        is ever taken in again, from wherever it comes (`TakenDown`), nor asked for by a sync. Gives
+        how many were held. At most 100,000 hashes; a note of some 50 bytes stays for each.
+
+        Fails with `InvalidHash`, `InvalidArgument`, `Busy`, `DiskFull`, `ArchiveIo`,
+        `ArchiveClosed`.
+"""
+        raise NotImplementedError
 
 class Archive(ArchiveProtocol):
     """
@@ -5177,12 +6020,14 @@ class Archive(ArchiveProtocol):
 
     _handle: ctypes.c_uint64
     @classmethod
-    async def open(cls, path: str,options: typing.Union[object, typing.Optional[ArchiveOptions]] = _DEFAULT) -> Archive:
+    async def open(cls, path: str,options: typing.Union[object, typing.Optional[ArchiveOptions]] = _DEFAULT,validator: typing.Union[object, typing.Optional[Validator]] = _DEFAULT) -> Archive:
         """
         Opens the archive in this file, or creates it (mode 0600). The path is taken literally;
-        `:memory:` keeps everything in memory.
+        `:memory:` keeps everything in memory. A validator sees each batch of messages before it is
+        committed.
 
-        Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`.
+        Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`, and
+        with `InvalidArgument` for a bound of retention, or a time for the validator, that is 0.
 """
 
         _UniffiFfiConverterString.check_lower(path)
@@ -5190,9 +6035,14 @@ class Archive(ArchiveProtocol):
         if options is _DEFAULT:
             options = None
         _UniffiFfiConverterOptionalTypeArchiveOptions.check_lower(options)
+
+        if validator is _DEFAULT:
+            validator = None
+        _UniffiFfiConverterOptionalTypeValidator.check_lower(validator)
         _uniffi_lowered_args = (
             _UniffiFfiConverterString.lower(path),
             _UniffiFfiConverterOptionalTypeArchiveOptions.lower(options),
+            _UniffiFfiConverterOptionalTypeValidator.lower(validator),
         )
         _uniffi_lift_return = _UniffiFfiConverterTypeArchive.lift
         _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
@@ -5225,6 +6075,81 @@ class Archive(ArchiveProtocol):
         inst = cls.__new__(cls)
         inst._handle = handle
         return inst
+    def changes(self, capacity: typing.Union[object, typing.Optional[int]] = _DEFAULT) -> Changes:
+        """
+        What is committed from now on: what is stored, from wherever it comes, and what is removed.
+        Up to `capacity` messages wait for the reader (10,000 where absent), and always one commit,
+        however large it is; what is beyond that it is told to have missed. What others commit on the
+        same file or database comes within some 250 ms.
+
+        Fails with `InvalidArgument` for a capacity of 0.
+"""
+
+        if capacity is _DEFAULT:
+            capacity = None
+        _UniffiFfiConverterOptionalUInt32.check_lower(capacity)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterOptionalUInt32.lower(capacity),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeChanges.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_wakustore_fn_method_archive_changes,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    async def changes_from(self, position: typing.Union[object, typing.Optional[bytes]] = _DEFAULT,capacity: typing.Union[object, typing.Optional[int]] = _DEFAULT) -> Changes:
+        """
+        Everything after a position, each change once: first what lies behind, as fast as it is read,
+        then what is committed, with no gap or double between the two. Without a position it begins
+        with all messages that are held, in the order in which they were stored. A reader that is
+        behind cannot lag.
+
+        Fails with `PositionGone` where the position is too old, or of another archive: then read
+        anew, without one; with `Malformed`, `InvalidArgument`, `Unsupported`, `Busy`, `ArchiveIo`,
+        `ArchiveClosed`.
+"""
+
+        if position is _DEFAULT:
+            position = None
+        _UniffiFfiConverterOptionalBytes.check_lower(position)
+
+        if capacity is _DEFAULT:
+            capacity = None
+        _UniffiFfiConverterOptionalUInt32.check_lower(capacity)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterOptionalBytes.lower(position),
+            _UniffiFfiConverterOptionalUInt32.lower(capacity),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeChanges.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_archive_changes_from(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_u64,
+            _UniffiLib.ffi_wakustore_rust_future_complete_u64,
+            _UniffiLib.ffi_wakustore_rust_future_free_u64,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    def floor(self, ) -> typing.Optional[int]:
+        """
+        The lowest timestamp that is kept and taken in, in Unix nanoseconds: what is older was
+        removed by retention, or will be. Nothing where nothing bounds it.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterOptionalInt64.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_wakustore_fn_method_archive_floor,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
     async def get(self, hashes: typing.List[bytes]) -> typing.List[StoredMessage]:
         """
         Those of the messages that are held, in the order asked for, each once.
@@ -5270,7 +6195,8 @@ class Archive(ArchiveProtocol):
         return _uniffi_lift_return(_uniffi_ffi_result)
     async def missing(self, hashes: typing.List[bytes]) -> typing.List[bytes]:
         """
-        Those of the hashes that are not held, in the order asked for. Any number of them.
+        Those of the hashes that are neither held nor taken down, in the order asked for. Any number
+        of them.
 
         Fails with `InvalidHash`, `ArchiveIo`, `ArchiveClosed`.
 """
@@ -5284,6 +6210,26 @@ class Archive(ArchiveProtocol):
         _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
         return await _uniffi_rust_call_async(
             _UniffiLib.uniffi_wakustore_fn_method_archive_missing(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def position(self, ) -> bytes:
+        """
+        Where the change feed stands now: `changes_from` there tells of everything that is committed
+        after this.
+
+        Fails with `Unsupported`, `Busy`, `ArchiveIo`, `ArchiveClosed`.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterBytes.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_archive_position(*_uniffi_lowered_args),
             _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
@@ -5410,6 +6356,31 @@ class Archive(ArchiveProtocol):
             _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def take_down(self, hashes: typing.List[bytes]) -> int:
+        """
+        Takes messages down: those that are held are removed, all in one commit, and none of these
+        is ever taken in again, from wherever it comes (`TakenDown`), nor asked for by a sync. Gives
+        how many were held. At most 100,000 hashes; a note of some 50 bytes stays for each.
+
+        Fails with `InvalidHash`, `InvalidArgument`, `Busy`, `DiskFull`, `ArchiveIo`,
+        `ArchiveClosed`.
+"""
+
+        _UniffiFfiConverterSequenceBytes.check_lower(hashes)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterSequenceBytes.lower(hashes),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterUInt64.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_archive_take_down(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_u64,
+            _UniffiLib.ffi_wakustore_rust_future_complete_u64,
+            _UniffiLib.ffi_wakustore_rust_future_free_u64,
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
@@ -6032,6 +7003,190 @@ class _UniffiFfiConverterTypeNode:
     def write(cls, value: Node, buf: _UniffiRustBuffer):
         buf.write_u64(cls.lower(value))
 
+class _UniffiFfiConverterSequenceTypeValidity(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeValidity.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeValidity.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeValidity.read(buf) for i in range(count)
+        ]
+
+
+class Validator():
+    """
+    A host's validation of messages, on top of the library's own rules: for rate-limit proofs, say.
+    Give it to `Archive.open`.
+"""
+
+    def validate(self, messages: typing.List[StoredMessage],origin: Origin) -> typing.List[Validity]:
+        """
+        Judges the messages of one put before they are committed: one answer each, in order. There
+        is at least one, and they have passed the library's rules; some may be held already.
+
+        It is called on a thread of the library's that is there for it, one batch at a time. The puts
+        behind it wait for it, and so does the archive's shutdown: it must not wait for either, nor
+        for any other call of the library. What it throws counts as not knowing, of each message;
+        answers of another number fail the put with `Internal`.
+"""
+        raise NotImplementedError
+
+class ValidatorImpl(Validator):
+    """
+    A host's validation of messages, on top of the library's own rules: for rate-limit proofs, say.
+    Give it to `Archive.open`.
+"""
+
+    _handle: ctypes.c_uint64
+
+    def __init__(self, *args, **kwargs):
+        raise ValueError("This class has no default constructor")
+
+    def __del__(self):
+        # In case of partial initialization of instances.
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            _uniffi_rust_call(_UniffiLib.uniffi_wakustore_fn_free_validator, handle)
+
+    def _uniffi_clone_handle(self):
+        return _uniffi_rust_call(_UniffiLib.uniffi_wakustore_fn_clone_validator, self._handle)
+
+    # Used by alternative constructors or any methods which return this type.
+    @classmethod
+    def _uniffi_make_instance(cls, handle):
+        # Lightly yucky way to bypass the usual __init__ logic
+        # and just create a new instance with the required handle.
+        inst = cls.__new__(cls)
+        inst._handle = handle
+        return inst
+    def validate(self, messages: typing.List[StoredMessage],origin: Origin) -> typing.List[Validity]:
+        """
+        Judges the messages of one put before they are committed: one answer each, in order. There
+        is at least one, and they have passed the library's rules; some may be held already.
+
+        It is called on a thread of the library's that is there for it, one batch at a time. The puts
+        behind it wait for it, and so does the archive's shutdown: it must not wait for either, nor
+        for any other call of the library. What it throws counts as not knowing, of each message;
+        answers of another number fail the put with `Internal`.
+"""
+
+        _UniffiFfiConverterSequenceTypeStoredMessage.check_lower(messages)
+
+        _UniffiFfiConverterTypeOrigin.check_lower(origin)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterSequenceTypeStoredMessage.lower(messages),
+            _UniffiFfiConverterTypeOrigin.lower(origin),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterSequenceTypeValidity.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_wakustore_fn_method_validator_validate,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+
+
+
+
+# Put all the bits inside a class to keep the top-level namespace clean
+class _UniffiTraitImplValidatorImpl:
+    # For each method, generate a callback function to pass to Rust
+
+    @_UNIFFI_CALLBACK_INTERFACE_WAKUSTORE_VALIDATOR_METHOD0
+    def validate(
+            uniffi_handle,
+            messages,
+            origin,
+            uniffi_out_return,
+            uniffi_call_status_ptr,
+        ):
+        uniffi_obj = _UniffiFfiConverterTypeValidator._handle_map.get(uniffi_handle)
+        def make_call():
+            uniffi_args = (_UniffiFfiConverterSequenceTypeStoredMessage.lift(messages), _UniffiFfiConverterTypeOrigin.lift(origin), )
+            uniffi_method = uniffi_obj.validate
+            return uniffi_method(*uniffi_args)
+        def write_return_value(v):
+            uniffi_out_return[0] = _UniffiFfiConverterSequenceTypeValidity.lower(v)
+        _uniffi_trait_interface_call_with_error(
+                uniffi_call_status_ptr.contents,
+                make_call,
+                write_return_value,
+                WakuError,
+                _UniffiFfiConverterTypeWakuError.lower,
+        )
+
+    @_UNIFFI_CALLBACK_INTERFACE_FREE_WAKUSTORE_VALIDATOR
+    def _uniffi_free(uniffi_handle):
+        _UniffiFfiConverterTypeValidator._handle_map.remove(uniffi_handle)
+
+    @_UNIFFI_CALLBACK_INTERFACE_CLONE_WAKUSTORE_VALIDATOR
+    def _uniffi_clone(uniffi_handle):
+        return _UniffiFfiConverterTypeValidator._handle_map.clone(uniffi_handle)
+
+    # Generate the FFI VTable.  This has a field for each callback interface method.
+    _uniffi_vtable = _UniffiVTableCallbackInterfaceWakustoreValidator(
+        _uniffi_free,
+        _uniffi_clone,
+        validate,
+    )
+    # Send Rust a pointer to the VTable.  Note: this means we need to keep the struct alive forever,
+    # or else bad things will happen when Rust tries to access it.
+    _UniffiLib.uniffi_wakustore_fn_init_callback_vtable_validator(ctypes.byref(_uniffi_vtable))
+
+class _UniffiFfiConverterTypeValidator:
+    _handle_map = _UniffiHandleMap()
+
+    @staticmethod
+    def lift(value: int):
+        if (value & 1) == 0:
+            # Rust-generated handle, construct a new class that uses the handle to implement the
+            # interface
+            return ValidatorImpl._uniffi_make_instance(value)
+        else:
+            # Python-generated handle, get the object from the handle map
+            return _UniffiFfiConverterTypeValidator._handle_map.remove(value)
+
+    @staticmethod
+    def check_lower(value: Validator):
+        if not isinstance(value, Validator):
+            raise TypeError("Expected Validator subclass, {} found".format(type(value).__name__))
+
+    @staticmethod
+    def lower(value: Validator):
+         if isinstance(value, ValidatorImpl):
+            # Rust-implementated object.  Clone the handle and return it
+            return value._uniffi_clone_handle()
+         else:
+            # Python-implementated object, generate a new vtable handle and return that.
+            return _UniffiFfiConverterTypeValidator._handle_map.insert(value)
+
+    @classmethod
+    def read(cls, buf: _UniffiRustBuffer):
+        ptr = buf.read_u64()
+        if ptr == 0:
+            raise InternalError("Raw handle value was null")
+        return cls.lift(ptr)
+
+    @classmethod
+    def write(cls, value: Validator, buf: _UniffiRustBuffer):
+        buf.write_u64(cls.lower(value))
+
 class _UniffiFfiConverterUInt8(_UniffiConverterPrimitiveInt):
     CLASS_NAME = "u8"
     VALUE_MIN = 0
@@ -6080,6 +7235,31 @@ class _UniffiFfiConverterOptionalTypeArchiveOptions(_UniffiConverterRustBuffer):
             return None
         elif flag == 1:
             return _UniffiFfiConverterTypeArchiveOptions.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+class _UniffiFfiConverterOptionalTypeValidator(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeValidator.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeValidator.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeValidator.read(buf)
         else:
             raise InternalError("Unexpected flag byte for optional type")
 
@@ -6232,6 +7412,7 @@ def version() -> str:
 __all__ = [
     "InternalError",
     "Durability",
+    "Origin",
     "ErrorKind",
     "SyncDialect",
     "PutOutcome",
@@ -6240,10 +7421,12 @@ __all__ = [
     "SyncProtocol",
     "SyncReason",
     "Agreement",
-    "Origin",
+    "Change",
     "NodeEvent",
+    "Validity",
     "WakuError",
     "ArchiveOptions",
+    "ChangedMessage",
     "Coverage",
     "Message",
     "Entry",
@@ -6266,6 +7449,8 @@ __all__ = [
     "shutdown",
     "shutdown_at_exit",
     "version",
+    "Changes",
+    "ChangesProtocol",
     "History",
     "HistoryProtocol",
     "Archive",
@@ -6274,4 +7459,6 @@ __all__ = [
     "NodeEventsProtocol",
     "Node",
     "NodeProtocol",
+    "ValidatorImpl",
+    "Validator",
 ]

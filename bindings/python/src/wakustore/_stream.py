@@ -1,4 +1,4 @@
-"""Streams that are pulled: pages of a history, events of a node."""
+"""Streams that are pulled: pages of a history, changes of an archive, events of a node."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, AsyncIterator, Awaitable, Callable, Generic, Optional, T
 from . import _convert
 from . import _generated as g
 from ._lifetime import call, translated
-from ._types import Entry, NodeEvent, Page
+from ._types import Change, Entry, NodeEvent, Page
 
-__all__ = ["History", "NodeEvents"]
+__all__ = ["Changes", "History", "NodeEvents"]
 
 T = TypeVar("T")
 
@@ -138,3 +138,41 @@ class NodeEvents:
         if event is None:
             raise StopAsyncIteration
         return event
+
+
+class Changes:
+    """A subscription to what is committed: ``async for change in archive.changes()``.
+
+    It ends when the archive is closed. A reader that is too slow is told that it lagged: from its
+    ``position`` then, a new subscription goes on with nothing left out.
+    """
+
+    def __init__(self, inner: g.Changes) -> None:
+        self._inner = inner
+        self._pulled: _Pulled[Change] = _Pulled(inner.next, _convert.change_out)
+
+    async def next(self) -> Optional[Change]:
+        """The next change; None once the archive is closed."""
+        return await self._pulled.next()
+
+    @property
+    def position(self) -> Optional[bytes]:
+        """Where :meth:`Archive.changes_from` goes on from after the changes that were given.
+
+        24 bytes to keep, after what the changes asked for is done; None where it is not known yet.
+        """
+        with translated():
+            return self._inner.position()
+
+    async def aclose(self) -> None:
+        """Gives up a change that is being waited for."""
+        await self._pulled.aclose()
+
+    def __aiter__(self) -> AsyncIterator[Change]:
+        return self
+
+    async def __anext__(self) -> Change:
+        change = await self.next()
+        if change is None:
+            raise StopAsyncIteration
+        return change

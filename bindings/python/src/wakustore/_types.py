@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Optional, Sequence, Union
+from typing import Callable, Iterable, Optional, Sequence, Union
 
 from ._generated import (
     Agreement,
@@ -24,15 +24,21 @@ from ._generated import (
 
 __all__ = [
     "Agreement",
+    "Change",
+    "ChangedMessage",
     "Coverage",
     "Direction",
     "Durability",
     "Entry",
     "ErrorKind",
     "Failure",
+    "Invalid",
     "Lagged",
     "Message",
     "MessageStored",
+    "MessagesExpired",
+    "MessagesRemoved",
+    "MessagesStored",
     "NodeEvent",
     "Origin",
     "Page",
@@ -55,6 +61,10 @@ __all__ = [
     "SyncReport",
     "SyncStarted",
     "TopicMessage",
+    "Unknown",
+    "Valid",
+    "Validator",
+    "Verdict",
     "WakuError",
 ]
 
@@ -349,7 +359,10 @@ class SyncFinished:
 
 @dataclass(frozen=True)
 class Lagged:
-    """The reader was too slow: so many events were left out here."""
+    """The reader was too slow: so many events were left out here.
+
+    (Of an archive's changes it is so many messages, stored or removed, or 0 where it is not known.)
+    """
 
     missed: int
 
@@ -363,3 +376,77 @@ NodeEvent = Union[
     SyncFinished,
     Lagged,
 ]
+
+
+@dataclass(frozen=True)
+class Valid:
+    """A validator's word: the message may be stored."""
+
+
+@dataclass(frozen=True)
+class Invalid:
+    """A validator's word: the message may never be stored.
+
+    It is refused with ``ErrorKind.VALIDATOR_REFUSED``, and a sync does not ask for it again.
+    """
+
+    reason: str = "the validator refused it"
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A validator's word: it cannot be told now.
+
+    The message is refused with ``ErrorKind.BUSY``, and may be put again, or come with a later sync.
+    """
+
+    reason: str = "the validator cannot tell now"
+
+
+Verdict = Union[Valid, Invalid, Unknown]
+
+#: A host's validation of messages: one verdict for each of the batch, in order.
+Validator = Callable[[Sequence[StoredMessage], Origin], Iterable[Verdict]]
+
+
+@dataclass(frozen=True)
+class ChangedMessage:
+    """A message that was stored or removed."""
+
+    hash: bytes
+    timestamp: int
+    pubsub_topic: str
+    content_topic: str
+    #: Where it came from, also where it was removed.
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class MessagesStored:
+    """New messages; those that were there already are not among them.
+
+    Of this archive's own commits, while the reader keeps up, one change is one commit.
+    """
+
+    messages: Sequence[ChangedMessage]
+
+
+@dataclass(frozen=True)
+class MessagesRemoved:
+    """Messages that were removed, by retention or taken down. The reader may not know them."""
+
+    messages: Sequence[ChangedMessage]
+
+
+@dataclass(frozen=True)
+class MessagesExpired:
+    """Retention removed all messages up to this one, with it.
+
+    Told so of other archives on the same file or database, and of what lies behind.
+    """
+
+    timestamp: int
+    hash: bytes
+
+
+Change = Union[MessagesStored, MessagesRemoved, MessagesExpired, Lagged]

@@ -657,6 +657,28 @@ internal open class UniffiForeignFutureResultVoid(
 internal interface UniffiForeignFutureCompleteVoid : com.sun.jna.Callback {
     fun callback(`callbackData`: Long,`result`: UniffiForeignFutureResultVoid.UniffiByValue,)
 }
+internal interface UniffiCallbackInterfaceValidatorMethod0 : com.sun.jna.Callback {
+    fun callback(`uniffiHandle`: Long,`messages`: RustBuffer.ByValue,`origin`: RustBuffer.ByValue,`uniffiOutReturn`: RustBuffer,uniffiCallStatus: UniffiRustCallStatus,)
+}
+@Structure.FieldOrder("uniffiFree", "uniffiClone", "validate")
+internal open class UniffiVTableCallbackInterfaceValidator(
+    @JvmField internal var `uniffiFree`: UniffiCallbackInterfaceFree? = null,
+    @JvmField internal var `uniffiClone`: UniffiCallbackInterfaceClone? = null,
+    @JvmField internal var `validate`: UniffiCallbackInterfaceValidatorMethod0? = null,
+) : Structure() {
+    class UniffiByValue(
+        `uniffiFree`: UniffiCallbackInterfaceFree? = null,
+        `uniffiClone`: UniffiCallbackInterfaceClone? = null,
+        `validate`: UniffiCallbackInterfaceValidatorMethod0? = null,
+    ): UniffiVTableCallbackInterfaceValidator(`uniffiFree`,`uniffiClone`,`validate`,), Structure.ByValue
+
+   internal fun uniffiSetValue(other: UniffiVTableCallbackInterfaceValidator) {
+        `uniffiFree` = other.`uniffiFree`
+        `uniffiClone` = other.`uniffiClone`
+        `validate` = other.`validate`
+    }
+
+}
 
 // A JNA Library to expose the extern-C FFI definitions.
 // This is an implementation detail which will be called internally by the public API.
@@ -694,11 +716,19 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_wakustore_checksum_func_version(
     ): Int
+    external fun uniffi_wakustore_checksum_method_archive_changes(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_archive_changes_from(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_archive_floor(
+    ): Int
     external fun uniffi_wakustore_checksum_method_archive_get(
     ): Int
     external fun uniffi_wakustore_checksum_method_archive_history(
     ): Int
     external fun uniffi_wakustore_checksum_method_archive_missing(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_archive_position(
     ): Int
     external fun uniffi_wakustore_checksum_method_archive_put(
     ): Int
@@ -709,6 +739,12 @@ internal object IntegrityCheckingUniffiLib {
     external fun uniffi_wakustore_checksum_method_archive_shutdown(
     ): Int
     external fun uniffi_wakustore_checksum_method_archive_stats(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_archive_take_down(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_changes_next(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_changes_position(
     ): Int
     external fun uniffi_wakustore_checksum_method_node_addresses(
     ): Int
@@ -742,6 +778,8 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_wakustore_checksum_method_nodeevents_next(
     ): Int
+    external fun uniffi_wakustore_checksum_method_validator_validate(
+    ): Int
     external fun uniffi_wakustore_checksum_constructor_archive_open(
     ): Int
     external fun uniffi_wakustore_checksum_constructor_node_start(
@@ -768,6 +806,7 @@ internal object UniffiLib {
         } catch (_: IllegalStateException) {
             // It is exiting already.
         }
+        uniffiCallbackInterfaceValidator.register(this)
 
     }
 
@@ -776,13 +815,21 @@ internal object UniffiLib {
     ): Long
     external fun uniffi_wakustore_fn_free_archive(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Unit
-    external fun uniffi_wakustore_fn_constructor_archive_open(`path`: RustBuffer.ByValue,`options`: RustBuffer.ByValue,
+    external fun uniffi_wakustore_fn_constructor_archive_open(`path`: RustBuffer.ByValue,`options`: RustBuffer.ByValue,`validator`: RustBuffer.ByValue,
     ): Long
+    external fun uniffi_wakustore_fn_method_archive_changes(`ptr`: Long,`capacity`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
+    ): Long
+    external fun uniffi_wakustore_fn_method_archive_changes_from(`ptr`: Long,`position`: RustBuffer.ByValue,`capacity`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_archive_floor(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): RustBuffer.ByValue
     external fun uniffi_wakustore_fn_method_archive_get(`ptr`: Long,`hashes`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_wakustore_fn_method_archive_history(`ptr`: Long,`query`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
     ): Long
     external fun uniffi_wakustore_fn_method_archive_missing(`ptr`: Long,`hashes`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_archive_position(`ptr`: Long,
     ): Long
     external fun uniffi_wakustore_fn_method_archive_put(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,`message`: RustBuffer.ByValue,`origin`: RustBuffer.ByValue,
     ): Long
@@ -794,6 +841,16 @@ internal object UniffiLib {
     ): Long
     external fun uniffi_wakustore_fn_method_archive_stats(`ptr`: Long,
     ): Long
+    external fun uniffi_wakustore_fn_method_archive_take_down(`ptr`: Long,`hashes`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_clone_changes(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): Long
+    external fun uniffi_wakustore_fn_free_changes(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): Unit
+    external fun uniffi_wakustore_fn_method_changes_next(`ptr`: Long,
+    ): Long
+    external fun uniffi_wakustore_fn_method_changes_position(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): RustBuffer.ByValue
     external fun uniffi_wakustore_fn_clone_node(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Long
     external fun uniffi_wakustore_fn_free_node(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
@@ -840,6 +897,14 @@ internal object UniffiLib {
     ): Unit
     external fun uniffi_wakustore_fn_method_nodeevents_next(`ptr`: Long,
     ): Long
+    external fun uniffi_wakustore_fn_clone_validator(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): Long
+    external fun uniffi_wakustore_fn_free_validator(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): Unit
+    external fun uniffi_wakustore_fn_init_callback_vtable_validator(`vtable`: UniffiVTableCallbackInterfaceValidator,
+    ): Unit
+    external fun uniffi_wakustore_fn_method_validator_validate(`ptr`: Long,`messages`: RustBuffer.ByValue,`origin`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
+    ): RustBuffer.ByValue
     external fun uniffi_wakustore_fn_func_message_hash(`pubsubTopic`: RustBuffer.ByValue,`message`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
     ): RustBuffer.ByValue
     external fun uniffi_wakustore_fn_func_shard_of(`contentTopic`: RustBuffer.ByValue,`shards`: Int,uniffi_out_err: UniffiRustCallStatus,
@@ -989,13 +1054,25 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_wakustore_checksum_func_version() and 0xFFFF) != 40951) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
+    if ((lib.uniffi_wakustore_checksum_method_archive_changes() and 0xFFFF) != 20464) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_archive_changes_from() and 0xFFFF) != 56979) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_archive_floor() and 0xFFFF) != 3407) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
     if ((lib.uniffi_wakustore_checksum_method_archive_get() and 0xFFFF) != 64481) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_archive_history() and 0xFFFF) != 58671) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_wakustore_checksum_method_archive_missing() and 0xFFFF) != 19215) {
+    if ((lib.uniffi_wakustore_checksum_method_archive_missing() and 0xFFFF) != 21243) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_archive_position() and 0xFFFF) != 27222) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_archive_put() and 0xFFFF) != 50959) {
@@ -1011,6 +1088,15 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_archive_stats() and 0xFFFF) != 33490) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_archive_take_down() and 0xFFFF) != 56905) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_changes_next() and 0xFFFF) != 37511) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_changes_position() and 0xFFFF) != 42075) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_node_addresses() and 0xFFFF) != 8940) {
@@ -1061,7 +1147,10 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_wakustore_checksum_method_nodeevents_next() and 0xFFFF) != 37923) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_wakustore_checksum_constructor_archive_open() and 0xFFFF) != 65534) {
+    if ((lib.uniffi_wakustore_checksum_method_validator_validate() and 0xFFFF) != 25367) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_constructor_archive_open() and 0xFFFF) != 13452) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_constructor_node_start() and 0xFFFF) != 50005) {
@@ -1198,7 +1287,38 @@ object UniffiWithHandle
  *
  * @suppress
  * */
-object NoHandle
+object NoHandle// Magic number for the Rust proxy to call using the same mechanism as every other method,
+// to free the callback once it's dropped by Rust.
+internal const val IDX_CALLBACK_FREE = 0
+// Callback return codes
+internal const val UNIFFI_CALLBACK_SUCCESS = 0
+internal const val UNIFFI_CALLBACK_ERROR = 1
+internal const val UNIFFI_CALLBACK_UNEXPECTED_ERROR = 2
+
+/**
+ * @suppress
+ */
+public abstract class FfiConverterCallbackInterface<CallbackInterface: Any>: FfiConverter<CallbackInterface, Long> {
+    internal val handleMap = UniffiHandleMap<CallbackInterface>()
+
+    internal fun drop(handle: Long) {
+        handleMap.remove(handle)
+    }
+
+    override fun lift(value: Long): CallbackInterface {
+        return handleMap.get(value)
+    }
+
+    override fun read(buf: ByteBuffer) = lift(buf.getLong())
+
+    override fun lower(value: CallbackInterface) = handleMap.insert(value)
+
+    override fun allocationSize(value: CallbackInterface) = 8UL
+
+    override fun write(value: CallbackInterface, buf: ByteBuffer) {
+        buf.putLong(lower(value))
+    }
+}
 /**
  * The cleaner interface for Object finalization code to run.
  * This is the entry point to any implementation that we're using.
@@ -1576,6 +1696,34 @@ public object FfiConverterDuration: FfiConverterRustBuffer<java.time.Duration> {
 public interface ArchiveInterface {
 
     /**
+     * What is committed from now on: what is stored, from wherever it comes, and what is removed.
+     * Up to `capacity` messages wait for the reader (10,000 where absent), and always one commit,
+     * however large it is; what is beyond that it is told to have missed. What others commit on the
+     * same file or database comes within some 250 ms.
+     *
+     * Fails with `InvalidArgument` for a capacity of 0.
+     */
+    fun `changes`(`capacity`: kotlin.UInt? = null): Changes
+
+    /**
+     * Everything after a position, each change once: first what lies behind, as fast as it is read,
+     * then what is committed, with no gap or double between the two. Without a position it begins
+     * with all messages that are held, in the order in which they were stored. A reader that is
+     * behind cannot lag.
+     *
+     * Fails with `PositionGone` where the position is too old, or of another archive: then read
+     * anew, without one; with `Malformed`, `InvalidArgument`, `Unsupported`, `Busy`, `ArchiveIo`,
+     * `ArchiveClosed`.
+     */
+    suspend fun `changesFrom`(`position`: kotlin.ByteArray? = null, `capacity`: kotlin.UInt? = null): Changes
+
+    /**
+     * The lowest timestamp that is kept and taken in, in Unix nanoseconds: what is older was
+     * removed by retention, or will be. Nothing where nothing bounds it.
+     */
+    fun `floor`(): kotlin.Long?
+
+    /**
      * Those of the messages that are held, in the order asked for, each once.
      *
      * Fails with `InvalidHash`, `ArchiveIo`, `ArchiveClosed`.
@@ -1591,11 +1739,20 @@ public interface ArchiveInterface {
     fun `history`(`query`: Query): History
 
     /**
-     * Those of the hashes that are not held, in the order asked for. Any number of them.
+     * Those of the hashes that are neither held nor taken down, in the order asked for. Any number
+     * of them.
      *
      * Fails with `InvalidHash`, `ArchiveIo`, `ArchiveClosed`.
      */
     suspend fun `missing`(`hashes`: List<kotlin.ByteArray>): List<kotlin.ByteArray>
+
+    /**
+     * Where the change feed stands now: `changes_from` there tells of everything that is committed
+     * after this.
+     *
+     * Fails with `Unsupported`, `Busy`, `ArchiveIo`, `ArchiveClosed`.
+     */
+    suspend fun `position`(): kotlin.ByteArray
 
     /**
      * Stores one message and gives its hash. It is committed when this returns; a message that
@@ -1637,6 +1794,16 @@ public interface ArchiveInterface {
      * Fails with `ArchiveIo`, `ArchiveClosed`.
      */
     suspend fun `stats`(): Stats
+
+    /**
+     * Takes messages down: those that are held are removed, all in one commit, and none of these
+     * is ever taken in again, from wherever it comes (`TakenDown`), nor asked for by a sync. Gives
+     * how many were held. At most 100,000 hashes; a note of some 50 bytes stays for each.
+     *
+     * Fails with `InvalidHash`, `InvalidArgument`, `Busy`, `DiskFull`, `ArchiveIo`,
+     * `ArchiveClosed`.
+     */
+    suspend fun `takeDown`(`hashes`: List<kotlin.ByteArray>): kotlin.ULong
 
     companion object
 }
@@ -1748,6 +1915,80 @@ open class Archive: Disposable, AutoCloseable, ArchiveInterface
 
 
     /**
+     * What is committed from now on: what is stored, from wherever it comes, and what is removed.
+     * Up to `capacity` messages wait for the reader (10,000 where absent), and always one commit,
+     * however large it is; what is beyond that it is told to have missed. What others commit on the
+     * same file or database comes within some 250 ms.
+     *
+     * Fails with `InvalidArgument` for a capacity of 0.
+     */
+    @Throws(WakuException::class)override fun `changes`(`capacity`: kotlin.UInt?): Changes {
+            return FfiConverterTypeChanges.lift(
+    callWithHandle {
+    uniffiRustCallWithError(WakuException) { _status ->
+    UniffiLib.uniffi_wakustore_fn_method_archive_changes(
+        it,
+
+        FfiConverterOptionalUInt.lower(`capacity`),_status)
+}
+    }
+    )
+    }
+
+
+
+    /**
+     * Everything after a position, each change once: first what lies behind, as fast as it is read,
+     * then what is committed, with no gap or double between the two. Without a position it begins
+     * with all messages that are held, in the order in which they were stored. A reader that is
+     * behind cannot lag.
+     *
+     * Fails with `PositionGone` where the position is too old, or of another archive: then read
+     * anew, without one; with `Malformed`, `InvalidArgument`, `Unsupported`, `Busy`, `ArchiveIo`,
+     * `ArchiveClosed`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `changesFrom`(`position`: kotlin.ByteArray?, `capacity`: kotlin.UInt?) : Changes {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_archive_changes_from(
+                uniffiHandle,
+
+        FfiConverterOptionalByteArray.lower(`position`),
+        FfiConverterOptionalUInt.lower(`capacity`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_u64(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_u64(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_u64(future) },
+        // lift function
+        { FfiConverterTypeChanges.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * The lowest timestamp that is kept and taken in, in Unix nanoseconds: what is older was
+     * removed by retention, or will be. Nothing where nothing bounds it.
+     */
+    @Throws(WakuException::class)override fun `floor`(): kotlin.Long? {
+            return FfiConverterOptionalLong.lift(
+    callWithHandle {
+    uniffiRustCallWithError(WakuException) { _status ->
+    UniffiLib.uniffi_wakustore_fn_method_archive_floor(
+        it,
+        _status)
+}
+    }
+    )
+    }
+
+
+
+    /**
      * Those of the messages that are held, in the order asked for, each once.
      *
      * Fails with `InvalidHash`, `ArchiveIo`, `ArchiveClosed`.
@@ -1796,7 +2037,8 @@ open class Archive: Disposable, AutoCloseable, ArchiveInterface
 
 
     /**
-     * Those of the hashes that are not held, in the order asked for. Any number of them.
+     * Those of the hashes that are neither held nor taken down, in the order asked for. Any number
+     * of them.
      *
      * Fails with `InvalidHash`, `ArchiveIo`, `ArchiveClosed`.
      */
@@ -1816,6 +2058,33 @@ open class Archive: Disposable, AutoCloseable, ArchiveInterface
         { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
         // lift function
         { FfiConverterSequenceByteArray.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Where the change feed stands now: `changes_from` there tells of everything that is committed
+     * after this.
+     *
+     * Fails with `Unsupported`, `Busy`, `ArchiveIo`, `ArchiveClosed`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `position`() : kotlin.ByteArray {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_archive_position(
+                uniffiHandle,
+
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterByteArray.lift(it) },
         // Error FFI converter
         WakuException.ErrorHandler,
     )
@@ -1965,6 +2234,36 @@ open class Archive: Disposable, AutoCloseable, ArchiveInterface
     }
 
 
+    /**
+     * Takes messages down: those that are held are removed, all in one commit, and none of these
+     * is ever taken in again, from wherever it comes (`TakenDown`), nor asked for by a sync. Gives
+     * how many were held. At most 100,000 hashes; a note of some 50 bytes stays for each.
+     *
+     * Fails with `InvalidHash`, `InvalidArgument`, `Busy`, `DiskFull`, `ArchiveIo`,
+     * `ArchiveClosed`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `takeDown`(`hashes`: List<kotlin.ByteArray>) : kotlin.ULong {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_archive_take_down(
+                uniffiHandle,
+
+        FfiConverterSequenceByteArray.lower(`hashes`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_u64(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_u64(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_u64(future) },
+        // lift function
+        { FfiConverterULong.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
 
 
 
@@ -1974,17 +2273,20 @@ open class Archive: Disposable, AutoCloseable, ArchiveInterface
 
     /**
      * Opens the archive in this file, or creates it (mode 0600). The path is taken literally;
-     * `:memory:` keeps everything in memory.
+     * `:memory:` keeps everything in memory. A validator sees each batch of messages before it is
+     * committed.
      *
-     * Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`.
+     * Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`, and
+     * with `InvalidArgument` for a bound of retention, or a time for the validator, that is 0.
      */
     @Throws(WakuException::class)
     @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
-     suspend fun `open`(`path`: kotlin.String, `options`: ArchiveOptions? = null) : Archive {
+     suspend fun `open`(`path`: kotlin.String, `options`: ArchiveOptions? = null, `validator`: Validator? = null) : Archive {
         return uniffiRustCallAsync(
         UniffiLib.uniffi_wakustore_fn_constructor_archive_open(
         FfiConverterString.lower(`path`),
-        FfiConverterOptionalTypeArchiveOptions.lower(`options`),),
+        FfiConverterOptionalTypeArchiveOptions.lower(`options`),
+        FfiConverterOptionalTypeValidator.lower(`validator`),),
         { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_u64(future, callback, continuation) },
         { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_u64(future, continuation) },
         { future -> UniffiLib.ffi_wakustore_rust_future_free_u64(future) },
@@ -2020,6 +2322,307 @@ public object FfiConverterTypeArchive: FfiConverter<Archive, Long> {
     override fun allocationSize(value: Archive) = 8UL
 
     override fun write(value: Archive, buf: ByteBuffer) {
+        buf.putLong(lower(value))
+    }
+}
+
+
+// This template implements a class for working with a Rust struct via a handle
+// to the live Rust struct on the other side of the FFI.
+//
+// There's some subtlety here, because we have to be careful not to operate on a Rust
+// struct after it has been dropped, and because we must expose a public API for freeing
+// theq Kotlin wrapper object in lieu of reliable finalizers. The core requirements are:
+//
+//   * Each instance holds an opaque handle to the underlying Rust struct.
+//     Method calls need to read this handle from the object's state and pass it in to
+//     the Rust FFI.
+//
+//   * When an instance is no longer needed, its handle should be passed to a
+//     special destructor function provided by the Rust FFI, which will drop the
+//     underlying Rust struct.
+//
+//   * Given an instance, calling code is expected to call the special
+//     `destroy` method in order to free it after use, either by calling it explicitly
+//     or by using a higher-level helper like the `use` method. Failing to do so risks
+//     leaking the underlying Rust struct.
+//
+//   * We can't assume that calling code will do the right thing, and must be prepared
+//     to handle Kotlin method calls executing concurrently with or even after a call to
+//     `destroy`, and to handle multiple (possibly concurrent!) calls to `destroy`.
+//
+//   * We must never allow Rust code to operate on the underlying Rust struct after
+//     the destructor has been called, and must never call the destructor more than once.
+//     Doing so may trigger memory unsafety.
+//
+//   * To mitigate many of the risks of leaking memory and use-after-free unsafety, a `Cleaner`
+//     is implemented to call the destructor when the Kotlin object becomes unreachable.
+//     This is done in a background thread. This is not a panacea, and client code should be aware that
+//      1. the thread may starve if some there are objects that have poorly performing
+//     `drop` methods or do significant work in their `drop` methods.
+//      2. the thread is shared across the whole library. This can be tuned by using `android_cleaner = true`,
+//         or `android = true` in the [`kotlin` section of the `uniffi.toml` file](https://mozilla.github.io/uniffi-rs/kotlin/configuration.html).
+//
+// If we try to implement this with mutual exclusion on access to the handle, there is the
+// possibility of a race between a method call and a concurrent call to `destroy`:
+//
+//    * Thread A starts a method call, reads the value of the handle, but is interrupted
+//      before it can pass the handle over the FFI to Rust.
+//    * Thread B calls `destroy` and frees the underlying Rust struct.
+//    * Thread A resumes, passing the already-read handle value to Rust and triggering
+//      a use-after-free.
+//
+// One possible solution would be to use a `ReadWriteLock`, with each method call taking
+// a read lock (and thus allowed to run concurrently) and the special `destroy` method
+// taking a write lock (and thus blocking on live method calls). However, we aim not to
+// generate methods with any hidden blocking semantics, and a `destroy` method that might
+// block if called incorrectly seems to meet that bar.
+//
+// So, we achieve our goals by giving each instance an associated `AtomicLong` counter to track
+// the number of in-flight method calls, and an `AtomicBoolean` flag to indicate whether `destroy`
+// has been called. These are updated according to the following rules:
+//
+//    * The initial value of the counter is 1, indicating a live object with no in-flight calls.
+//      The initial value for the flag is false.
+//
+//    * At the start of each method call, we atomically check the counter.
+//      If it is 0 then the underlying Rust struct has already been destroyed and the call is aborted.
+//      If it is nonzero them we atomically increment it by 1 and proceed with the method call.
+//
+//    * At the end of each method call, we atomically decrement and check the counter.
+//      If it has reached zero then we destroy the underlying Rust struct.
+//
+//    * When `destroy` is called, we atomically flip the flag from false to true.
+//      If the flag was already true we silently fail.
+//      Otherwise we atomically decrement and check the counter.
+//      If it has reached zero then we destroy the underlying Rust struct.
+//
+// Astute readers may observe that this all sounds very similar to the way that Rust's `Arc<T>` works,
+// and indeed it is, with the addition of a flag to guard against multiple calls to `destroy`.
+//
+// The overall effect is that the underlying Rust struct is destroyed only when `destroy` has been
+// called *and* all in-flight method calls have completed, avoiding violating any of the expectations
+// of the underlying Rust code.
+//
+// This makes a cleaner a better alternative to _not_ calling `destroy()` as
+// and when the object is finished with, but the abstraction is not perfect: if the Rust object's `drop`
+// method is slow, and/or there are many objects to cleanup, and it's on a low end Android device, then the cleaner
+// thread may be starved, and the app will leak memory.
+//
+// In this case, `destroy`ing manually may be a better solution.
+//
+// The cleaner can live side by side with the manual calling of `destroy`. In the order of responsiveness, uniffi objects
+// with Rust peers are reclaimed:
+//
+// 1. By calling the `destroy` method of the object, which calls `rustObject.free()`. If that doesn't happen:
+// 2. When the object becomes unreachable, AND the Cleaner thread gets to call `rustObject.free()`. If the thread is starved then:
+// 3. The memory is reclaimed when the process terminates.
+//
+// [1] https://stackoverflow.com/questions/24376768/can-java-finalize-an-object-when-it-is-still-in-scope/24380219
+//
+
+
+/**
+ * A subscription to what is committed, by this archive and by others on the same file or database,
+ * from the moment it was made or from a position on. It does not keep the archive open.
+ */
+public interface ChangesInterface {
+
+    /**
+     * The next change; nothing once the archive is closed and all have been handed out.
+     */
+    suspend fun `next`(): Change?
+
+    /**
+     * Where `Archive.changes_from` goes on from after the changes that `next` gave: 24 bytes to
+     * keep, after what they asked for is done. Nothing where it is not known yet.
+     */
+    fun `position`(): kotlin.ByteArray?
+
+    companion object
+}
+
+/**
+ * A subscription to what is committed, by this archive and by others on the same file or database,
+ * from the moment it was made or from a position on. It does not keep the archive open.
+ */
+open class Changes: Disposable, AutoCloseable, ChangesInterface
+{
+
+    @Suppress("UNUSED_PARAMETER")
+    /**
+     * @suppress
+     */
+    constructor(withHandle: UniffiWithHandle, handle: Long) {
+        this.handle = handle
+        this.cleanable = UniffiLib.CLEANER.register(this, UniffiCleanAction(handle))
+    }
+
+    /**
+     * @suppress
+     *
+     * This constructor can be used to instantiate a fake object. Only used for tests. Any
+     * attempt to actually use an object constructed this way will fail as there is no
+     * connected Rust object.
+     */
+    @Suppress("UNUSED_PARAMETER")
+    constructor(noHandle: NoHandle) {
+        this.handle = 0
+        this.cleanable = null
+    }
+
+    protected val handle: Long
+    protected val cleanable: UniffiCleaner.Cleanable?
+
+    private val wasDestroyed = AtomicBoolean(false)
+    private val callCounter = AtomicLong(1)
+
+    /**
+     * Whether the current object has been destroyed and its reference is gone in the Rust side.
+     */
+    val uniffiIsDestroyed: Boolean get() = wasDestroyed.get()
+
+    override fun destroy() {
+        // Only allow a single call to this method.
+        // TODO: maybe we should log a warning if called more than once?
+        if (this.wasDestroyed.compareAndSet(false, true)) {
+            // This decrement always matches the initial count of 1 given at creation time.
+            if (this.callCounter.decrementAndGet() == 0L) {
+                cleanable?.clean()
+            }
+        }
+    }
+
+    @Synchronized
+    override fun close() {
+        this.destroy()
+    }
+
+    internal inline fun <R> callWithHandle(block: (handle: Long) -> R): R {
+        // Check and increment the call counter, to keep the object alive.
+        // This needs a compare-and-set retry loop in case of concurrent updates.
+        do {
+            val c = this.callCounter.get()
+            if (c == 0L) {
+                throw IllegalStateException("${this.javaClass.simpleName} object has already been destroyed")
+            }
+            if (c == Long.MAX_VALUE) {
+                throw IllegalStateException("${this.javaClass.simpleName} call counter would overflow")
+            }
+        } while (! this.callCounter.compareAndSet(c, c + 1L))
+        // Now we can safely do the method call without the handle being freed concurrently.
+        try {
+            return block(this.uniffiCloneHandle())
+        } finally {
+            // This decrement always matches the increment we performed above.
+            if (this.callCounter.decrementAndGet() == 0L) {
+                cleanable?.clean()
+            }
+        }
+    }
+
+    // Use a static inner class instead of a closure so as not to accidentally
+    // capture `this` as part of the cleanable's action.
+    private class UniffiCleanAction(private val handle: Long) : Runnable {
+        override fun run() {
+            if (handle == 0.toLong()) {
+                // Fake object created with `NoHandle`, don't try to free.
+                return;
+            }
+            uniffiRustCall { status ->
+                UniffiLib.uniffi_wakustore_fn_free_changes(handle, status)
+            }
+        }
+    }
+
+    /**
+     * @suppress
+     */
+    fun uniffiCloneHandle(): Long {
+        if (handle == 0.toLong()) {
+            throw InternalException("uniffiCloneHandle() called on NoHandle object");
+        }
+        return uniffiRustCall() { status ->
+            UniffiLib.uniffi_wakustore_fn_clone_changes(handle, status)
+        }
+    }
+
+
+    /**
+     * The next change; nothing once the archive is closed and all have been handed out.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `next`() : Change? {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_changes_next(
+                uniffiHandle,
+
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterOptionalTypeChange.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Where `Archive.changes_from` goes on from after the changes that `next` gave: 24 bytes to
+     * keep, after what they asked for is done. Nothing where it is not known yet.
+     */
+    @Throws(WakuException::class)override fun `position`(): kotlin.ByteArray? {
+            return FfiConverterOptionalByteArray.lift(
+    callWithHandle {
+    uniffiRustCallWithError(WakuException) { _status ->
+    UniffiLib.uniffi_wakustore_fn_method_changes_position(
+        it,
+        _status)
+}
+    }
+    )
+    }
+
+
+
+
+
+
+
+
+
+    /**
+     * @suppress
+     */
+    companion object
+
+}
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeChanges: FfiConverter<Changes, Long> {
+    override fun lower(value: Changes): Long {
+        return value.uniffiCloneHandle()
+    }
+
+    override fun lift(value: Long): Changes {
+        return Changes(UniffiWithHandle, value)
+    }
+
+    override fun read(buf: ByteBuffer): Changes {
+        return lift(buf.getLong())
+    }
+
+    override fun allocationSize(value: Changes) = 8UL
+
+    override fun write(value: Changes, buf: ByteBuffer) {
         buf.putLong(lower(value))
     }
 }
@@ -3243,6 +3846,352 @@ public object FfiConverterTypeNodeEvents: FfiConverter<NodeEvents, Long> {
 }
 
 
+// This template implements a class for working with a Rust struct via a handle
+// to the live Rust struct on the other side of the FFI.
+//
+// There's some subtlety here, because we have to be careful not to operate on a Rust
+// struct after it has been dropped, and because we must expose a public API for freeing
+// theq Kotlin wrapper object in lieu of reliable finalizers. The core requirements are:
+//
+//   * Each instance holds an opaque handle to the underlying Rust struct.
+//     Method calls need to read this handle from the object's state and pass it in to
+//     the Rust FFI.
+//
+//   * When an instance is no longer needed, its handle should be passed to a
+//     special destructor function provided by the Rust FFI, which will drop the
+//     underlying Rust struct.
+//
+//   * Given an instance, calling code is expected to call the special
+//     `destroy` method in order to free it after use, either by calling it explicitly
+//     or by using a higher-level helper like the `use` method. Failing to do so risks
+//     leaking the underlying Rust struct.
+//
+//   * We can't assume that calling code will do the right thing, and must be prepared
+//     to handle Kotlin method calls executing concurrently with or even after a call to
+//     `destroy`, and to handle multiple (possibly concurrent!) calls to `destroy`.
+//
+//   * We must never allow Rust code to operate on the underlying Rust struct after
+//     the destructor has been called, and must never call the destructor more than once.
+//     Doing so may trigger memory unsafety.
+//
+//   * To mitigate many of the risks of leaking memory and use-after-free unsafety, a `Cleaner`
+//     is implemented to call the destructor when the Kotlin object becomes unreachable.
+//     This is done in a background thread. This is not a panacea, and client code should be aware that
+//      1. the thread may starve if some there are objects that have poorly performing
+//     `drop` methods or do significant work in their `drop` methods.
+//      2. the thread is shared across the whole library. This can be tuned by using `android_cleaner = true`,
+//         or `android = true` in the [`kotlin` section of the `uniffi.toml` file](https://mozilla.github.io/uniffi-rs/kotlin/configuration.html).
+//
+// If we try to implement this with mutual exclusion on access to the handle, there is the
+// possibility of a race between a method call and a concurrent call to `destroy`:
+//
+//    * Thread A starts a method call, reads the value of the handle, but is interrupted
+//      before it can pass the handle over the FFI to Rust.
+//    * Thread B calls `destroy` and frees the underlying Rust struct.
+//    * Thread A resumes, passing the already-read handle value to Rust and triggering
+//      a use-after-free.
+//
+// One possible solution would be to use a `ReadWriteLock`, with each method call taking
+// a read lock (and thus allowed to run concurrently) and the special `destroy` method
+// taking a write lock (and thus blocking on live method calls). However, we aim not to
+// generate methods with any hidden blocking semantics, and a `destroy` method that might
+// block if called incorrectly seems to meet that bar.
+//
+// So, we achieve our goals by giving each instance an associated `AtomicLong` counter to track
+// the number of in-flight method calls, and an `AtomicBoolean` flag to indicate whether `destroy`
+// has been called. These are updated according to the following rules:
+//
+//    * The initial value of the counter is 1, indicating a live object with no in-flight calls.
+//      The initial value for the flag is false.
+//
+//    * At the start of each method call, we atomically check the counter.
+//      If it is 0 then the underlying Rust struct has already been destroyed and the call is aborted.
+//      If it is nonzero them we atomically increment it by 1 and proceed with the method call.
+//
+//    * At the end of each method call, we atomically decrement and check the counter.
+//      If it has reached zero then we destroy the underlying Rust struct.
+//
+//    * When `destroy` is called, we atomically flip the flag from false to true.
+//      If the flag was already true we silently fail.
+//      Otherwise we atomically decrement and check the counter.
+//      If it has reached zero then we destroy the underlying Rust struct.
+//
+// Astute readers may observe that this all sounds very similar to the way that Rust's `Arc<T>` works,
+// and indeed it is, with the addition of a flag to guard against multiple calls to `destroy`.
+//
+// The overall effect is that the underlying Rust struct is destroyed only when `destroy` has been
+// called *and* all in-flight method calls have completed, avoiding violating any of the expectations
+// of the underlying Rust code.
+//
+// This makes a cleaner a better alternative to _not_ calling `destroy()` as
+// and when the object is finished with, but the abstraction is not perfect: if the Rust object's `drop`
+// method is slow, and/or there are many objects to cleanup, and it's on a low end Android device, then the cleaner
+// thread may be starved, and the app will leak memory.
+//
+// In this case, `destroy`ing manually may be a better solution.
+//
+// The cleaner can live side by side with the manual calling of `destroy`. In the order of responsiveness, uniffi objects
+// with Rust peers are reclaimed:
+//
+// 1. By calling the `destroy` method of the object, which calls `rustObject.free()`. If that doesn't happen:
+// 2. When the object becomes unreachable, AND the Cleaner thread gets to call `rustObject.free()`. If the thread is starved then:
+// 3. The memory is reclaimed when the process terminates.
+//
+// [1] https://stackoverflow.com/questions/24376768/can-java-finalize-an-object-when-it-is-still-in-scope/24380219
+//
+
+
+/**
+ * A host's validation of messages, on top of the library's own rules: for rate-limit proofs, say.
+ * Give it to `Archive.open`.
+ */
+public interface Validator {
+
+    /**
+     * Judges the messages of one put before they are committed: one answer each, in order. There
+     * is at least one, and they have passed the library's rules; some may be held already.
+     *
+     * It is called on a thread of the library's that is there for it, one batch at a time. The puts
+     * behind it wait for it, and so does the archive's shutdown: it must not wait for either, nor
+     * for any other call of the library. What it throws counts as not knowing, of each message;
+     * answers of another number fail the put with `Internal`.
+     */
+    fun `validate`(`messages`: List<StoredMessage>, `origin`: Origin): List<Validity>
+
+    companion object
+}
+
+/**
+ * A host's validation of messages, on top of the library's own rules: for rate-limit proofs, say.
+ * Give it to `Archive.open`.
+ */
+open class ValidatorImpl: Disposable, AutoCloseable, Validator
+{
+
+    @Suppress("UNUSED_PARAMETER")
+    /**
+     * @suppress
+     */
+    constructor(withHandle: UniffiWithHandle, handle: Long) {
+        this.handle = handle
+        this.cleanable = UniffiLib.CLEANER.register(this, UniffiCleanAction(handle))
+    }
+
+    /**
+     * @suppress
+     *
+     * This constructor can be used to instantiate a fake object. Only used for tests. Any
+     * attempt to actually use an object constructed this way will fail as there is no
+     * connected Rust object.
+     */
+    @Suppress("UNUSED_PARAMETER")
+    constructor(noHandle: NoHandle) {
+        this.handle = 0
+        this.cleanable = null
+    }
+
+    protected val handle: Long
+    protected val cleanable: UniffiCleaner.Cleanable?
+
+    private val wasDestroyed = AtomicBoolean(false)
+    private val callCounter = AtomicLong(1)
+
+    /**
+     * Whether the current object has been destroyed and its reference is gone in the Rust side.
+     */
+    val uniffiIsDestroyed: Boolean get() = wasDestroyed.get()
+
+    override fun destroy() {
+        // Only allow a single call to this method.
+        // TODO: maybe we should log a warning if called more than once?
+        if (this.wasDestroyed.compareAndSet(false, true)) {
+            // This decrement always matches the initial count of 1 given at creation time.
+            if (this.callCounter.decrementAndGet() == 0L) {
+                cleanable?.clean()
+            }
+        }
+    }
+
+    @Synchronized
+    override fun close() {
+        this.destroy()
+    }
+
+    internal inline fun <R> callWithHandle(block: (handle: Long) -> R): R {
+        // Check and increment the call counter, to keep the object alive.
+        // This needs a compare-and-set retry loop in case of concurrent updates.
+        do {
+            val c = this.callCounter.get()
+            if (c == 0L) {
+                throw IllegalStateException("${this.javaClass.simpleName} object has already been destroyed")
+            }
+            if (c == Long.MAX_VALUE) {
+                throw IllegalStateException("${this.javaClass.simpleName} call counter would overflow")
+            }
+        } while (! this.callCounter.compareAndSet(c, c + 1L))
+        // Now we can safely do the method call without the handle being freed concurrently.
+        try {
+            return block(this.uniffiCloneHandle())
+        } finally {
+            // This decrement always matches the increment we performed above.
+            if (this.callCounter.decrementAndGet() == 0L) {
+                cleanable?.clean()
+            }
+        }
+    }
+
+    // Use a static inner class instead of a closure so as not to accidentally
+    // capture `this` as part of the cleanable's action.
+    private class UniffiCleanAction(private val handle: Long) : Runnable {
+        override fun run() {
+            if (handle == 0.toLong()) {
+                // Fake object created with `NoHandle`, don't try to free.
+                return;
+            }
+            uniffiRustCall { status ->
+                UniffiLib.uniffi_wakustore_fn_free_validator(handle, status)
+            }
+        }
+    }
+
+    /**
+     * @suppress
+     */
+    fun uniffiCloneHandle(): Long {
+        if (handle == 0.toLong()) {
+            throw InternalException("uniffiCloneHandle() called on NoHandle object");
+        }
+        return uniffiRustCall() { status ->
+            UniffiLib.uniffi_wakustore_fn_clone_validator(handle, status)
+        }
+    }
+
+
+    /**
+     * Judges the messages of one put before they are committed: one answer each, in order. There
+     * is at least one, and they have passed the library's rules; some may be held already.
+     *
+     * It is called on a thread of the library's that is there for it, one batch at a time. The puts
+     * behind it wait for it, and so does the archive's shutdown: it must not wait for either, nor
+     * for any other call of the library. What it throws counts as not knowing, of each message;
+     * answers of another number fail the put with `Internal`.
+     */
+    @Throws(WakuException::class)override fun `validate`(`messages`: List<StoredMessage>, `origin`: Origin): List<Validity> {
+            return FfiConverterSequenceTypeValidity.lift(
+    callWithHandle {
+    uniffiRustCallWithError(WakuException) { _status ->
+    UniffiLib.uniffi_wakustore_fn_method_validator_validate(
+        it,
+
+        FfiConverterSequenceTypeStoredMessage.lower(`messages`),
+        FfiConverterTypeOrigin.lower(`origin`),_status)
+}
+    }
+    )
+    }
+
+
+
+
+
+
+
+
+
+    /**
+     * @suppress
+     */
+    companion object
+
+}
+
+
+
+// Put the implementation in an object so we don't pollute the top-level namespace
+internal object uniffiCallbackInterfaceValidator {
+    internal object `validate`: UniffiCallbackInterfaceValidatorMethod0 {
+        override fun callback(`uniffiHandle`: Long,`messages`: RustBuffer.ByValue,`origin`: RustBuffer.ByValue,`uniffiOutReturn`: RustBuffer,uniffiCallStatus: UniffiRustCallStatus,) {
+            val uniffiObj = FfiConverterTypeValidator.handleMap.get(uniffiHandle)
+            val makeCall = { ->
+                uniffiObj.`validate`(
+                    FfiConverterSequenceTypeStoredMessage.lift(`messages`),
+                    FfiConverterTypeOrigin.lift(`origin`),
+                )
+            }
+            val writeReturn = { value: List<Validity> -> uniffiOutReturn.setValue(FfiConverterSequenceTypeValidity.lower(value)) }
+            uniffiTraitInterfaceCallWithError(
+                uniffiCallStatus,
+                makeCall,
+                writeReturn,
+                { e: WakuException -> FfiConverterTypeWakuError.lower(e) }
+            )
+        }
+    }
+
+    internal object uniffiFree: UniffiCallbackInterfaceFree {
+        override fun callback(handle: Long) {
+            FfiConverterTypeValidator.handleMap.remove(handle)
+        }
+    }
+
+    internal object uniffiClone: UniffiCallbackInterfaceClone {
+        override fun callback(handle: Long): Long {
+            return FfiConverterTypeValidator.handleMap.clone(handle)
+        }
+    }
+
+    internal var vtable = UniffiVTableCallbackInterfaceValidator.UniffiByValue(
+        uniffiFree,
+        uniffiClone,
+        `validate`,
+    )
+
+    // Registers the foreign callback with the Rust side.
+    // This method is generated for each callback interface.
+    internal fun register(lib: UniffiLib) {
+        lib.uniffi_wakustore_fn_init_callback_vtable_validator(vtable)
+    }
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeValidator: FfiConverter<Validator, Long> {
+    internal val handleMap = UniffiHandleMap<Validator>()
+
+    override fun lower(value: Validator): Long {
+        if (value is ValidatorImpl) {
+             // Rust-implemented object.  Clone the handle and return it
+            return value.uniffiCloneHandle()
+         } else {
+            // Kotlin object, generate a new vtable handle and return that.
+            return handleMap.insert(value)
+         }
+    }
+
+    override fun lift(value: Long): Validator {
+        if ((value and 1.toLong()) == 0.toLong()) {
+            // Rust-generated handle, construct a new class that uses the handle to implement the
+            // interface
+            return ValidatorImpl(UniffiWithHandle, value)
+        } else {
+            // Kotlin-generated handle, get the object from the handle map
+            return handleMap.remove(value)
+        }
+    }
+
+    override fun read(buf: ByteBuffer): Validator {
+        return lift(buf.getLong())
+    }
+
+    override fun allocationSize(value: Validator) = 8UL
+
+    override fun write(value: Validator, buf: ByteBuffer) {
+        buf.putLong(lower(value))
+    }
+}
+
+
 
 /**
  * How an archive is run. What is absent is as the library has it.
@@ -3273,6 +4222,29 @@ data class ArchiveOptions (
      * How many bytes of messages may wait to be committed before a put is answered with `Busy`.
      */
     val `maxQueuedBytes`: kotlin.ULong? = null
+    ,
+    /**
+     * Messages older than this, by their timestamp, are removed in small steps, and none is taken
+     * in; whatever their age are kept where absent. Of the bounds that are set, each holds.
+     */
+    val `maxAge`: java.time.Duration? = null
+    ,
+    /**
+     * Beyond so many messages the oldest are removed, in small steps.
+     */
+    val `maxMessages`: kotlin.ULong? = null
+    ,
+    /**
+     * Beyond so many bytes on disk the oldest are removed, in small steps: of the file as far as
+     * it is in use. Space that was freed is given back in small steps, and until then used again.
+     */
+    val `maxBytes`: kotlin.ULong? = null
+    ,
+    /**
+     * How long the validator is waited for with each batch; 10 seconds where absent. After that
+     * the batch is refused with `Busy`, and so are those that come until it has returned.
+     */
+    val `validatorTimeout`: java.time.Duration? = null
 
 ){
 
@@ -3294,6 +4266,10 @@ public object FfiConverterTypeArchiveOptions: FfiConverterRustBuffer<ArchiveOpti
             FfiConverterBoolean.read(buf),
             FfiConverterOptionalUInt.read(buf),
             FfiConverterOptionalULong.read(buf),
+            FfiConverterOptionalDuration.read(buf),
+            FfiConverterOptionalULong.read(buf),
+            FfiConverterOptionalULong.read(buf),
+            FfiConverterOptionalDuration.read(buf),
         )
     }
 
@@ -3302,7 +4278,11 @@ public object FfiConverterTypeArchiveOptions: FfiConverterRustBuffer<ArchiveOpti
             FfiConverterOptionalDuration.allocationSize(value.`clockTolerance`) +
             FfiConverterBoolean.allocationSize(value.`checkLiveAge`) +
             FfiConverterOptionalUInt.allocationSize(value.`readers`) +
-            FfiConverterOptionalULong.allocationSize(value.`maxQueuedBytes`)
+            FfiConverterOptionalULong.allocationSize(value.`maxQueuedBytes`) +
+            FfiConverterOptionalDuration.allocationSize(value.`maxAge`) +
+            FfiConverterOptionalULong.allocationSize(value.`maxMessages`) +
+            FfiConverterOptionalULong.allocationSize(value.`maxBytes`) +
+            FfiConverterOptionalDuration.allocationSize(value.`validatorTimeout`)
     )
 
     override fun write(value: ArchiveOptions, buf: ByteBuffer) {
@@ -3311,6 +4291,81 @@ public object FfiConverterTypeArchiveOptions: FfiConverterRustBuffer<ArchiveOpti
             FfiConverterBoolean.write(value.`checkLiveAge`, buf)
             FfiConverterOptionalUInt.write(value.`readers`, buf)
             FfiConverterOptionalULong.write(value.`maxQueuedBytes`, buf)
+            FfiConverterOptionalDuration.write(value.`maxAge`, buf)
+            FfiConverterOptionalULong.write(value.`maxMessages`, buf)
+            FfiConverterOptionalULong.write(value.`maxBytes`, buf)
+            FfiConverterOptionalDuration.write(value.`validatorTimeout`, buf)
+    }
+}
+
+
+
+/**
+ * A message that was stored or removed.
+ */
+data class ChangedMessage (
+    /**
+     * The message hash, 32 bytes.
+     */
+    val `hash`: kotlin.ByteArray
+    ,
+    /**
+     * When it was sent, in Unix nanoseconds.
+     */
+    val `timestamp`: kotlin.Long
+    ,
+    /**
+     * Where it was published.
+     */
+    val `pubsubTopic`: kotlin.String
+    ,
+    /**
+     * What it is filed under.
+     */
+    val `contentTopic`: kotlin.String
+    ,
+    /**
+     * Where it came from, also where it was removed.
+     */
+    val `origin`: Origin
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeChangedMessage: FfiConverterRustBuffer<ChangedMessage> {
+    override fun read(buf: ByteBuffer): ChangedMessage {
+        return ChangedMessage(
+            FfiConverterByteArray.read(buf),
+            FfiConverterLong.read(buf),
+            FfiConverterString.read(buf),
+            FfiConverterString.read(buf),
+            FfiConverterTypeOrigin.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: ChangedMessage) = (
+            FfiConverterByteArray.allocationSize(value.`hash`) +
+            FfiConverterLong.allocationSize(value.`timestamp`) +
+            FfiConverterString.allocationSize(value.`pubsubTopic`) +
+            FfiConverterString.allocationSize(value.`contentTopic`) +
+            FfiConverterTypeOrigin.allocationSize(value.`origin`)
+    )
+
+    override fun write(value: ChangedMessage, buf: ByteBuffer) {
+            FfiConverterByteArray.write(value.`hash`, buf)
+            FfiConverterLong.write(value.`timestamp`, buf)
+            FfiConverterString.write(value.`pubsubTopic`, buf)
+            FfiConverterString.write(value.`contentTopic`, buf)
+            FfiConverterTypeOrigin.write(value.`origin`, buf)
     }
 }
 
@@ -4824,6 +5879,174 @@ public object FfiConverterTypeAgreement: FfiConverterRustBuffer<Agreement> {
 
 
 /**
+ * What an archive has committed.
+ */
+sealed class Change {
+
+    /**
+     * New messages; those that were there already are not among them. Of this archive's own
+     * commits, while the reader keeps up, one change is one commit.
+     */
+    data class Stored(
+        /**
+         * In the order of the commits.
+         */
+        val `messages`: List<org.wakustore.ChangedMessage>) : Change()
+
+    {
+
+
+        companion object
+    }
+
+    /**
+     * Messages that were removed, by retention or taken down. The reader may not know them.
+     */
+    data class Removed(
+        /**
+         * Which.
+         */
+        val `messages`: List<org.wakustore.ChangedMessage>) : Change()
+
+    {
+
+
+        companion object
+    }
+
+    /**
+     * Retention removed all messages up to this one, with it: told so of other archives on the same
+     * file or database, and of what lies behind.
+     */
+    data class Expired(
+        /**
+         * When the last of them was sent, in Unix nanoseconds.
+         */
+        val `timestamp`: kotlin.Long,
+        /**
+         * Its hash, 32 bytes.
+         */
+        val `hash`: kotlin.ByteArray) : Change()
+
+    {
+
+
+        companion object
+    }
+
+    /**
+     * The reader was too slow: messages were left out here. From the position that the
+     * subscription tells then, a new one goes on with nothing left out.
+     */
+    data class Lagged(
+        /**
+         * How many, stored or removed; 0 where it is not known.
+         */
+        val `missed`: kotlin.ULong) : Change()
+
+    {
+
+
+        companion object
+    }
+
+
+
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeChange : FfiConverterRustBuffer<Change>{
+    override fun read(buf: ByteBuffer): Change {
+        return when(buf.getInt()) {
+            1 -> Change.Stored(
+                FfiConverterSequenceTypeChangedMessage.read(buf),
+                )
+            2 -> Change.Removed(
+                FfiConverterSequenceTypeChangedMessage.read(buf),
+                )
+            3 -> Change.Expired(
+                FfiConverterLong.read(buf),
+                FfiConverterByteArray.read(buf),
+                )
+            4 -> Change.Lagged(
+                FfiConverterULong.read(buf),
+                )
+            else -> throw RuntimeException("invalid enum value, something is very wrong!!")
+        }
+    }
+
+    override fun allocationSize(value: Change): ULong = when(value) {
+        is Change.Stored -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+                + FfiConverterSequenceTypeChangedMessage.allocationSize(value.`messages`)
+            )
+        }
+        is Change.Removed -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+                + FfiConverterSequenceTypeChangedMessage.allocationSize(value.`messages`)
+            )
+        }
+        is Change.Expired -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+                + FfiConverterLong.allocationSize(value.`timestamp`)
+                + FfiConverterByteArray.allocationSize(value.`hash`)
+            )
+        }
+        is Change.Lagged -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+                + FfiConverterULong.allocationSize(value.`missed`)
+            )
+        }
+    }
+
+    override fun write(value: Change, buf: ByteBuffer) {
+        when(value) {
+            is Change.Stored -> {
+                buf.putInt(1)
+                FfiConverterSequenceTypeChangedMessage.write(value.`messages`, buf)
+                Unit
+            }
+            is Change.Removed -> {
+                buf.putInt(2)
+                FfiConverterSequenceTypeChangedMessage.write(value.`messages`, buf)
+                Unit
+            }
+            is Change.Expired -> {
+                buf.putInt(3)
+                FfiConverterLong.write(value.`timestamp`, buf)
+                FfiConverterByteArray.write(value.`hash`, buf)
+                Unit
+            }
+            is Change.Lagged -> {
+                buf.putInt(4)
+                FfiConverterULong.write(value.`missed`, buf)
+                Unit
+            }
+        }.let { /* this makes the `when` an expression, which ensures it is exhaustive */ }
+    }
+}
+
+
+
+
+
+/**
  * Which way to walk.
  */
 
@@ -5073,6 +6296,11 @@ enum class ErrorKind(val value: kotlin.Int) {
      */
     TAKEN_DOWN(310),
     /**
+     * The position is not one of this archive's change feed (any more): read the archive anew, and
+     * go on from where it stands now.
+     */
+    POSITION_GONE(311),
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     STORE_BAD_REQUEST(400),
@@ -5131,7 +6359,11 @@ enum class ErrorKind(val value: kotlin.Int) {
     /**
      * The peer belongs to another cluster.
      */
-    OTHER_CLUSTER(607);
+    OTHER_CLUSTER(607),
+    /**
+     * No connected peer takes messages of this topic over relay.
+     */
+    NO_RELAY_PEERS(608);
 
 
 
@@ -5797,6 +7029,123 @@ public object FfiConverterTypeSyncReason: FfiConverterRustBuffer<SyncReason> {
 
 
 
+/**
+ * What a validator says of one message.
+ */
+sealed class Validity {
+
+    /**
+     * It may be stored.
+     */
+    object Valid : Validity()
+
+
+    /**
+     * It may never be stored: it is refused with `ValidatorRefused`, and a sync does not ask for it
+     * again.
+     */
+    data class Invalid(
+        /**
+         * Why, for people.
+         */
+        val `reason`: kotlin.String) : Validity()
+
+    {
+
+
+        companion object
+    }
+
+    /**
+     * It cannot be told now: it is refused with `Busy`, and may be put again, or come with a later
+     * sync.
+     */
+    data class Unknown(
+        /**
+         * Why, for people.
+         */
+        val `reason`: kotlin.String) : Validity()
+
+    {
+
+
+        companion object
+    }
+
+
+
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeValidity : FfiConverterRustBuffer<Validity>{
+    override fun read(buf: ByteBuffer): Validity {
+        return when(buf.getInt()) {
+            1 -> Validity.Valid
+            2 -> Validity.Invalid(
+                FfiConverterString.read(buf),
+                )
+            3 -> Validity.Unknown(
+                FfiConverterString.read(buf),
+                )
+            else -> throw RuntimeException("invalid enum value, something is very wrong!!")
+        }
+    }
+
+    override fun allocationSize(value: Validity): ULong = when(value) {
+        is Validity.Valid -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+            )
+        }
+        is Validity.Invalid -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+                + FfiConverterString.allocationSize(value.`reason`)
+            )
+        }
+        is Validity.Unknown -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+                + FfiConverterString.allocationSize(value.`reason`)
+            )
+        }
+    }
+
+    override fun write(value: Validity, buf: ByteBuffer) {
+        when(value) {
+            is Validity.Valid -> {
+                buf.putInt(1)
+                Unit
+            }
+            is Validity.Invalid -> {
+                buf.putInt(2)
+                FfiConverterString.write(value.`reason`, buf)
+                Unit
+            }
+            is Validity.Unknown -> {
+                buf.putInt(3)
+                FfiConverterString.write(value.`reason`, buf)
+                Unit
+            }
+        }.let { /* this makes the `when` an expression, which ensures it is exhaustive */ }
+    }
+}
+
+
+
+
+
 
 
 /**
@@ -6106,6 +7455,38 @@ public object FfiConverterOptionalDuration: FfiConverterRustBuffer<java.time.Dur
 /**
  * @suppress
  */
+public object FfiConverterOptionalTypeValidator: FfiConverterRustBuffer<Validator?> {
+    override fun read(buf: ByteBuffer): Validator? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeValidator.read(buf)
+    }
+
+    override fun allocationSize(value: Validator?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeValidator.allocationSize(value)
+        }
+    }
+
+    override fun write(value: Validator?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeValidator.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
 public object FfiConverterOptionalTypeArchiveOptions: FfiConverterRustBuffer<ArchiveOptions?> {
     override fun read(buf: ByteBuffer): ArchiveOptions? {
         if (buf.get().toInt() == 0) {
@@ -6320,6 +7701,38 @@ public object FfiConverterOptionalTypeSyncOptions: FfiConverterRustBuffer<SyncOp
         } else {
             buf.put(1)
             FfiConverterTypeSyncOptions.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterOptionalTypeChange: FfiConverterRustBuffer<Change?> {
+    override fun read(buf: ByteBuffer): Change? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeChange.read(buf)
+    }
+
+    override fun allocationSize(value: Change?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeChange.allocationSize(value)
+        }
+    }
+
+    override fun write(value: Change?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeChange.write(value, buf)
         }
     }
 }
@@ -6638,6 +8051,34 @@ public object FfiConverterSequenceByteArray: FfiConverterRustBuffer<List<kotlin.
 /**
  * @suppress
  */
+public object FfiConverterSequenceTypeChangedMessage: FfiConverterRustBuffer<List<ChangedMessage>> {
+    override fun read(buf: ByteBuffer): List<ChangedMessage> {
+        val len = buf.getInt()
+        return List<ChangedMessage>(len) {
+            FfiConverterTypeChangedMessage.read(buf)
+        }
+    }
+
+    override fun allocationSize(value: List<ChangedMessage>): ULong {
+        val sizeForLength = 4UL
+        val sizeForItems = value.map { FfiConverterTypeChangedMessage.allocationSize(it) }.sum()
+        return sizeForLength + sizeForItems
+    }
+
+    override fun write(value: List<ChangedMessage>, buf: ByteBuffer) {
+        buf.putInt(value.size)
+        value.iterator().forEach {
+            FfiConverterTypeChangedMessage.write(it, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
 public object FfiConverterSequenceTypeCoverage: FfiConverterRustBuffer<List<Coverage>> {
     override fun read(buf: ByteBuffer): List<Coverage> {
         val len = buf.getInt()
@@ -6796,6 +8237,34 @@ public object FfiConverterSequenceTypeTopicMessage: FfiConverterRustBuffer<List<
         buf.putInt(value.size)
         value.iterator().forEach {
             FfiConverterTypeTopicMessage.write(it, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterSequenceTypeValidity: FfiConverterRustBuffer<List<Validity>> {
+    override fun read(buf: ByteBuffer): List<Validity> {
+        val len = buf.getInt()
+        return List<Validity>(len) {
+            FfiConverterTypeValidity.read(buf)
+        }
+    }
+
+    override fun allocationSize(value: List<Validity>): ULong {
+        val sizeForLength = 4UL
+        val sizeForItems = value.map { FfiConverterTypeValidity.allocationSize(it) }.sum()
+        return sizeForLength + sizeForItems
+    }
+
+    override fun write(value: List<Validity>, buf: ByteBuffer) {
+        buf.putInt(value.size)
+        value.iterator().forEach {
+            FfiConverterTypeValidity.write(it, buf)
         }
     }
 }
