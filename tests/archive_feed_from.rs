@@ -418,7 +418,7 @@ fn held(archive: &Archive) -> BTreeSet<MessageHash> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(feature = "postgres") { 20 } else { 60 }, ..ProptestConfig::default() })]
 
     /// Followers that come and go, of small and large queues, know in the end what the archive
     /// holds, and were told of nothing twice.

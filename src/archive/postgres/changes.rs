@@ -192,15 +192,19 @@ pub(super) fn changes(
 fn read(session: &mut Session, core: &mut Core, after: Position, limit: usize) -> Outcome<Changes> {
     let head = Head::read(session)?;
     let (from, as_of) = head.place(after)?;
-    let mut part = Part { from, end: head.end(), limit, found: Vec::new() };
+    // One more than asked for tells whether there are more.
+    let mut part =
+        Part { from, end: head.end(), limit: limit.saturating_add(1), found: Vec::new() };
     let cells = changed(session, from)?;
     for some in cells.chunks(CELLS_AT_ONCE) {
         part.stored(session, some)?;
     }
     part.removed(session, as_of)?;
-    let Part { found, end, .. } = part;
+    let Part { mut found, .. } = part;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let end = found.last().filter(|_| more).map_or(head.end(), |entry| entry.at);
     core.topics.load(session, found.iter().filter_map(|entry| entry.channel))?;
-    let more = end < head.end();
     let logged = |entry: &Entry| {
         let at = head.position(entry.at, as_of);
         let own = entry.writer == core.writer && core.own.was_told(entry.at.xid);

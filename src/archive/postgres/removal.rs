@@ -314,12 +314,7 @@ fn remove_empty(
 }
 
 /// Takes a partition out. Its table stays under another name until its messages were told of.
-fn remove_whole(
-    session: &mut Session,
-    core: &mut Core,
-    cell: Cell,
-    tell: bool,
-) -> Outcome<Turn> {
+fn remove_whole(session: &mut Session, core: &mut Core, cell: Cell, tell: bool) -> Outcome<Turn> {
     let upper = session.lattice.upper(cell);
     let table = table(cell);
     let turn = session.transact(REMOVING, |session| {
