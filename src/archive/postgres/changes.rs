@@ -65,11 +65,22 @@ impl Own {
         self.last = Some((at, feed));
     }
 
+    /// The last commit is not told after all.
+    pub(super) fn not_told(&mut self) {
+        if let Some((at, _)) = self.last {
+            self.forget(at.xid);
+        }
+    }
+
     /// It was tried to commit these, and it is not known how that ended.
     pub(super) fn unknown(&mut self, xids: &[String]) {
         for xid in xids.iter().filter_map(|xid| xid.parse().ok()) {
-            self.untold.push((xid, xid));
+            self.forget(xid);
         }
+    }
+
+    fn forget(&mut self, xid: i64) {
+        self.untold.push((xid, xid));
         // What lies between two is rather told twice than never.
         while let [first, second, ..] = self.untold[..]
             && self.untold.len() > MAX_UNTOLD

@@ -197,7 +197,11 @@ impl Driver for Postgres {
             }
             Removal::Hashes(hashes) => removal::take_down(session, core, hashes, unsettled),
         })?;
-        self.ask(|session, core| removal::items(session, core, &gone))
+        let items = self.ask(|session, core| removal::items(session, core, &gone));
+        if items.is_err() {
+            self.core.own.not_told();
+        }
+        items
     }
 
     fn taken_down(&mut self, hashes: &[MessageHash]) -> Result<Vec<MessageHash>> {

@@ -83,8 +83,13 @@ pub(super) fn put(
         unsettled.push(xid.clone());
         let end = format!("{} COMMIT", count(core.slot, &counts));
         let ended = session.batch(WRITING, &end);
-        // Where the server itself says no, it is known.
-        if !matches!(&ended, Err(fault) if fault.cure == Cure::Reconnect) {
+        // Where the server itself says yes or no, it is known. But with others still to be found
+        // out, a yes must not be forgotten when finding out fails in its turn.
+        let known = match &ended {
+            Ok(()) => unsettled.len() == 1,
+            Err(fault) => fault.cure != Cure::Reconnect,
+        };
+        if known {
             unsettled.pop();
         }
         ended?;

@@ -175,7 +175,12 @@ fn commit(
         let done = remove(session, core)?;
         unsettled.extend(xid);
         let ended = session.batch(REMOVING, "COMMIT");
-        if !matches!(&ended, Err(fault) if fault.cure == Cure::Reconnect) {
+        // As with a put.
+        let known = match &ended {
+            Ok(()) => unsettled.len() == 1,
+            Err(fault) => fault.cure != Cure::Reconnect,
+        };
+        if known {
             unsettled.pop();
         }
         ended.map(|()| done)
@@ -192,9 +197,8 @@ fn commit(
         if let (true, Some(xid)) = (gone.is_empty(), last_of(unsettled)) {
             (at.xid, at.place) = (xid, MAX_PLACE);
         }
-        for row in &rows {
-            gone.push(Gone::read(row)?);
-        }
+        // With what this try has removed.
+        gone = rows.iter().map(Gone::read).collect::<Outcome<Vec<Gone>>>()?;
         unsettled.clear();
     }
     if !gone.is_empty() {
