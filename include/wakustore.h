@@ -226,6 +226,14 @@ enum wks_status
      */
     WKS_ERR_POSITION_GONE = 311,
     /**
+     * The archive is encrypted with another key, or a key was given for one that is not encrypted.
+     */
+    WKS_ERR_WRONG_KEY = 312,
+    /**
+     * The database that holds the archive cannot be reached; it is tried again by itself.
+     */
+    WKS_ERR_ARCHIVE_UNAVAILABLE = 313,
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     WKS_ERR_STORE_BAD_REQUEST = 400,
@@ -2044,7 +2052,8 @@ wks_status wks_archive_options_new(struct wks_archive_options *options, struct w
 
 /**
  * The file, UTF-8, taken literally; or `:memory:`. It is created with mode 0600 where there is
- * none.
+ * none. What begins with `postgres://` or `postgresql://` is the URL of a PostgreSQL database
+ * instead (docs/POSTGRES.md); its durability is the server's.
  *
  * Threads: any. Blocks: no. Owns: nothing; the path is copied.
  * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` where it is empty,
@@ -2198,6 +2207,7 @@ wks_status wks_batch_judge_all(struct wks_batch batch,
  * caller's, to free with `wks_archive_free`.
  * Errors: `WKS_ERR_ARCHIVE_OPEN`, `WKS_ERR_ARCHIVE_CORRUPT`, `WKS_ERR_SCHEMA_TOO_NEW`,
  * `WKS_ERR_ARCHIVE_LOCKED`, `WKS_ERR_ARCHIVE_READ_ONLY`, `WKS_ERR_DISK_FULL`,
+ * `WKS_ERR_ARCHIVE_UNAVAILABLE` where a database cannot be reached,
  * `WKS_ERR_INVALID_ARGUMENT` for options that cannot be, `WKS_ERR_WOULD_DEADLOCK` from a callback,
  * `WKS_ERR_SHUTDOWN`, `WKS_ERR_RESOURCES`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
  */

@@ -540,7 +540,8 @@ mod sqlite {
         // What the third version added, taken away again.
         let conn = rusqlite::Connection::open(&path).unwrap();
         conn.execute_batch(
-            "DROP TABLE removed; DROP TABLE expired; ALTER TABLE figures DROP COLUMN feed;
+            "DROP INDEX channel_by_pubsub; ALTER TABLE channel DROP COLUMN messages;
+             ALTER TABLE channel DROP COLUMN bytes; DROP TABLE removed; DROP TABLE expired; ALTER TABLE figures DROP COLUMN feed;
              ALTER TABLE figures DROP COLUMN seq; ALTER TABLE figures DROP COLUMN trimmed;
              PRAGMA user_version = 2;",
         )

@@ -1,4 +1,5 @@
-//! A store node: an archive on SQLite, served over libp2p, and perhaps synced with a peer.
+//! A store node: an archive on SQLite or PostgreSQL, served over libp2p, fed by relay where that is
+//! switched on, and perhaps synced with a peer.
 //!
 //! ```text
 //! cargo run --example store_node -- --path messages.db --listen /ip4/127.0.0.1/tcp/60000 \
@@ -9,17 +10,24 @@
 //! With `--state` it remembers when it was online and with whom it agrees, and fills the gap when it
 //! starts again. `--heartbeat 0` leaves out the syncs that begin by themselves in between.
 //!
+//! `--path` may be the URL of a PostgreSQL database (`postgres://…`), which several nodes may share.
+//! `--relay yes` takes part in relay on its shards. `--max-age`, `--max-messages` and `--max-bytes`
+//! bound what is kept; `--store-rate` and `--store-rate-of-peer` take `REQUESTS/SECONDS`.
+//!
 //! It prints the addresses that it listens at, one a line, then `ready`; then a line for each sync
-//! that has ended. It runs until its standard input closes (or it is interrupted).
+//! that has ended. It runs until its standard input closes, or until it is interrupted or terminated;
+//! with `--stdin no` (for a service manager, which gives it none) until one of the latter.
 
 use std::error::Error;
 use std::io::{Read, Write};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use wakustore::archive::{Archive, ArchiveConfig, SqliteBackend, SqliteConfig};
+use wakustore::archive::{
+    Archive, ArchiveConfig, PostgresBackend, PostgresConfig, Retention, SqliteBackend, SqliteConfig,
+};
 use wakustore::engine::{Dialect, EngineConfig, SyncOptions};
-use wakustore::node::{Events, Identity, Node, NodeConfig, NodeEvent, NodeSyncReport};
+use wakustore::node::{Events, Identity, Node, NodeConfig, NodeEvent, NodeSyncReport, RateLimit};
 use wakustore::types::{PubsubTopic, Timestamp};
 use wakustore::wire::reconciliation::Scope;
 
@@ -29,13 +37,17 @@ struct Options {
     path: String,
     node: NodeConfig,
     sync_with: Vec<String>,
+    retention: Retention,
+    watches_stdin: bool,
 }
 
-const USAGE: &str = "usage: store_node --path FILE|:memory: [--listen ADDRESS]… [--key FILE] \
+const USAGE: &str = "usage: store_node --path FILE|:memory:|postgres://… [--listen ADDRESS]… [--key FILE] \
                      [--cluster N] [--shards N,N…] [--sync-with ADDRESS]… [--state FILE] \
                      [--heartbeat SECONDS] [--heartbeat-peers N] [--sync-on-connect yes|no] \
                      [--resume yes|no] [--resume-limit SECONDS] [--strong yes|no] \
-                     [--dialect topics|shards]";
+                     [--dialect topics|shards] [--relay yes|no] [--max-age SECONDS] \
+                     [--max-messages N] [--max-bytes N] [--store-rate REQUESTS/SECONDS] \
+                     [--store-rate-of-peer REQUESTS/SECONDS] [--stdin yes|no]";
 
 fn yes(flag: &str, value: &str) -> Fallible<bool> {
     match value {
@@ -43,6 +55,24 @@ fn yes(flag: &str, value: &str) -> Fallible<bool> {
         "no" => Ok(false),
         _ => Err(format!("{flag} takes yes or no\n{USAGE}").into()),
     }
+}
+
+fn rate(flag: &str, value: &str) -> Fallible<Option<RateLimit>> {
+    let (requests, seconds) =
+        value.split_once('/').ok_or_else(|| format!("{flag} takes REQUESTS/SECONDS\n{USAGE}"))?;
+    let per = Duration::from_secs(seconds.parse()?);
+    Ok(Some(RateLimit { requests: requests.parse()?, per }))
+}
+
+/// The flags that say what is kept. Whether it was one of them.
+fn retention_option(retention: &mut Retention, flag: &str, value: &str) -> Fallible<bool> {
+    match flag {
+        "--max-age" => retention.max_age = Some(Duration::from_secs(value.parse()?)),
+        "--max-messages" => retention.max_messages = Some(value.parse()?),
+        "--max-bytes" => retention.max_bytes = Some(value.parse()?),
+        _ => return Ok(false),
+    }
+    Ok(true)
 }
 
 /// The flags that say how it syncs. Whether it was one of them.
@@ -69,12 +99,19 @@ fn engine_option(engine: &mut EngineConfig, flag: &str, value: &str) -> Fallible
 }
 
 fn options() -> Fallible<Options> {
-    let mut options =
-        Options { path: String::new(), node: NodeConfig::default(), sync_with: Vec::new() };
+    let mut options = Options {
+        path: String::new(),
+        node: NodeConfig::default(),
+        sync_with: Vec::new(),
+        retention: Retention::default(),
+        watches_stdin: true,
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(flag) = arguments.next() {
         let value = arguments.next().ok_or_else(|| format!("{flag} needs a value\n{USAGE}"))?;
-        if engine_option(&mut options.node.engine, &flag, &value)? {
+        if engine_option(&mut options.node.engine, &flag, &value)?
+            || retention_option(&mut options.retention, &flag, &value)?
+        {
             continue;
         }
         match flag.as_str() {
@@ -85,6 +122,10 @@ fn options() -> Fallible<Options> {
             "--shards" => {
                 options.node.shards = value.split(',').map(str::parse).collect::<Result<_, _>>()?;
             }
+            "--relay" => options.node.relay = yes(&flag, &value)?,
+            "--store-rate" => options.node.store_rate = rate(&flag, &value)?,
+            "--store-rate-of-peer" => options.node.store_rate_of_peer = rate(&flag, &value)?,
+            "--stdin" => options.watches_stdin = yes(&flag, &value)?,
             "--state" => options.node.state = Some(value.into()),
             "--sync-with" => options.sync_with.push(value),
             _ => return Err(format!("{flag} is not known\n{USAGE}").into()),
@@ -149,16 +190,40 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Fallible<()> {
-    let Options { path, node: config, sync_with } = options()?;
-    let (closed, mut stdin_closed) = tokio::sync::mpsc::channel::<()>(1);
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin().lock().by_ref(), &mut std::io::sink());
-        drop(closed);
-    });
+fn open(path: &str, config: ArchiveConfig) -> wakustore::Result<Archive> {
+    if path.starts_with("postgres://") || path.starts_with("postgresql://") {
+        return Archive::open(PostgresBackend::open(PostgresConfig::new(path))?, config);
+    }
+    Archive::open(SqliteBackend::open(SqliteConfig::new(path))?, config)
+}
 
-    let backend = SqliteBackend::open(SqliteConfig::new(&path))?;
-    let archive = Archive::open(backend, ArchiveConfig::new(now))?;
+/// Until whoever started this has enough.
+fn ended(watches_stdin: bool) -> Fallible<impl Future<Output = ()>> {
+    let (closed, mut stdin_closed) = tokio::sync::mpsc::channel::<()>(1);
+    if watches_stdin {
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin().lock().by_ref(), &mut std::io::sink());
+            drop(closed);
+        });
+    } else {
+        // It stays open.
+        std::mem::forget(closed);
+    }
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = stdin_closed.recv() => {}
+            _ = terminated.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    })
+}
+
+async fn run() -> Fallible<()> {
+    let Options { path, node: config, sync_with, retention, watches_stdin } = options()?;
+    let ended = ended(watches_stdin)?;
+    let archive = ArchiveConfig { retention, ..ArchiveConfig::new(now) };
+    let archive = tokio::task::spawn_blocking(move || open(&path, archive)).await??;
     let node = Node::start(config, archive.clone()).await?;
     let telling = tokio::spawn(tell_of_syncs(node.events()));
     for address in node.addresses() {
@@ -170,7 +235,7 @@ async fn run() -> Fallible<()> {
             eprintln!("no sync with {peer}: {e}");
         }
     }
-    let _ = stdin_closed.recv().await;
+    ended.await;
     node.stop().await;
     telling.await?;
     tokio::task::spawn_blocking(move || archive.close()).await?;

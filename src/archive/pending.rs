@@ -2,18 +2,24 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::FutureExt;
 use futures::channel::oneshot;
 
-use super::worker::on_archive_thread;
+use super::queue::Ticket;
+use super::worker::{Shared, on_archive_thread, read_here};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The answer that is on its way. Dropping it gives up on the answer; a put that was accepted is
 /// committed all the same.
 #[must_use = "nothing tells of a failure unless it is awaited or waited for"]
-pub struct Pending<T>(oneshot::Receiver<Result<T>>);
+pub struct Pending<T> {
+    answer: oneshot::Receiver<Result<T>>,
+    /// Where the question waits, if it is one that any thread may ask.
+    question: Option<(Arc<Shared>, Ticket)>,
+}
 
 /// The other end of a [`Pending`].
 pub(super) type Reply<T> = oneshot::Sender<Result<T>>;
@@ -21,7 +27,7 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T>>;
 impl<T> Pending<T> {
     pub(super) fn new() -> (Reply<T>, Self) {
         let (reply, receiver) = oneshot::channel();
-        (reply, Pending(receiver))
+        (reply, Pending { answer: receiver, question: None })
     }
 
     /// An answer that is there at once.
@@ -31,7 +37,13 @@ impl<T> Pending<T> {
         pending
     }
 
-    /// Blocks this thread until the answer is there. Not for async code: await it there.
+    /// With the place where the question waits.
+    pub(super) fn asked(self, shared: &Arc<Shared>, ticket: Ticket) -> Self {
+        Pending { question: Some((shared.clone(), ticket)), ..self }
+    }
+
+    /// Blocks this thread until the answer is there; a question may be asked on it meanwhile. Not for
+    /// async code: await it there.
     ///
     /// # Errors
     /// Those of the question; [`ErrorKind::ArchiveClosed`] where the archive was closed meanwhile;
@@ -47,6 +59,9 @@ impl<T> Pending<T> {
                 ))
             });
         }
+        if let Some((shared, ticket)) = self.question.take() {
+            read_here(&shared, ticket);
+        }
         futures::executor::block_on(self)
     }
 }
@@ -55,7 +70,7 @@ impl<T> Future for Pending<T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map(|answer| {
+        Pin::new(&mut self.answer).poll(cx).map(|answer| {
             answer.unwrap_or_else(|_| {
                 Err(Error::new(ErrorKind::ArchiveClosed, "the archive was closed"))
             })

@@ -2,6 +2,11 @@
 //!
 //! Both are bounded. A caller is never blocked: what does not fit is answered at once. After
 //! [`Queue::close`] nothing is taken in, and the puts that were accepted are still handed out.
+//!
+//! The drivers that read lie here too, at their desks, while none of them is in use: a reader's
+//! thread takes one with each question, and so may whoever blocks for an answer anyway, which
+//! spares the way to another thread and back. Waking a thread is a call of the system's: none is
+//! woken that is not asleep, and the writer not before there is what it sleeps for.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,6 +27,8 @@ const MAX_GROUP_MESSAGES: usize = 4_096;
 const MAX_GROUP_BYTES: usize = 8 * 1024 * 1024;
 /// The most calls for removals that wait for the writer.
 const MAX_QUEUED_REMOVALS: usize = 64;
+/// The longest that a group is waited for.
+const MAX_PATIENCE: Duration = Duration::from_millis(1);
 /// The most subscribers from a position on that wait for the writer.
 const MAX_QUEUED_JOINS: usize = 1_024;
 /// Questions that the writer answers between two groups, where it has to read too.
@@ -50,6 +57,26 @@ pub(super) struct Remove {
 /// A question: it asks the driver at the desk and answers.
 pub(super) type Read = Box<dyn FnOnce(&mut Desk) + Send>;
 
+/// A question's place in the queue.
+pub(super) type Ticket = u64;
+
+/// Those whose puts were just committed together: mostly they come again, all at once.
+#[derive(Clone, Copy)]
+pub(super) struct Company {
+    pub(super) puts: usize,
+    /// How long to wait for them.
+    pub(super) patience: Duration,
+}
+
+impl Company {
+    /// `puts` were committed together, which took so long. Waiting for them is worth a part of
+    /// that: what is committed together is written, and made durable, once.
+    pub(super) fn of(puts: usize, took: Duration) -> Option<Self> {
+        let patience = (took / 2).min(MAX_PATIENCE);
+        (puts > 1).then_some(Company { puts, patience })
+    }
+}
+
 /// What the writer does next.
 pub(super) struct Work {
     /// Subscribers to be taken in, before anything else.
@@ -73,7 +100,16 @@ pub(super) struct Queue {
 struct State {
     puts: VecDeque<Put>,
     removals: VecDeque<Remove>,
-    reads: VecDeque<Read>,
+    reads: VecDeque<(Ticket, Read)>,
+    next_ticket: Ticket,
+    /// The writer is asleep until so many puts are there.
+    writer_wants: Option<usize>,
+    /// Reader threads that are asleep.
+    asleep: usize,
+    /// Desks that nobody uses.
+    idle: Vec<Desk>,
+    /// Desks that somebody uses.
+    lent: usize,
     joins: Vec<Join>,
     /// The writer is to look up once, even with nothing to do.
     nudged: bool,
@@ -113,14 +149,20 @@ impl Queue {
         }
         state.bytes = bytes;
         state.puts.push_back(put);
+        let wake = state.writer_wants.is_some_and(|puts| state.puts.len() >= puts);
+        if wake {
+            state.writer_wants = None;
+        }
         drop(state);
-        self.for_writer.notify_all();
+        if wake {
+            self.for_writer.notify_all();
+        }
         Ok(())
     }
 
     /// Takes a question in.
-    pub(super) fn push_read(&self, read: Read) -> Result<()> {
-        let mut state = self.lock();
+    pub(super) fn push_read(&self, read: Read) -> Result<Ticket> {
+        let state = self.lock();
         state.check_open()?;
         if state.reads.len() >= MAX_QUEUED_READS {
             bail!(
@@ -128,21 +170,55 @@ impl Queue {
                 "{MAX_QUEUED_READS} questions wait for the archive already: try again later"
             );
         }
-        state.reads.push_back(read);
-        let wake = if state.readers > 0 { &self.for_readers } else { &self.for_writer };
+        Ok(self.take_in(state, read))
+    }
+
+    fn take_in(&self, mut state: MutexGuard<'_, State>, read: Read) -> Ticket {
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        state.reads.push_back((ticket, read));
+        let wake = match (state.readers, state.asleep) {
+            (0, _) => Some(&self.for_writer),
+            (_, 0) => None,
+            _ => Some(&self.for_readers),
+        };
         drop(state);
-        wake.notify_one();
-        Ok(())
+        if let Some(wake) = wake {
+            wake.notify_one();
+        }
+        ticket
+    }
+
+    /// Takes a question back out, with a desk to ask it at, if it still waits and a desk is idle;
+    /// [`Queue::give_back`] is to follow.
+    pub(super) fn take_read(&self, ticket: Ticket) -> Option<(Read, Desk)> {
+        let mut state = self.lock();
+        // Mostly the last.
+        let place = state.reads.iter().rposition(|(waits, _)| *waits == ticket)?;
+        let desk = state.lend()?;
+        state.reads.remove(place).map(|(_, read)| (read, desk))
+    }
+
+    /// A desk comes back, or is new.
+    pub(super) fn give_back(&self, desk: Desk) {
+        let mut state = self.lock();
+        state.idle.push(desk);
+        state.lent = state.lent.saturating_sub(1);
+        let (more, closed) = (!state.reads.is_empty() && state.asleep > 0, state.closed);
+        drop(state);
+        if more {
+            self.for_readers.notify_one();
+        }
+        if closed {
+            self.for_writer.notify_all();
+        }
     }
 
     /// Takes in a question that follows another, of which each subscriber has one at the most.
     pub(super) fn push_read_on(&self, read: Read) -> Result<()> {
-        let mut state = self.lock();
+        let state = self.lock();
         state.check_open()?;
-        state.reads.push_back(read);
-        let wake = if state.readers > 0 { &self.for_readers } else { &self.for_writer };
-        drop(state);
-        wake.notify_one();
+        self.take_in(state, read);
         Ok(())
     }
 
@@ -183,10 +259,18 @@ impl Queue {
     }
 
     /// What the writer does next; blocks until there is something, or for as long as its patience
-    /// lasts. `None` at the end.
-    pub(super) fn next_work(&self, reads_too: bool, patience: Option<Duration>) -> Option<Work> {
+    /// lasts. `None` at the end. Where `company` is expected, a group is held open for it a little.
+    pub(super) fn next_work(
+        &self,
+        reads_too: bool,
+        patience: Option<Duration>,
+        company: Option<Company>,
+    ) -> Option<Work> {
         let until = patience.map(|patience| Instant::now() + patience);
         let mut state = self.lock();
+        if let Some(company) = company {
+            state = self.gather(state, reads_too, company);
+        }
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             let waits = !state.puts.is_empty()
@@ -202,12 +286,13 @@ impl Queue {
                 let removals = state.removals.drain(..).collect();
                 let count = if reads_too { READS_BETWEEN_GROUPS } else { 0 };
                 let count = count.min(state.reads.len());
-                let reads = state.reads.drain(..count).collect();
+                let reads = state.reads.drain(..count).map(|(_, read)| read).collect();
                 return Some(Work { joins, puts, removals, reads });
             }
             if state.closed {
                 return None;
             }
+            state.writer_wants = Some(1);
             state = match left {
                 Some(left) => {
                     let waited = self.for_writer.wait_timeout(state, left);
@@ -215,20 +300,51 @@ impl Queue {
                 }
                 None => self.for_writer.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
+            state.writer_wants = None;
         }
     }
 
-    /// The next question for a reader; blocks until there is one. `None` at the end.
-    pub(super) fn next_read(&self) -> Option<Read> {
+    /// Waits until as many puts are there as were committed together, or for as long as that is
+    /// worth; nothing else is kept waiting.
+    fn gather<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        reads_too: bool,
+        company: Company,
+    ) -> MutexGuard<'a, State> {
+        let until = Instant::now() + company.patience;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let alone = state.removals.is_empty()
+                && state.joins.is_empty()
+                && !state.nudged
+                && (!reads_too || state.reads.is_empty());
+            if state.puts.len() >= company.puts || !alone || state.closed || left.is_zero() {
+                return state;
+            }
+            state.writer_wants = Some(company.puts);
+            let waited = self.for_writer.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state.writer_wants = None;
+        }
+    }
+
+    /// The next question for a reader, with the desk to ask it at; blocks until there is one.
+    /// `None` at the end. [`Queue::give_back`] is to follow.
+    pub(super) fn next_read(&self) -> Option<(Read, Desk)> {
         let mut state = self.lock();
         loop {
-            if let Some(read) = state.reads.pop_front() {
-                return Some(read);
+            if !state.reads.is_empty()
+                && let Some(desk) = state.lend()
+            {
+                return state.reads.pop_front().map(|(_, read)| (read, desk));
             }
             if state.closed {
                 return None;
             }
+            state.asleep += 1;
             state = self.for_readers.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.asleep -= 1;
         }
     }
 
@@ -249,12 +365,14 @@ impl Queue {
         self.for_writer.notify_all();
     }
 
-    /// Blocks until no reader thread is left. After [`Queue::close`] they all go.
-    pub(super) fn wait_for_readers(&self) {
+    /// Blocks until no reader thread is left and no desk is in use, and gives the desks. After
+    /// [`Queue::close`] they all come to that.
+    pub(super) fn wait_for_readers(&self) -> Vec<Desk> {
         let mut state = self.lock();
-        while state.readers > 0 {
+        while state.readers > 0 || state.lent > 0 {
             state = self.for_writer.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        std::mem::take(&mut state.idle)
     }
 
     /// Takes nothing in any more. Puts that wait are still committed; questions are given up,
@@ -267,7 +385,7 @@ impl Queue {
         };
         self.for_writer.notify_all();
         self.for_readers.notify_all();
-        for read in reads {
+        for (_, read) in reads {
             quietly(|| drop(read));
         }
         for join in joins {
@@ -282,6 +400,12 @@ impl State {
             return Err(Error::new(ErrorKind::ArchiveClosed, "the archive was closed"));
         }
         Ok(())
+    }
+
+    fn lend(&mut self) -> Option<Desk> {
+        let desk = self.idle.pop()?;
+        self.lent += 1;
+        Some(desk)
     }
 
     fn take_group(&mut self) -> Vec<Put> {

@@ -120,10 +120,11 @@ impl Archive {
         }));
         let reads_too = readers.is_empty();
         for (i, desk) in readers.into_iter().enumerate() {
+            shared.queue.give_back(desk);
             shared.queue.add_reader();
             let of_thread = shared.clone();
             let started =
-                archive.start(format!("wks-archive-r{i}"), move || worker::read(&of_thread, desk));
+                archive.start(format!("wks-archive-r{i}"), move || worker::read(&of_thread));
             if started.is_err() {
                 shared.queue.remove_reader();
             }
@@ -347,7 +348,7 @@ impl Archive {
         let (reply, pending) = Pending::new();
         let read = Box::new(move |desk: &mut Desk| answer(reply, desk.run(question)));
         match self.0.shared.queue.push_read(read) {
-            Ok(()) => pending,
+            Ok(ticket) => pending.asked(&self.0.shared, ticket),
             Err(e) => Pending::ready(Err(e)),
         }
     }

@@ -8,13 +8,14 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::driver::Removal;
 use super::feed::FeedItem;
 use super::feeds::Feeds;
 use super::pending::Reply;
 use super::pump::{Did, Pump};
-use super::queue::{Put, Queue, Remove};
+use super::queue::{Company, Put, Queue, Remove, Ticket};
 use super::retention::{Floor, Keeper, check_floor};
 use super::task::Tasks;
 use super::{Backend, Driver, PutOutcome, Validator, validator};
@@ -128,16 +129,21 @@ impl Desk {
 pub(super) fn write(shared: &Arc<Shared>, mut desk: Desk, reads_too: bool, mut keeper: Keeper) {
     join_archive_threads();
     let mut pump = Pump::default();
+    let mut company = None;
     let patience = |keeper: &Keeper, pump: &Pump| {
         keeper.patience().into_iter().chain(pump.patience(shared)).min()
     };
-    while let Some(work) = shared.queue.next_work(reads_too, patience(&keeper, &pump)) {
+    while let Some(work) =
+        shared.queue.next_work(reads_too, patience(&keeper, &pump), company.take())
+    {
         pump.begin(shared, &mut desk);
         for join in work.joins {
             quietly(|| pump.join(shared, &mut desk, join));
         }
         if !work.puts.is_empty() {
+            let (puts, begin) = (work.puts.len(), Instant::now());
             quietly(|| commit(shared, &mut desk, &mut pump, work.puts));
+            company = Company::of(puts, begin.elapsed());
             keeper.put_came();
         }
         for removal in work.removals {
@@ -150,19 +156,29 @@ pub(super) fn write(shared: &Arc<Shared>, mut desk: Desk, reads_too: bool, mut k
         }
     }
     shared.feeds.end();
-    shared.queue.wait_for_readers();
+    // The writer's driver closes last.
+    shared.queue.wait_for_readers().into_iter().for_each(Desk::close);
     shared.tasks.wait();
     desk.close();
 }
 
 /// The body of a reader's thread.
-pub(super) fn read(shared: &Shared, mut desk: Desk) {
+pub(super) fn read(shared: &Shared) {
     join_archive_threads();
-    while let Some(read) = shared.queue.next_read() {
+    while let Some((read, mut desk)) = shared.queue.next_read() {
         quietly(|| read(&mut desk));
+        shared.queue.give_back(desk);
     }
-    desk.close();
     shared.queue.remove_reader();
+}
+
+/// Asks a question that still waits on this thread, which would only wait for its answer, if a
+/// driver is free for it. (While it runs, the other threads have theirs.)
+pub(super) fn read_here(shared: &Shared, ticket: Ticket) {
+    if let Some((read, mut desk)) = shared.queue.take_read(ticket) {
+        quietly(|| read(&mut desk));
+        shared.queue.give_back(desk);
+    }
 }
 
 /// Takes messages down, tells the feeds, then who asked.

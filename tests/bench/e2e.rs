@@ -11,6 +11,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[allow(dead_code)]
+#[path = "archive/contenders.rs"]
 mod contenders;
 #[allow(dead_code)]
 mod report;
@@ -236,11 +237,10 @@ fn stream(frames: &[Vec<u8>]) -> f64 {
 }
 
 fn commits(path: &Path, messages: &[StoredMessage]) -> f64 {
-    let bare = Bare::open(path);
-    // What an archive has by default.
-    bare.0.execute_batch("PRAGMA synchronous=FULL;").unwrap();
+    let bare = Bare::open(path).durable().knowing_topics();
+    let rows = bare.rows(messages);
     let start = Instant::now();
-    messages.chunks(1000).for_each(|batch| bare.put(batch));
+    rows.chunks(1000).for_each(|batch| bare.put(batch));
     start.elapsed().as_secs_f64()
 }
 

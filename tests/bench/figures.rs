@@ -7,7 +7,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod archive;
-mod contenders;
 mod index;
 mod own;
 mod report;
@@ -34,7 +33,11 @@ fn main() {
     if runs("sync.wall") {
         wall::run_all();
     }
-    if runs("archive") {
-        archive::run();
-    }
+    let archive: [(&str, fn()); 4] = [
+        ("archive.put", archive::puts::run),
+        ("archive.page", archive::pages::run),
+        ("archive.retention", archive::retention::run),
+        ("archive.open", archive::opening::run),
+    ];
+    archive.into_iter().filter(|(group, _)| runs(group)).for_each(|(_, measure)| measure());
 }

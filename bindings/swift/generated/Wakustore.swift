@@ -809,11 +809,12 @@ open class Archive: ArchiveProtocol, @unchecked Sendable {
 
     /**
      * Opens the archive in this file, or creates it (mode 0600). The path is taken literally;
-     * `:memory:` keeps everything in memory. A validator sees each batch of messages before it is
+     * `:memory:` keeps everything in memory. What begins with `postgres://` is the URL of a
+     * PostgreSQL database instead; its durability is the server's. A validator sees each batch of messages before it is
      * committed.
      *
-     * Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`, and
-     * with `InvalidArgument` for a bound of retention, or a time for the validator, that is 0.
+     * Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`,
+     * `ArchiveUnavailable` where a database cannot be reached, and with `InvalidArgument` for a bound of retention, or a time for the validator, that is 0.
      */
 public static func `open`(path: String, options: ArchiveOptions? = nil, validator: Validator? = nil)async throws  -> Archive  {
     return
@@ -5055,6 +5056,14 @@ public enum ErrorKind: Int32, Equatable, Hashable {
      */
     case positionGone = 311
     /**
+     * The archive is encrypted with another key, or a key was given for one that is not encrypted.
+     */
+    case wrongKey = 312
+    /**
+     * The database that holds the archive cannot be reached; it is tried again by itself.
+     */
+    case archiveUnavailable = 313
+    /**
      * The store peer, or we, found the request invalid (status 400).
      */
     case storeBadRequest = 400
@@ -5217,37 +5226,41 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
 
         case 39: return .positionGone
 
-        case 40: return .storeBadRequest
+        case 40: return .wrongKey
 
-        case 41: return .storeBadResponse
+        case 41: return .archiveUnavailable
 
-        case 42: return .storeTooManyRequests
+        case 42: return .storeBadRequest
 
-        case 43: return .storeUnavailable
+        case 43: return .storeBadResponse
 
-        case 44: return .syncProtocol
+        case 44: return .storeTooManyRequests
 
-        case 45: return .syncScope
+        case 45: return .storeUnavailable
 
-        case 46: return .syncBusy
+        case 46: return .syncProtocol
 
-        case 47: return .address
+        case 47: return .syncScope
 
-        case 48: return .dial
+        case 48: return .syncBusy
 
-        case 49: return .listen
+        case 49: return .address
 
-        case 50: return .peerUnknown
+        case 50: return .dial
 
-        case 51: return .protocolUnsupported
+        case 51: return .listen
 
-        case 52: return .streamClosed
+        case 52: return .peerUnknown
 
-        case 53: return .keyFile
+        case 53: return .protocolUnsupported
 
-        case 54: return .otherCluster
+        case 54: return .streamClosed
 
-        case 55: return .noRelayPeers
+        case 55: return .keyFile
+
+        case 56: return .otherCluster
+
+        case 57: return .noRelayPeers
 
         default: throw UniffiInternalError.unexpectedEnumCase
         }
@@ -5413,68 +5426,76 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
             writeInt(&buf, Int32(39))
 
 
-        case .storeBadRequest:
+        case .wrongKey:
             writeInt(&buf, Int32(40))
 
 
-        case .storeBadResponse:
+        case .archiveUnavailable:
             writeInt(&buf, Int32(41))
 
 
-        case .storeTooManyRequests:
+        case .storeBadRequest:
             writeInt(&buf, Int32(42))
 
 
-        case .storeUnavailable:
+        case .storeBadResponse:
             writeInt(&buf, Int32(43))
 
 
-        case .syncProtocol:
+        case .storeTooManyRequests:
             writeInt(&buf, Int32(44))
 
 
-        case .syncScope:
+        case .storeUnavailable:
             writeInt(&buf, Int32(45))
 
 
-        case .syncBusy:
+        case .syncProtocol:
             writeInt(&buf, Int32(46))
 
 
-        case .address:
+        case .syncScope:
             writeInt(&buf, Int32(47))
 
 
-        case .dial:
+        case .syncBusy:
             writeInt(&buf, Int32(48))
 
 
-        case .listen:
+        case .address:
             writeInt(&buf, Int32(49))
 
 
-        case .peerUnknown:
+        case .dial:
             writeInt(&buf, Int32(50))
 
 
-        case .protocolUnsupported:
+        case .listen:
             writeInt(&buf, Int32(51))
 
 
-        case .streamClosed:
+        case .peerUnknown:
             writeInt(&buf, Int32(52))
 
 
-        case .keyFile:
+        case .protocolUnsupported:
             writeInt(&buf, Int32(53))
 
 
-        case .otherCluster:
+        case .streamClosed:
             writeInt(&buf, Int32(54))
 
 
-        case .noRelayPeers:
+        case .keyFile:
             writeInt(&buf, Int32(55))
+
+
+        case .otherCluster:
+            writeInt(&buf, Int32(56))
+
+
+        case .noRelayPeers:
+            writeInt(&buf, Int32(57))
 
         }
     }
@@ -7519,7 +7540,7 @@ private let initializationResult: InitializationResult = {
     if (uniffi_wakustore_checksum_method_validator_validate() != 25367) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_wakustore_checksum_constructor_archive_open() != 13452) {
+    if (uniffi_wakustore_checksum_constructor_archive_open() != 36922) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_constructor_node_start() != 50005) {

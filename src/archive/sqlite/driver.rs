@@ -155,9 +155,10 @@ impl Driver for Sqlite {
         let mut missing = Vec::new();
         self.read(|conn, _| {
             let any_down = removal::any_taken_down(conn)?;
+            let mut presence = page::Presence::new(conn)?;
             for (hash, place) in sorted {
                 let known =
-                    page::holds(conn, &hash)? || any_down && removal::is_taken_down(conn, &hash)?;
+                    presence.holds(&hash)? || any_down && removal::is_taken_down(conn, &hash)?;
                 if !known {
                     missing.push((place, hash));
                 }

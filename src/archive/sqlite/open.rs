@@ -20,9 +20,10 @@ use crate::error::{Error, ErrorKind, Result, bail};
 
 /// How long a connection waits for another's lock.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// The page caches, in KiB: upper bounds, taken up as they are needed.
-const WRITER_CACHE_KIB: i64 = 32 * 1024;
-const READER_CACHE_KIB: i64 = 8 * 1024;
+/// A connection's page cache, in KiB: an upper bound, taken up as it is needed. A question for a
+/// thousand hashes, the most that one may name, reads up to ten MiB of pages: less than that and
+/// the same question, asked again, would read each of them again.
+const CACHE_KIB: i64 = 32 * 1024;
 /// The WAL is carried over into the file once it has so many pages. More make for fewer, longer
 /// stalls.
 const CHECKPOINT_PAGES: i64 = 4_000;
@@ -198,14 +199,13 @@ pub(super) fn set_up(conn: &Connection, place: &Place, how: &How, role: Role) ->
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false).map_err(&fail)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).map_err(&fail)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false).map_err(&fail)?;
-    let cache = if role == Role::Writer { WRITER_CACHE_KIB } else { READER_CACHE_KIB };
     let synchronous = if how.durability == Durability::Full { "FULL" } else { "NORMAL" };
     // Without mmap: there an I/O error, or a file that is cut short under us, would be a signal
     // that ends the host.
     let settings: [(&str, &dyn rusqlite::ToSql); 7] = [
         ("mmap_size", &0),
         ("cell_size_check", &true),
-        ("cache_size", &-cache),
+        ("cache_size", &-CACHE_KIB),
         ("temp_store", &"MEMORY"),
         ("synchronous", &synchronous),
         ("wal_autocheckpoint", &CHECKPOINT_PAGES),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{CachedStatement, Connection, Row, Statement};
 
 use super::error::{corrupt, sql};
 use super::scan::{self, Key, Source, Sources, Span, sync_id};
@@ -121,21 +121,24 @@ fn by_hash(conn: &Connection, hashes: &[MessageHash]) -> Result<Vec<Key>> {
     hashes.sort_unstable();
     hashes.dedup();
     let mut keys = Vec::with_capacity(hashes.len());
+    let mut statement = conn.prepare_cached(FIND).map_err(sql(READING))?;
     for hash in &hashes {
-        keys.extend(find(conn, hash)?);
+        keys.extend(found(&mut statement, hash)?);
     }
     Ok(keys)
 }
 
+const FIND: &str = "SELECT timestamp, hash, channel, id FROM message INDEXED BY message_by_hash
+     WHERE hash = ?1";
+
 fn find(conn: &Connection, hash: &MessageHash) -> Result<Option<Key>> {
+    let mut statement = conn.prepare_cached(FIND).map_err(sql(READING))?;
+    found(&mut statement, hash)
+}
+
+fn found(find: &mut Statement<'_>, hash: &MessageHash) -> Result<Option<Key>> {
     let fail = sql(READING);
-    let mut statement = conn
-        .prepare_cached(
-            "SELECT timestamp, hash, channel, id FROM message INDEXED BY message_by_hash
-             WHERE hash = ?1",
-        )
-        .map_err(&fail)?;
-    let mut rows = statement.query([&hash.as_bytes()[..]]).map_err(&fail)?;
+    let mut rows = find.query([&hash.as_bytes()[..]]).map_err(&fail)?;
     rows.next().map_err(&fail)?.map(Key::read).transpose()
 }
 
@@ -208,13 +211,18 @@ pub(super) fn get(
     rows.next().map_err(&fail)?.map(|row| message(conn, topics, row)).transpose()
 }
 
-/// Whether a message is held.
-pub(super) fn holds(conn: &Connection, hash: &MessageHash) -> Result<bool> {
-    let found: Option<i64> = conn
-        .prepare_cached("SELECT 1 FROM message INDEXED BY message_by_hash WHERE hash = ?1")
-        .and_then(|mut s| s.query_row([&hash.as_bytes()[..]], |row| row.get(0)).optional())
-        .map_err(sql(READING))?;
-    Ok(found.is_some())
+/// Tells of message after message whether it is held.
+pub(super) struct Presence<'c>(CachedStatement<'c>);
+
+impl<'c> Presence<'c> {
+    pub(super) fn new(conn: &'c Connection) -> Result<Self> {
+        let text = "SELECT 1 FROM message INDEXED BY message_by_hash WHERE hash = ?1";
+        conn.prepare_cached(text).map(Presence).map_err(sql(READING))
+    }
+
+    pub(super) fn holds(&mut self, hash: &MessageHash) -> Result<bool> {
+        self.0.exists([&hash.as_bytes()[..]]).map_err(sql(READING))
+    }
 }
 
 /// From the columns `timestamp, hash, channel, id, version, ephemeral, meta, rate_limit_proof,

@@ -61,8 +61,8 @@ impl<S: Source> Stream<S> {
 }
 
 enum Pages {
-    Local(Arc<Open>, Walk),
-    Peer(node::History),
+    Local(Arc<Open>, Box<Walk>),
+    Peer(Box<node::History>),
 }
 
 /// A page, and where the walk stands once it is handed over.
@@ -104,12 +104,12 @@ impl History {
 
     pub(super) fn local(runtime: Arc<Runtime>, open: Arc<Open>, query: types::Query) -> Self {
         let cursor = query.cursor;
-        Self::over(runtime, Pages::Local(open, Walk::new(query)), cursor)
+        Self::over(runtime, Pages::Local(open, Box::new(Walk::new(query))), cursor)
     }
 
     pub(super) fn of_peer(runtime: Arc<Runtime>, history: node::History) -> Self {
         let cursor = history.cursor();
-        Self::over(runtime, Pages::Peer(history), cursor)
+        Self::over(runtime, Pages::Peer(Box::new(history)), cursor)
     }
 }
 

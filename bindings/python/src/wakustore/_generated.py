@@ -542,7 +542,7 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_take_down() != 56905:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_wakustore_checksum_constructor_archive_open() != 13452:
+    if lib.uniffi_wakustore_checksum_constructor_archive_open() != 36922:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_changes_next() != 37511:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -2359,6 +2359,16 @@ class ErrorKind(enum.Enum):
     go on from where it stands now.
 """
 
+    WRONG_KEY = 312
+    """
+    The archive is encrypted with another key, or a key was given for one that is not encrypted.
+"""
+
+    ARCHIVE_UNAVAILABLE = 313
+    """
+    The database that holds the archive cannot be reached; it is tried again by itself.
+"""
+
     STORE_BAD_REQUEST = 400
     """
     The store peer, or we, found the request invalid (status 400).
@@ -2524,36 +2534,40 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
         if variant == 39:
             return ErrorKind.POSITION_GONE
         if variant == 40:
-            return ErrorKind.STORE_BAD_REQUEST
+            return ErrorKind.WRONG_KEY
         if variant == 41:
-            return ErrorKind.STORE_BAD_RESPONSE
+            return ErrorKind.ARCHIVE_UNAVAILABLE
         if variant == 42:
-            return ErrorKind.STORE_TOO_MANY_REQUESTS
+            return ErrorKind.STORE_BAD_REQUEST
         if variant == 43:
-            return ErrorKind.STORE_UNAVAILABLE
+            return ErrorKind.STORE_BAD_RESPONSE
         if variant == 44:
-            return ErrorKind.SYNC_PROTOCOL
+            return ErrorKind.STORE_TOO_MANY_REQUESTS
         if variant == 45:
-            return ErrorKind.SYNC_SCOPE
+            return ErrorKind.STORE_UNAVAILABLE
         if variant == 46:
-            return ErrorKind.SYNC_BUSY
+            return ErrorKind.SYNC_PROTOCOL
         if variant == 47:
-            return ErrorKind.ADDRESS
+            return ErrorKind.SYNC_SCOPE
         if variant == 48:
-            return ErrorKind.DIAL
+            return ErrorKind.SYNC_BUSY
         if variant == 49:
-            return ErrorKind.LISTEN
+            return ErrorKind.ADDRESS
         if variant == 50:
-            return ErrorKind.PEER_UNKNOWN
+            return ErrorKind.DIAL
         if variant == 51:
-            return ErrorKind.PROTOCOL_UNSUPPORTED
+            return ErrorKind.LISTEN
         if variant == 52:
-            return ErrorKind.STREAM_CLOSED
+            return ErrorKind.PEER_UNKNOWN
         if variant == 53:
-            return ErrorKind.KEY_FILE
+            return ErrorKind.PROTOCOL_UNSUPPORTED
         if variant == 54:
-            return ErrorKind.OTHER_CLUSTER
+            return ErrorKind.STREAM_CLOSED
         if variant == 55:
+            return ErrorKind.KEY_FILE
+        if variant == 56:
+            return ErrorKind.OTHER_CLUSTER
+        if variant == 57:
             return ErrorKind.NO_RELAY_PEERS
         raise InternalError("Raw enum value doesn't match any cases")
 
@@ -2636,6 +2650,10 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
         if value == ErrorKind.TAKEN_DOWN:
             return
         if value == ErrorKind.POSITION_GONE:
+            return
+        if value == ErrorKind.WRONG_KEY:
+            return
+        if value == ErrorKind.ARCHIVE_UNAVAILABLE:
             return
         if value == ErrorKind.STORE_BAD_REQUEST:
             return
@@ -2751,38 +2769,42 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
             buf.write_i32(38)
         if value == ErrorKind.POSITION_GONE:
             buf.write_i32(39)
-        if value == ErrorKind.STORE_BAD_REQUEST:
+        if value == ErrorKind.WRONG_KEY:
             buf.write_i32(40)
-        if value == ErrorKind.STORE_BAD_RESPONSE:
+        if value == ErrorKind.ARCHIVE_UNAVAILABLE:
             buf.write_i32(41)
-        if value == ErrorKind.STORE_TOO_MANY_REQUESTS:
+        if value == ErrorKind.STORE_BAD_REQUEST:
             buf.write_i32(42)
-        if value == ErrorKind.STORE_UNAVAILABLE:
+        if value == ErrorKind.STORE_BAD_RESPONSE:
             buf.write_i32(43)
-        if value == ErrorKind.SYNC_PROTOCOL:
+        if value == ErrorKind.STORE_TOO_MANY_REQUESTS:
             buf.write_i32(44)
-        if value == ErrorKind.SYNC_SCOPE:
+        if value == ErrorKind.STORE_UNAVAILABLE:
             buf.write_i32(45)
-        if value == ErrorKind.SYNC_BUSY:
+        if value == ErrorKind.SYNC_PROTOCOL:
             buf.write_i32(46)
-        if value == ErrorKind.ADDRESS:
+        if value == ErrorKind.SYNC_SCOPE:
             buf.write_i32(47)
-        if value == ErrorKind.DIAL:
+        if value == ErrorKind.SYNC_BUSY:
             buf.write_i32(48)
-        if value == ErrorKind.LISTEN:
+        if value == ErrorKind.ADDRESS:
             buf.write_i32(49)
-        if value == ErrorKind.PEER_UNKNOWN:
+        if value == ErrorKind.DIAL:
             buf.write_i32(50)
-        if value == ErrorKind.PROTOCOL_UNSUPPORTED:
+        if value == ErrorKind.LISTEN:
             buf.write_i32(51)
-        if value == ErrorKind.STREAM_CLOSED:
+        if value == ErrorKind.PEER_UNKNOWN:
             buf.write_i32(52)
-        if value == ErrorKind.KEY_FILE:
+        if value == ErrorKind.PROTOCOL_UNSUPPORTED:
             buf.write_i32(53)
-        if value == ErrorKind.OTHER_CLUSTER:
+        if value == ErrorKind.STREAM_CLOSED:
             buf.write_i32(54)
-        if value == ErrorKind.NO_RELAY_PEERS:
+        if value == ErrorKind.KEY_FILE:
             buf.write_i32(55)
+        if value == ErrorKind.OTHER_CLUSTER:
+            buf.write_i32(56)
+        if value == ErrorKind.NO_RELAY_PEERS:
+            buf.write_i32(57)
 
 
 
@@ -6023,11 +6045,12 @@ class Archive(ArchiveProtocol):
     async def open(cls, path: str,options: typing.Union[object, typing.Optional[ArchiveOptions]] = _DEFAULT,validator: typing.Union[object, typing.Optional[Validator]] = _DEFAULT) -> Archive:
         """
         Opens the archive in this file, or creates it (mode 0600). The path is taken literally;
-        `:memory:` keeps everything in memory. A validator sees each batch of messages before it is
+        `:memory:` keeps everything in memory. What begins with `postgres://` is the URL of a
+        PostgreSQL database instead; its durability is the server's. A validator sees each batch of messages before it is
         committed.
 
-        Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`, and
-        with `InvalidArgument` for a bound of retention, or a time for the validator, that is 0.
+        Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`,
+        `ArchiveUnavailable` where a database cannot be reached, and with `InvalidArgument` for a bound of retention, or a time for the validator, that is 0.
 """
 
         _UniffiFfiConverterString.check_lower(path)

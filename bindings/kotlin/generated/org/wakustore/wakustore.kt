@@ -1150,7 +1150,7 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_wakustore_checksum_method_validator_validate() and 0xFFFF) != 25367) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_wakustore_checksum_constructor_archive_open() and 0xFFFF) != 13452) {
+    if ((lib.uniffi_wakustore_checksum_constructor_archive_open() and 0xFFFF) != 36922) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_constructor_node_start() and 0xFFFF) != 50005) {
@@ -2273,11 +2273,12 @@ open class Archive: Disposable, AutoCloseable, ArchiveInterface
 
     /**
      * Opens the archive in this file, or creates it (mode 0600). The path is taken literally;
-     * `:memory:` keeps everything in memory. A validator sees each batch of messages before it is
+     * `:memory:` keeps everything in memory. What begins with `postgres://` is the URL of a
+     * PostgreSQL database instead; its durability is the server's. A validator sees each batch of messages before it is
      * committed.
      *
-     * Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`, and
-     * with `InvalidArgument` for a bound of retention, or a time for the validator, that is 0.
+     * Fails with `ArchiveOpen`, `ArchiveCorrupt`, `SchemaTooNew`, `ArchiveLocked`, `DiskFull`,
+     * `ArchiveUnavailable` where a database cannot be reached, and with `InvalidArgument` for a bound of retention, or a time for the validator, that is 0.
      */
     @Throws(WakuException::class)
     @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
@@ -6300,6 +6301,14 @@ enum class ErrorKind(val value: kotlin.Int) {
      * go on from where it stands now.
      */
     POSITION_GONE(311),
+    /**
+     * The archive is encrypted with another key, or a key was given for one that is not encrypted.
+     */
+    WRONG_KEY(312),
+    /**
+     * The database that holds the archive cannot be reached; it is tried again by itself.
+     */
+    ARCHIVE_UNAVAILABLE(313),
     /**
      * The store peer, or we, found the request invalid (status 400).
      */
