@@ -195,7 +195,7 @@ pub(super) fn changes(
     session.batch(READING, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")?;
     session.or_roll_back(READING, |session| {
         let changes = read(session, core, after, limit.max(1))?;
-        session.batch(READING, "COMMIT")?;
+        session.batch(READING, "END")?;
         Ok(changes)
     })
 }
