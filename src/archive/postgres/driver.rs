@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::changes::{self, Own};
 use super::error::{Cure, Outcome};
 use super::figures::{self, Sizes};
 use super::find::{self, Hints};
@@ -20,8 +21,8 @@ use super::session::{Session, off_runtime};
 use super::topics::Topics;
 use super::{topic_stats, verify};
 use crate::archive::{
-    BackupReport, Control, Driver, FeedItem, Figures, IndexEntry, IndexQuery, Removal, Stats,
-    TopicQuery, TopicStats, VerifyReport,
+    BackupReport, Changes, Commit, Control, Driver, FeedItem, Figures, IndexEntry, IndexQuery,
+    Position, Removal, Stats, TopicQuery, TopicStats, VerifyReport,
 };
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::{MessageHash, Origin, Page, Query, StoredMessage, SyncId};
@@ -50,6 +51,8 @@ pub(super) struct Core {
     pub(super) keeps_house: bool,
     /// How far a partition that was taken out has been told of.
     pub(super) told: Option<(String, SyncId)>,
+    /// What of its commits the feed was told ahead.
+    pub(super) own: Own,
 }
 
 pub(super) struct Postgres {
@@ -58,6 +61,8 @@ pub(super) struct Postgres {
     /// How long it is tried to find out how a commit ended.
     settle_for: Duration,
     writes: bool,
+    /// Whom it asks for the log: where it reads from a replica, which may be behind.
+    log: Option<Box<Postgres>>,
 }
 
 impl Postgres {
@@ -80,8 +85,14 @@ impl Postgres {
             figured: None,
             keeps_house: false,
             told: None,
+            own: Own::default(),
         };
-        Postgres { link, core, settle_for, writes }
+        Postgres { link, core, settle_for, writes, log: None }
+    }
+
+    /// Another driver answers questions about the log.
+    pub(super) fn with_log(self, log: Postgres) -> Self {
+        Postgres { log: Some(Box::new(log)), ..self }
     }
 
     /// Asks, with a fresh list of partitions, and again where that may help.
@@ -132,6 +143,7 @@ impl Postgres {
             match self.ask(|session, core| change(session, core, &mut unsettled)) {
                 Err(e) if !unsettled.is_empty() => {
                     if e.kind() != ErrorKind::ArchiveUnavailable || Instant::now() >= until {
+                        self.core.own.unknown(&unsettled);
                         return Err(e.context("whether it was committed is not known"));
                     }
                     std::thread::sleep(PAUSE);
@@ -188,7 +200,11 @@ impl Driver for Postgres {
             }
             Removal::Hashes(hashes) => removal::take_down(session, core, hashes, unsettled),
         })?;
-        self.ask(|session, core| removal::items(session, core, &gone))
+        let items = self.ask(|session, core| removal::items(session, core, &gone));
+        if items.is_err() {
+            self.core.own.not_told();
+        }
+        items
     }
 
     fn taken_down(&mut self, hashes: &[MessageHash]) -> Result<Vec<MessageHash>> {
@@ -196,6 +212,28 @@ impl Driver for Postgres {
             true => find::taken_down(session, hashes),
             false => Ok(Vec::new()),
         })
+    }
+
+    fn position(&mut self) -> Result<Position> {
+        match &mut self.log {
+            Some(log) => log.position(),
+            None => self.ask(|session, _| changes::position(session)),
+        }
+    }
+
+    fn changes(&mut self, after: Position, limit: usize) -> Result<Changes> {
+        match &mut self.log {
+            Some(log) => log.changes(after, limit),
+            None => self.ask(|session, core| changes::changes(session, core, after, limit)),
+        }
+    }
+
+    fn last_commit(&mut self) -> Option<Commit> {
+        self.core.own.commit()
+    }
+
+    fn foreign_mark(&mut self) -> Result<Option<u64>> {
+        self.ask(|session, _| changes::mark(session)).map(Some)
     }
 
     fn tombstones(&mut self, after: Option<MessageHash>, limit: usize) -> Result<Vec<MessageHash>> {
@@ -239,6 +277,9 @@ impl Driver for Postgres {
             });
         }
         self.link.lose();
+        if let Some(log) = &mut self.log {
+            log.link.lose();
+        }
     }
 }
 

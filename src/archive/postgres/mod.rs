@@ -5,6 +5,7 @@
 //! ([`crate::ErrorKind::ArchiveUnavailable`]). docs/POSTGRES.md tells of the schema, of partitions,
 //! replicas, poolers and roles.
 
+mod changes;
 mod driver;
 mod error;
 mod figures;
@@ -15,6 +16,7 @@ mod link;
 mod page;
 mod put;
 mod removal;
+mod removed;
 mod scan;
 mod schema;
 mod session;
@@ -135,21 +137,26 @@ impl PostgresBackend {
         })
     }
 
-    fn driver(&self, link: Link, writes: bool) -> Box<dyn Driver> {
+    fn driver(&self, link: Link, writes: bool) -> Postgres {
         let hints = self.hints.clone();
-        Box::new(Postgres::new(link, hints, self.writer, self.settle_for, writes))
+        Postgres::new(link, hints, self.writer, self.settle_for, writes)
     }
 }
 
 impl Backend for PostgresBackend {
     fn writer(&self) -> Result<Box<dyn Driver>> {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(self.driver(Link::new(self.place.clone(), first), true))
+        Ok(Box::new(self.driver(Link::new(self.place.clone(), first), true)))
     }
 
     /// It connects when it is first asked something.
     fn reader(&self) -> Result<Option<Box<dyn Driver>>> {
-        let place = self.replica.as_ref().unwrap_or(&self.place);
-        Ok(Some(self.driver(Link::new(place.clone(), None), false)))
+        let main = self.driver(Link::new(self.place.clone(), None), false);
+        Ok(Some(match &self.replica {
+            None => Box::new(main),
+            Some(replica) => {
+                Box::new(self.driver(Link::new(replica.clone(), None), false).with_log(main))
+            }
+        }))
     }
 }

@@ -4,8 +4,10 @@
 //! where a commit's end is not known, because the connection broke, it is found out: the batch is
 //! put again, and what is there by then tells by its transaction whether it was ours.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::changes::{At, MAX_PLACE};
 use super::driver::Core;
 use super::error::{Cure, Outcome, corrupt, sql};
 use super::find;
@@ -37,9 +39,20 @@ pub(super) fn put(
     batch: &[(StoredMessage, Origin)],
     unsettled: &mut Unsettled,
 ) -> Outcome<Vec<bool>> {
-    let mut seen = HashSet::with_capacity(batch.len());
-    let mut rows: Vec<&(StoredMessage, Origin)> =
-        batch.iter().filter(|(m, _)| seen.insert(m.hash)).collect();
+    let last_place = i32::try_from(batch.len()).ok().filter(|last| *last <= MAX_PLACE);
+    let Some(last_place) = last_place else {
+        let what = format!("{} messages are too many for one transaction", batch.len());
+        return Err(Error::new(ErrorKind::InvalidArgument, what).into());
+    };
+    // In the log they have the order of the batch.
+    let mut places = HashMap::with_capacity(batch.len());
+    let mut rows: Vec<&(StoredMessage, Origin)> = Vec::with_capacity(batch.len());
+    for (row, place) in batch.iter().zip(1..) {
+        if let Entry::Vacant(entry) = places.entry(row.0.hash) {
+            entry.insert(place);
+            rows.push(row);
+        }
+    }
     // All nodes insert in the same order: they wait for each other, but never in a circle.
     rows.sort_unstable_by_key(|(m, _)| m.sync_id());
     let channels = core.topics.intern(session, rows.iter().map(|(m, _)| m))?;
@@ -51,19 +64,19 @@ pub(super) fn put(
     let begin = format!(
         "BEGIN; SELECT pg_advisory_xact_lock_shared({PUT_LOCK});
          SELECT pg_current_xact_id()::text; SELECT tombstones FROM wakustore.archive;
-         SELECT coalesce(floor, {}) FROM wakustore.archive",
+         SELECT coalesce(floor, {}) FROM wakustore.archive; SELECT feed FROM wakustore.archive",
         i64::MIN
     );
-    let mut new = session.or_roll_back(WRITING, |session| {
+    let (mut new, xid, feed) = session.or_roll_back(WRITING, |session| {
         let told = session.texts(WRITING, &begin)?;
-        let [_, xid, tombstones, floor] = told.as_slice() else {
+        let [_, xid, tombstones, floor, feed] = told.as_slice() else {
             return Err(corrupt("its table `wakustore.archive` is empty"));
         };
         check(session, &rows, floor, tombstones != "0")?;
         let mut new: HashSet<MessageHash> = HashSet::with_capacity(rows.len());
         let mut counts: BTreeMap<Cell, i64> = BTreeMap::new();
         for some in chunks(&rows) {
-            for id in insert(session, core, some, &channels)? {
+            for id in insert(session, core, some, &channels, &places)? {
                 new.insert(id.hash);
                 *counts.entry(session.lattice.cell_of(id.timestamp)).or_default() += 1;
             }
@@ -72,16 +85,40 @@ pub(super) fn put(
         let by_channel = topic_stats::count(core.slot, &session.lattice, &rows, &new, &channels)?;
         let end = format!("{} {by_channel} COMMIT", count(core.slot, &counts));
         let ended = session.batch(WRITING, &end);
-        // Where the server itself says no, it is known.
-        if !matches!(&ended, Err(fault) if fault.cure == Cure::Reconnect) {
+        // Where the server itself says yes or no, it is known. But with others still to be found
+        // out, a yes must not be forgotten when finding out fails in its turn.
+        let known = match &ended {
+            Ok(()) => unsettled.len() == 1,
+            Err(fault) => fault.cure != Cure::Reconnect,
+        };
+        if known {
             unsettled.pop();
         }
-        ended.map(|()| new)
+        ended?;
+        Ok((new, number(xid)?, number(feed)?))
     })?;
+    let mut at = (!new.is_empty()).then_some(xid);
     if !unsettled.is_empty() {
+        let before = new.len();
+        let last = last_of(unsettled);
         settle(session, core, &rows, &mut new, unsettled)?;
+        // Where nothing was left to store, our transaction leaves no trace.
+        at = at.or(last.filter(|_| new.len() > before));
+    }
+    if let Some(xid) = at {
+        core.own.committed(At { xid, place: last_place }, feed);
     }
     Ok(batch.iter().map(|(m, _)| new.remove(&m.hash)).collect())
+}
+
+/// A number that the server wrote.
+pub(super) fn number(text: &str) -> Outcome<i64> {
+    text.parse().map_err(|_| corrupt("a number of it is none"))
+}
+
+/// The last of some transactions.
+pub(super) fn last_of(unsettled: &Unsettled) -> Option<i64> {
+    unsettled.iter().filter_map(|xid| xid.parse().ok()).max()
 }
 
 /// Pieces of what one statement takes.
@@ -136,13 +173,15 @@ fn insert(
     core: &Core,
     rows: &[&(StoredMessage, Origin)],
     channels: &Channels,
+    places: &HashMap<MessageHash, i32>,
 ) -> Outcome<Vec<SyncId>> {
     let text = "INSERT INTO wakustore.message(timestamp, hash, channel, pubsub, origin, version, ephemeral,
-                                       meta, rate_limit_proof, payload, writer)
-         SELECT k.*, $11::int4 FROM unnest(
+                                       meta, rate_limit_proof, payload, place, writer)
+         SELECT k.*, $12::int4 FROM unnest(
              $1::int8[], $2::bytea[], $3::int4[], $4::int4[], $5::int2[], $6::int4[], $7::bool[],
-             $8::bytea[], $9::bytea[], $10::bytea[]
-         ) AS k(timestamp, hash, channel, pubsub, origin, version, ephemeral, meta, proof, payload)
+             $8::bytea[], $9::bytea[], $10::bytea[], $11::int4[]
+         ) AS k(timestamp, hash, channel, pubsub, origin, version, ephemeral, meta, proof, payload,
+                place)
          ON CONFLICT DO NOTHING RETURNING timestamp, hash";
     let mut filed = Vec::with_capacity(rows.len());
     for (m, _) in rows {
@@ -165,6 +204,8 @@ fn insert(
     let proofs: Vec<Option<&[u8]>> =
         rows.iter().map(|(m, _)| m.message.rate_limit_proof.as_deref()).collect();
     let payloads: Vec<&[u8]> = rows.iter().map(|(m, _)| &m.message.payload[..]).collect();
+    let of_batch: Vec<i32> =
+        rows.iter().map(|(m, _)| places.get(&m.hash).copied().unwrap_or(MAX_PLACE)).collect();
     let inserted = session.query(
         WRITING,
         text,
@@ -179,6 +220,7 @@ fn insert(
             &metas,
             &proofs,
             &payloads,
+            &of_batch,
             &core.writer,
         ],
     )?;
@@ -196,7 +238,8 @@ fn count(slot: i16, counts: &BTreeMap<Cell, i64>) -> String {
     format!(
         "INSERT INTO wakustore.partition_count AS c (cell, slot, messages) VALUES {}
          ON CONFLICT (cell, slot) DO UPDATE
-         SET messages = c.messages + excluded.messages, last_xid = excluded.last_xid;",
+         SET messages = c.messages + excluded.messages,
+             last_xid = greatest(c.last_xid, excluded.last_xid);",
         values.join(", ")
     )
 }

@@ -9,20 +9,22 @@ use std::collections::BTreeMap;
 
 use postgres::Row;
 
+use super::changes::{MAX_PLACE, origin_of};
 use super::driver::Core;
-use super::error::{Cure, Fault, Outcome, corrupt, sql};
+use super::error::{Cure, Fault, Outcome, sql};
 use super::figures::{self, Counted};
 use super::find;
 use super::lattice::{Cell, table};
 use super::layout::LAYOUT_LOCK;
-use super::put::{PUT_LOCK, Unsettled};
+use super::put::{PUT_LOCK, Unsettled, last_of};
+use super::removed::{Kind, RETURN_TURN, SET_TURN, Turn};
 use super::scan::{self, Source, sync_id};
 use super::session::Session;
 use super::span::Span;
 use super::topic_stats;
 use crate::archive::FeedItem;
 use crate::error::{Error, ErrorKind};
-use crate::types::{Direction, MessageHash, Origin, SyncId, TimeRange, Timestamp};
+use crate::types::{Direction, MessageHash, SyncId, TimeRange, Timestamp};
 
 const REMOVING: &str = "removing messages from the archive";
 /// Messages of a removed partition that are told of in one step.
@@ -34,8 +36,6 @@ const PATIENCE: u32 = 300;
 const EMPTY_AT_ONCE: usize = 4;
 /// Hashes in one statement.
 const AT_ONCE: usize = 16_384;
-/// How long what was removed is told to other nodes.
-const REMEMBERED: &str = "interval '1 day'";
 
 /// A message that went.
 pub(super) struct Gone {
@@ -46,7 +46,7 @@ pub(super) struct Gone {
 
 impl Gone {
     /// From the columns `timestamp, hash, channel, origin`.
-    fn read(row: &Row) -> Outcome<Gone> {
+    pub(super) fn read(row: &Row) -> Outcome<Gone> {
         let fail = sql(REMOVING);
         Ok(Gone {
             id: sync_id(row, 0)?,
@@ -65,11 +65,7 @@ pub(super) fn items(
     core.topics.load(session, gone.iter().map(|gone| gone.channel))?;
     let item = |gone: &Gone| {
         let (pubsub_topic, content_topic) = core.topics.names(gone.channel)?;
-        let all = [Origin::Live, Origin::Sync, Origin::Resume, Origin::Import];
-        let origin = all.into_iter().find(|origin| *origin as i16 == gone.origin);
-        let Some(origin) = origin else {
-            return Err(corrupt(format!("a message's origin is {}", gone.origin)));
-        };
+        let origin = origin_of(gone.origin)?;
         Ok(FeedItem { id: gone.id, pubsub_topic, content_topic, origin })
     };
     gone.iter().map(item).collect()
@@ -85,6 +81,10 @@ pub(super) fn take_down(
     let mut hashes = hashes.to_vec();
     hashes.sort_unstable();
     hashes.dedup();
+    if hashes.len() > usize::try_from(MAX_PLACE).unwrap_or(usize::MAX) {
+        let what = format!("{} hashes are too many for one transaction", hashes.len());
+        return Err(Error::new(ErrorKind::InvalidArgument, what).into());
+    }
     commit(session, core, unsettled, |session, core| {
         // All puts that began before have ended, and those that come see the tombstones.
         session.batch(REMOVING, &format!("SELECT pg_advisory_xact_lock({PUT_LOCK})"))?;
@@ -103,8 +103,11 @@ pub(super) fn take_down(
             }
         }
         let count = i64::try_from(marked.len()).unwrap_or(i64::MAX);
-        let text = "UPDATE wakustore.archive SET tombstones = tombstones + $1";
-        session.query(REMOVING, text, &[&count])?;
+        let text = format!(
+            "UPDATE wakustore.archive SET tombstones = tombstones + $1, {SET_TURN}
+             RETURNING {RETURN_TURN}"
+        );
+        let mut turn = Turn::read(&session.query(REMOVING, &text, &[&count])?)?;
         core.layout.refresh(session)?;
         // One that was marked before is not held.
         let mut cells: BTreeMap<Cell, Vec<SyncId>> = BTreeMap::new();
@@ -113,9 +116,10 @@ pub(super) fn take_down(
         }
         let mut gone = Vec::new();
         for (cell, ids) in cells {
-            gone.extend(delete(session, core, cell, &ids)?);
+            gone.extend(delete(session, core, &mut turn, cell, &ids, Kind::TakenDown)?);
         }
-        Ok(gone)
+        turn.trim(session, gone.len())?;
+        Ok((gone, turn))
     })
 }
 
@@ -137,41 +141,25 @@ pub(super) fn reinstate(session: &mut Session, hashes: &[MessageHash]) -> Outcom
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-/// Removes single messages of a partition, counts them and logs them for other nodes.
-fn delete(session: &mut Session, core: &Core, cell: Cell, ids: &[SyncId]) -> Outcome<Vec<Gone>> {
+/// Removes single messages of a partition, logs and counts them.
+fn delete(
+    session: &mut Session,
+    core: &Core,
+    turn: &mut Turn,
+    cell: Cell,
+    ids: &[SyncId],
+    kind: Kind,
+) -> Outcome<Vec<Gone>> {
     topic_stats::uncount(session, core, cell, ids)?;
-    let text = format!(
-        "WITH gone AS (
-             DELETE FROM {} m USING unnest($1::int8[], $2::bytea[]) AS k(time, id)
-             WHERE m.timestamp = k.time AND m.hash = k.id
-             RETURNING m.timestamp, m.hash, m.channel, m.origin),
-         log AS (
-             INSERT INTO wakustore.removal(writer, cell, timestamp, hash, channel, origin)
-             SELECT $3::int4, $4::int4, gone.* FROM gone ORDER BY timestamp, hash)
-         SELECT * FROM gone ORDER BY timestamp, hash",
-        table(cell)
-    );
-    let times: Vec<i64> = ids.iter().map(|id| id.timestamp.nanos()).collect();
-    let hashes: Vec<&[u8]> = ids.iter().map(|id| &id.hash.as_bytes()[..]).collect();
-    let rows = session.query(REMOVING, &text, &[&times, &hashes, &core.writer, &cell])?;
-    let gone = rows.iter().map(Gone::read).collect::<Outcome<Vec<Gone>>>()?;
+    let gone = turn.delete(session, core, cell, ids, kind)?;
     let count = i64::try_from(gone.len()).unwrap_or(i64::MAX);
     session.query(
         REMOVING,
         "INSERT INTO wakustore.partition_count AS c (cell, slot, messages, removed)
          VALUES($1, $2, -$3::int8, $3::int8) ON CONFLICT (cell, slot) DO UPDATE
-         SET messages = c.messages - $3, removed = c.removed + $3, last_xid = excluded.last_xid",
+         SET messages = c.messages - $3, removed = c.removed + $3",
         &[&cell, &core.slot, &count],
     )?;
-    // What is long gone is forgotten, twice as fast as it is added to.
-    let limit = 2 * count + 16;
-    let text = format!(
-        "DELETE FROM wakustore.removal r USING (
-             SELECT xid, seq FROM wakustore.removal WHERE at < now() - {REMEMBERED}
-             ORDER BY xid, seq LIMIT $1::int8) o
-         WHERE r.xid = o.xid AND r.seq = o.seq"
-    );
-    session.query(REMOVING, &text, &[&limit])?;
     Ok(gone)
 }
 
@@ -181,30 +169,42 @@ fn commit(
     session: &mut Session,
     core: &mut Core,
     unsettled: &mut Unsettled,
-    remove: impl FnOnce(&mut Session, &mut Core) -> Outcome<Vec<Gone>>,
+    remove: impl FnOnce(&mut Session, &mut Core) -> Outcome<(Vec<Gone>, Turn)>,
 ) -> Outcome<Vec<Gone>> {
     let begin = "BEGIN; SELECT pg_current_xact_id()::text";
-    let mut gone = session.or_roll_back(REMOVING, |session| {
+    let (mut gone, turn) = session.or_roll_back(REMOVING, |session| {
         let xid = session.texts(REMOVING, begin)?.pop();
-        let gone = remove(session, core)?;
+        let done = remove(session, core)?;
         unsettled.extend(xid);
         let ended = session.batch(REMOVING, "COMMIT");
-        if !matches!(&ended, Err(fault) if fault.cure == Cure::Reconnect) {
+        // As with a put.
+        let known = match &ended {
+            Ok(()) => unsettled.len() == 1,
+            Err(fault) => fault.cure != Cure::Reconnect,
+        };
+        if known {
             unsettled.pop();
         }
-        ended.map(|()| gone)
+        ended.map(|()| done)
     })?;
+    let (mut at, feed) = turn.commit();
     if !unsettled.is_empty() {
         let rows = session.query(
             REMOVING,
-            "SELECT timestamp, hash, channel, origin FROM wakustore.removal
-             WHERE xid::text = ANY($1::text[]) AND hash IS NOT NULL ORDER BY xid, seq",
+            "SELECT timestamp, hash, channel, origin FROM wakustore.removal r
+             WHERE xid IN (SELECT k.xid::xid8 FROM unnest($1::text[]) AS k(xid)) AND kind <> 2
+             ORDER BY r.xid, r.place",
             &[&*unsettled],
         )?;
-        for row in &rows {
-            gone.push(Gone::read(row)?);
+        if let (true, Some(xid)) = (gone.is_empty(), last_of(unsettled)) {
+            (at.xid, at.place) = (xid, MAX_PLACE);
         }
+        // With what this try has removed.
+        gone = rows.iter().map(Gone::read).collect::<Outcome<Vec<Gone>>>()?;
         unsettled.clear();
+    }
+    if !gone.is_empty() {
+        core.own.committed(at, feed);
     }
     Ok(gone)
 }
@@ -218,11 +218,13 @@ pub(super) fn oldest(
     limit: usize,
     unsettled: &mut Unsettled,
 ) -> Outcome<Vec<Gone>> {
-    if !lease(session, core)? {
+    let Some(leased) = lease(session, core)? else {
         return Ok(Vec::new());
-    }
+    };
     core.keeps_house = true;
     if let Some(gone) = tell(session, core)? {
+        let (at, feed) = leased.commit();
+        core.own.committed(at, feed);
         return Ok(gone);
     }
     let counts = figures::counts(session)?;
@@ -235,7 +237,9 @@ pub(super) fn oldest(
     let by_age = before != Timestamp::MAX;
     match session.lattice.upper(cell).filter(|_| by_age) {
         Some(upper) if upper <= before.nanos() => {
-            remove_whole(session, core, cell, true)?;
+            let removed = remove_whole(session, core, cell, true)?;
+            let (at, feed) = removed.commit();
+            core.own.committed(at, feed);
             return Ok(tell(session, core)?.unwrap_or_default());
         }
         Some(_) => return Ok(Vec::new()),
@@ -243,11 +247,15 @@ pub(super) fn oldest(
     }
     commit(session, core, unsettled, |session, core| {
         // Nobody else takes the lease until we are through.
-        let text = "UPDATE wakustore.archive SET kept_until = kept_until
-                    WHERE keeper = $1 AND kept_until > now() RETURNING 1";
-        if session.query(REMOVING, text, &[&core.writer])?.is_empty() {
+        let text = format!(
+            "UPDATE wakustore.archive SET {SET_TURN} WHERE keeper = $1 AND kept_until > now()
+             RETURNING {RETURN_TURN}"
+        );
+        let rows = session.query(REMOVING, &text, &[&core.writer])?;
+        if rows.is_empty() {
             return Err(no_longer_ours());
         }
+        let mut turn = Turn::read(&rows)?;
         // What another node removed since we looked is not to be removed once more.
         let messages: u64 = figures::counts(session)?.values().map(|of| of.messages).sum();
         let since = core.figured.filter(|_| !by_age).unwrap_or(messages).saturating_sub(messages);
@@ -256,12 +264,14 @@ pub(super) fn oldest(
         let span = Span::new(&time, None, Direction::Forward);
         let keys = scan::keys_in(session, cell, &Source::Time, &span, limit)?;
         let ids: Vec<SyncId> = keys.iter().map(|key| key.id).collect();
-        let gone = delete(session, core, cell, &ids)?;
+        let gone = delete(session, core, &mut turn, cell, &ids, Kind::Expired)?;
         if let Some(last) = gone.last() {
             let floor = last.id.timestamp.nanos().saturating_add(1);
             raise_floor(session, floor)?;
+            turn.bound(session, core, last.id.timestamp.nanos(), last.id.hash.as_bytes())?;
+            turn.trim(session, gone.len())?;
         }
-        Ok(gone)
+        Ok((gone, turn))
     })
 }
 
@@ -270,15 +280,15 @@ fn raise_floor(session: &mut Session, floor: i64) -> Outcome<()> {
     session.query(REMOVING, text, &[&floor]).map(drop)
 }
 
-/// Takes the lease, or renews it; whether it is ours.
-fn lease(session: &mut Session, core: &Core) -> Outcome<bool> {
-    let rows = session.query(
-        REMOVING,
+/// Takes the lease, or renews it, where it is ours to take. Doing so is a transaction that lies
+/// after all that the log was ever read up to.
+fn lease(session: &mut Session, core: &Core) -> Outcome<Option<Turn>> {
+    let text = format!(
         "UPDATE wakustore.archive SET keeper = $1, kept_until = now() + interval '10 seconds'
-         WHERE keeper IS NULL OR keeper = $1 OR kept_until < now() RETURNING keeper",
-        &[&core.writer],
-    )?;
-    Ok(!rows.is_empty())
+         WHERE keeper IS NULL OR keeper = $1 OR kept_until < now() RETURNING {RETURN_TURN}"
+    );
+    let rows = session.query(REMOVING, &text, &[&core.writer])?;
+    if rows.is_empty() { Ok(None) } else { Turn::read(&rows).map(Some) }
 }
 
 /// Lets another node keep house.
@@ -311,10 +321,10 @@ fn remove_empty(
 }
 
 /// Takes a partition out. Its table stays under another name until its messages were told of.
-fn remove_whole(session: &mut Session, core: &mut Core, cell: Cell, tell: bool) -> Outcome<()> {
+fn remove_whole(session: &mut Session, core: &mut Core, cell: Cell, tell: bool) -> Outcome<Turn> {
     let upper = session.lattice.upper(cell);
     let table = table(cell);
-    session.transact(REMOVING, |session| {
+    let turn = session.transact(REMOVING, |session| {
         session.batch(
             REMOVING,
             &format!(
@@ -324,14 +334,18 @@ fn remove_whole(session: &mut Session, core: &mut Core, cell: Cell, tell: bool) 
         )?;
         let rows = session.query(
             REMOVING,
-            "UPDATE wakustore.archive SET layout = layout + 1, floor = greatest(floor, $2::int8)
-             WHERE keeper = $1 AND kept_until > now() RETURNING layout",
+            &format!(
+                "UPDATE wakustore.archive
+                 SET layout = layout + 1, floor = greatest(floor, $2::int8), {SET_TURN}
+                 WHERE keeper = $1 AND kept_until > now() RETURNING {RETURN_TURN}, layout"
+            ),
             &[&core.writer, &upper],
         )?;
         let Some(row) = rows.first() else {
             return Err(no_longer_ours());
         };
-        let layout: i64 = row.try_get(0).map_err(sql(REMOVING))?;
+        let layout: i64 = row.try_get(3).map_err(sql(REMOVING))?;
+        let mut turn = Turn::read(&rows)?;
         let end = match tell {
             true => format!("ALTER TABLE {table} RENAME TO {}", name_gone(core.writer, layout)),
             false => format!("DROP TABLE {table}"),
@@ -352,14 +366,15 @@ fn remove_whole(session: &mut Session, core: &mut Core, cell: Cell, tell: bool) 
         if held > 0 && !tell {
             return Err(no_longer_ours());
         }
-        session.query(
-            REMOVING,
-            "INSERT INTO wakustore.removal(writer, cell, timestamp) VALUES($1, $2, $3)",
-            &[&core.writer, &cell, &upper],
-        )?;
-        Ok(())
+        // What lay in an empty one was told of when it went.
+        if let Some(upper) = upper.filter(|_| tell) {
+            turn.bound(session, core, upper.saturating_sub(1), &[0xff; 32])?;
+            turn.trim(session, 1)?;
+        }
+        Ok(turn)
     })?;
-    core.layout.refresh(session)
+    core.layout.refresh(session)?;
+    Ok(turn)
 }
 
 fn no_longer_ours() -> Fault {

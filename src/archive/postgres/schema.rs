@@ -7,9 +7,10 @@
 //!   an index of the first eight bytes in each partition.
 //! - A *channel* is a pair of pubsub and content topic, and a small number that is never given out
 //!   twice. The names are bytes: a topic may hold U+0000, which PostgreSQL's text cannot.
-//! - Every message carries the transaction that stored it (`xid`) and the connection's backend
-//!   (`writer`): what is needed to read the commits of other nodes in an order that is safe (see
-//!   docs/POSTGRES.md). `removal` tells the same of removals.
+//! - Every message carries the transaction that stored it (`xid`), its place in that, and the number
+//!   of the archive that did (`writer`): what is needed to read the commits of other nodes in an
+//!   order that is safe (see [`super::changes`]). `removal` tells the same of removals; its rows are
+//!   of three kinds (see [`super::removed`]).
 //! - `min_reader` and `min_writer` say which version of this library may still read and write: a
 //!   change that only adds leaves them as they are, so that a fleet is upgraded node by node.
 
@@ -40,6 +41,12 @@ const MIGRATIONS: &[&str] = &["
         layout int8 NOT NULL DEFAULT 0,
         tombstones int8 NOT NULL DEFAULT 0,
         floor int8,
+        feed int8 NOT NULL
+            DEFAULT ('x' || right(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::int8,
+        turn int8 NOT NULL DEFAULT 0,
+        past int8 NOT NULL DEFAULT 0,
+        trimmed int8 NOT NULL DEFAULT 0,
+        trimmed_turn int8 NOT NULL DEFAULT 0,
         keeper int4,
         kept_until timestamptz
     );
@@ -82,6 +89,7 @@ const MIGRATIONS: &[&str] = &["
         channel int4 NOT NULL,
         pubsub int4 NOT NULL,
         writer int4 NOT NULL,
+        place int4 NOT NULL,
         version int4,
         origin int2 NOT NULL,
         ephemeral bool,
@@ -95,20 +103,24 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX message_by_hash ON wakustore.message(substring(hash, 1, 8));
     CREATE INDEX message_by_channel ON wakustore.message(channel, timestamp, hash);
     CREATE INDEX message_by_pubsub ON wakustore.message(pubsub, timestamp, hash);
-    CREATE INDEX message_by_xid ON wakustore.message(xid);
+    CREATE INDEX message_by_xid ON wakustore.message(xid, place);
     CREATE TABLE wakustore.tombstone(hash bytea PRIMARY KEY);
     CREATE TABLE wakustore.removal(
         xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
-        seq int8 GENERATED ALWAYS AS IDENTITY,
+        turn int8 NOT NULL,
         at timestamptz NOT NULL DEFAULT now(),
+        timestamp int8 NOT NULL,
+        place int4 NOT NULL,
         writer int4 NOT NULL,
-        cell int4,
-        timestamp int8,
-        hash bytea,
         channel int4,
+        kind int2 NOT NULL,
         origin int2,
-        PRIMARY KEY (xid, seq)
+        hash bytea NOT NULL,
+        PRIMARY KEY (xid, place)
     );
+    CREATE INDEX removal_told ON wakustore.removal(xid, place) WHERE kind <> 1;
+    CREATE INDEX removal_passing ON wakustore.removal(at) WHERE kind = 1;
+    CREATE INDEX removal_bound ON wakustore.removal(timestamp, hash) WHERE kind = 2;
 "];
 
 /// What the database says of itself.
