@@ -82,7 +82,7 @@ pub fn every_backend(config: &ArchiveConfig) -> Vec<Opened> {
     all
 }
 
-/// Those that keep a log of changes: all but PostgreSQL.
+/// Those that need no server: all but PostgreSQL.
 pub fn local_backends(config: &ArchiveConfig) -> Vec<Opened> {
     let memory = Archive::open(MemoryBackend::default(), config.clone()).unwrap();
     #[cfg_attr(not(feature = "sqlite"), allow(unused_mut))]
