@@ -101,12 +101,19 @@ impl Lattice {
 
     /// The first moment of a partition; `None` for the first of all.
     pub(super) fn lower(&self, cell: Cell) -> Option<i64> {
-        (cell >= 0).then(|| self.start + self.width * i64::from(cell.min(self.count)))
+        (cell >= 0).then(|| self.border(cell.min(self.count)))
     }
 
     /// The first moment after a partition; `None` for the last of all.
     pub(super) fn upper(&self, cell: Cell) -> Option<i64> {
-        (cell < self.count).then(|| self.start + self.width * i64::from(cell.max(-1) + 1))
+        (cell < self.count).then(|| self.border(cell.max(-1) + 1))
+    }
+
+    /// So many partitions after the start. (All of them together end within time, though they may
+    /// span more than an i64 counts.)
+    fn border(&self, count: Cell) -> i64 {
+        let at = i128::from(self.start) + i128::from(self.width) * i128::from(count);
+        i64::try_from(at).unwrap_or(i64::MAX)
     }
 
     /// The partition after this one, where it is one of the finely cut.

@@ -94,9 +94,12 @@ fn is_socket(host: &Host) -> bool {
 
 /// Takes `sslmode` and `sslrootcert` out of the URL's options: the client knows only some modes.
 fn take_tls(url: &str) -> Result<(String, Trust, Option<PathBuf>)> {
-    let Some((front, options)) = url.split_once('?') else {
+    // A question mark before the host is of the password.
+    let host = url.rfind('@').unwrap_or(0);
+    let Some(at) = url[host..].find('?').map(|at| host + at) else {
         return Ok((url.to_owned(), Trust::Prefer, None));
     };
+    let (front, options) = (&url[..at], &url[at + 1..]);
     let (mut trust, mut authorities) = (None, None);
     let mut others = Vec::new();
     for option in options.split('&') {
@@ -185,11 +188,17 @@ mod tests {
     }
 
     #[test]
+    fn a_question_mark_in_the_password_begins_no_options() {
+        let target = read("postgres://u:s3cret?sslmode=disable@h/d?sslmode=verify-ca").unwrap();
+        assert_eq!(target.client.get_password(), Some(&b"s3cret?sslmode=disable"[..]));
+        assert_eq!(target.trust, Trust::Authority);
+    }
+
+    #[test]
     fn no_error_tells_the_password() {
         for url in [
             "mysql://u:s3cret@h/d",
             "postgres://u:s3cret/x@h:port/d",
-            "postgres://u:s3cret?x=1@h/d",
             "postgres://u:s3cret@h:99999/d",
             "postgres://u:s3cret@h/d?sslmode=s3cret",
             "postgres://u:s3cret@h/d?sslrootcert=%zz",
