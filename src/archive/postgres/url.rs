@@ -60,7 +60,7 @@ pub(super) fn parse(url: &str, connect_timeout: Duration, writes: bool) -> Resul
     if no_host {
         bail!(ArchiveOpen, "the URL of the database names no host and no directory of a socket");
     }
-    if client.get_user().is_none() {
+    if client.get_user().is_none_or(str::is_empty) {
         bail!(ArchiveOpen, "the URL of the database names no user");
     }
     if client.get_application_name().is_none() {
