@@ -102,10 +102,11 @@ int main(int argc, char **argv)
     }
     if (strcmp(mode, "validator") == 0) {
         wks_message m[2] = {a_message("one", now_ns()), a_message("behind", now_ns())};
-        OK(wks_archive_put_async(archive, &m[0], 1, WKS_ORIGIN_LIVE, &op, &err));
-        /* The validator may have begun to leave by now. */
-        wks_status behind = wks_archive_put_async(archive, &m[1], 1, WKS_ORIGIN_LIVE, &op, NULL);
-        CHECK(behind == WKS_OK || behind == WKS_ERR_SHUTDOWN);
+        /* The validator may leave before a call is back, which then says so. */
+        for (i = 0; i < 2; i++) {
+            wks_status put = wks_archive_put_async(archive, &m[i], 1, WKS_ORIGIN_LIVE, &op, NULL);
+            CHECK(put == WKS_OK || put == WKS_ERR_SHUTDOWN);
+        }
         for (;;)
             pause();
     }
