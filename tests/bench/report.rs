@@ -1,4 +1,6 @@
-//! How a figure is printed and kept, and how time is taken.
+//! How a figure is printed and kept, beside its goal where it has one, and how time is taken.
+
+mod goals;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -8,14 +10,16 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// One figure of ours, alone.
 pub(crate) fn figure(name: &str, value: f64, unit: &str) {
-    line(&format!(r#"{{"name":"{name}","value":{value:.3},"unit":"{unit}"}}"#));
+    let goal = goals::beside(name, "", value, None);
+    line(&format!(r#"{{"name":"{name}","value":{value:.3},"unit":"{unit}"{goal}}}"#));
 }
 
 /// Our figure beside a contender's: one line, with ours over theirs.
 pub(crate) fn versus(name: &str, value: f64, unit: &str, contender: &str, theirs: f64) {
+    let ratio = value / theirs;
+    let goal = goals::beside(name, contender, value, Some(ratio));
     line(&format!(
-        r#"{{"name":"{name}","value":{value:.3},"unit":"{unit}","versus":"{contender}","theirs":{theirs:.3},"ratio":{:.4}}}"#,
-        value / theirs
+        r#"{{"name":"{name}","value":{value:.3},"unit":"{unit}","versus":"{contender}","theirs":{theirs:.3},"ratio":{ratio:.4}{goal}}}"#
     ));
 }
 

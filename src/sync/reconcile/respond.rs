@@ -226,12 +226,12 @@ fn carry_out(
         let room = MAX_RANGES.saturating_sub(answer.ranges() + 2 * later);
         if !first && (left < FINGERPRINT_BYTES * (1 + later.min(1)) || room < 2) {
             let upper = tasks.last().map_or(task.upper, |last| last.upper);
-            answer.push(split::fingerprint(view, task.lower, upper));
+            answer.push(split::put_off(view, task.lower, upper));
             return;
         }
         let kept = (later * FINGERPRINT_BYTES).min(tuning.max_answer / 4);
         let budget = left.saturating_sub(kept.max(FINGERPRINT_BYTES));
-        let put_off = || vec![split::fingerprint(view, task.lower, task.upper)];
+        let put_off = || vec![split::put_off(view, task.lower, task.upper)];
         let mut parts = match &task.listed {
             Some(theirs) => reply(view, task, theirs, found, answer, budget),
             None if !first && budget == 0 => put_off(),
@@ -341,7 +341,7 @@ fn reply(
         let full = spent > budget || stretches.parts.len() >= MAX_RANGES / 4;
         if full && !(answer.is_empty() && stretches.parts.is_empty()) {
             let mut parts = stretches.parts;
-            parts.push(split::fingerprint(view, t, task.upper));
+            parts.push(split::put_off(view, t, task.upper));
             return parts;
         }
         stretches.add(t, ours);

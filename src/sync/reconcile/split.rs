@@ -32,6 +32,15 @@ pub(super) fn fingerprint(view: &View<'_>, lower: Timestamp, upper: Timestamp) -
     Part { lower, upper, data: RangeData::Fingerprint(sum.xor) }
 }
 
+/// A range that is left for a later payload: by its fingerprint, or listed where it is too short for
+/// a deployed node to split.
+pub(super) fn put_off(view: &View<'_>, lower: Timestamp, upper: Timestamp) -> Part {
+    if is_short(lower, upper) {
+        return list(view, lower, upper);
+    }
+    fingerprint(view, lower, upper)
+}
+
 /// What a range is answered with that differs and holds `count` of our ids, at least one.
 pub(super) fn answer(
     view: &View<'_>,
