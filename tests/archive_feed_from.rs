@@ -14,7 +14,7 @@ use wakustore::ErrorKind;
 use wakustore::archive::{
     Archive, ArchiveConfig, Feed, FeedEvent, FeedItem, MemoryBackend, Position, Retention,
 };
-use wakustore::types::{MessageHash, Origin, Query, StoredMessage, SyncId, Timestamp};
+use wakustore::types::{MessageHash, Origin, Query, StoredMessage, SyncId};
 
 const LONG: Duration = Duration::from_secs(60);
 /// So many removals are logged, by every driver.
@@ -559,6 +559,6 @@ mod sqlite {
         let told: Vec<_> = stored(&mut feed, 10).iter().map(|item| item.id).collect();
         assert_eq!(told, ids(&all[40..]));
         assert_eq!(archive.stats().wait().unwrap().messages, 49);
-        assert_eq!(archive.floor(), Timestamp(i64::MIN));
+        assert_eq!(archive.floor(), wakustore::types::Timestamp(i64::MIN));
     }
 }
