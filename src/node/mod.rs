@@ -24,6 +24,7 @@ mod keys;
 mod listeners;
 mod measured;
 mod metadata;
+mod patience;
 mod peers;
 mod publish;
 mod rate;

@@ -23,6 +23,10 @@ use crate::store::server::{self, MAX_REQUEST, Step};
 /// How long a stream may stand before its request comes.
 const IDLE: Duration = Duration::from_secs(300);
 
+/// A request up to this is read whenever it comes; more than a thousand hashes fit.
+const SMALL: usize = 64 * 1024;
+/// Larger ones being read at once, of up to 1 MiB each.
+const MAX_LARGE: usize = 16;
 /// How many peers it takes to use up the limit on requests.
 const PEERS_AT_ONCE: usize = 4;
 
@@ -56,6 +60,8 @@ pub(super) struct StoreService {
     /// read must not keep the others from being answered.
     of_peers: Arc<Mutex<HashMap<PeerId, usize>>>,
     share: usize,
+    /// Large requests being read: they may come slowly, and what has come is held.
+    large: Arc<Semaphore>,
     /// Streams over a peer's limit being told so.
     refusing: Arc<Semaphore>,
 }
@@ -71,6 +77,7 @@ impl StoreService {
             answering: Arc::new(Semaphore::new(max_requests)),
             of_peers: Arc::default(),
             share: max_requests.div_ceil(PEERS_AT_ONCE),
+            large: Arc::new(Semaphore::new(MAX_LARGE)),
             refusing: Arc::new(Semaphore::new(64)),
         }
     }
@@ -84,9 +91,15 @@ impl StoreService {
     }
 
     async fn answer(&self, peer: PeerId, stream: &mut Stream) -> Result<()> {
-        let Some(request) = frame::read(stream, MAX_REQUEST, Some(IDLE)).await? else {
+        let Some(length) = frame::read_length(stream, MAX_REQUEST, Some(IDLE)).await? else {
             return Ok(());
         };
+        let large = (length > SMALL).then(|| self.large.try_acquire());
+        if let Some(Err(_)) = large {
+            return frame::write(stream, &[server::too_many_requests()]).await;
+        }
+        let request = frame::read_body(stream, length).await?;
+        drop(large);
         // Held until the response is written: it bounds the responses in memory too.
         let share = self.share_of(peer);
         let permit = self.answering.try_acquire();
