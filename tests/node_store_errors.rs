@@ -37,12 +37,24 @@ async fn request(stream: &mut libp2p::Stream) -> Request {
     }
 }
 
+/// Until the node has taken the peer in.
+async fn taken_in(node: &wakustore::node::Node, peer: RawPeer) -> RawPeer {
+    let name = peer.id.to_string();
+    soon(async {
+        while !node.peers().contains(&name) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    peer
+}
+
 /// A store peer that answers each request by this.
 async fn answering(
     to: &wakustore::node::Node,
     answer: impl Fn(String) -> Vec<u8> + Send + 'static,
 ) -> RawPeer {
-    RawPeer::connect_serving(to, Muxer::Yamux, move |control| {
+    let peer = RawPeer::connect_serving(to, Muxer::Yamux, move |control| {
         let mut streams = control.accept(StreamProtocol::new(PROTOCOL)).unwrap();
         tokio::spawn(async move {
             while let Some((_, mut stream)) = streams.next().await {
@@ -52,7 +64,8 @@ async fn answering(
             }
         });
     })
-    .await
+    .await;
+    taken_in(to, peer).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -136,8 +149,17 @@ async fn requests_of_ours_at_once_are_bounded() {
         });
     })
     .await;
+    let peer = taken_in(&node, peer).await;
     let name = peer.id.to_string();
-    let asking = join_all((0..3 * AT_ONCE).map(|_| node.store_query(&name, Query::default())));
+    // libp2p_stream lets go of streams that come in a burst: such are asked for once more.
+    let asking = join_all((0..3 * AT_ONCE).map(async |_| {
+        loop {
+            match node.store_query(&name, Query::default()).await {
+                Ok(page) => return page.entries.len(),
+                Err(e) => assert_eq!(e.kind(), ErrorKind::StreamClosed, "{e:?}"),
+            }
+        }
+    }));
     let watching = async {
         // As many as may be are there, and wait; no more come however long they do.
         while under_way.load(Ordering::SeqCst) < AT_ONCE {
@@ -148,7 +170,7 @@ async fn requests_of_ours_at_once_are_bounded() {
         go_on.add_permits(3 * AT_ONCE);
     };
     let (answers, ()) = soon(futures::future::join(asking, watching)).await;
-    assert!(answers.iter().all(|page| page.as_ref().unwrap().entries.is_empty()));
+    assert_eq!(answers, [0; 3 * AT_ONCE]);
     assert_eq!(most.load(Ordering::SeqCst), AT_ONCE);
 }
 

@@ -58,7 +58,9 @@ pub struct NodeConfig {
     pub max_connections: u32,
     /// Connections at once, of one peer.
     pub max_connections_per_peer: u32,
-    /// Store requests being answered at once, in all; beyond it the answer is 429.
+    /// Store requests being answered at once, in all, of which one peer may have a quarter; beyond
+    /// it the answer is 429. A peer without another request under way is always answered, beyond it
+    /// with pages of 256 KiB.
     pub max_store_requests: usize,
     /// Store requests that are answered in a given time, in all; beyond it the answer is 429. By
     /// default there is no such limit.

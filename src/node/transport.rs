@@ -20,12 +20,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// streams may be agreeing on a protocol at once, and then are read, served within the limits on
 /// streams or closed. None lies there full and unread.
 pub(super) const MAX_STREAMS: usize = 128;
-/// What the windows of one connection's streams may grow by, together, where its peer sends fast.
-const MAX_WINDOW_GROWTH: usize = 4 * 1024 * 1024;
 /// Frames of one Mplex stream that wait to be read, of up to 1 MiB each; then its connection waits.
 const MAX_MPLEX_FRAMES: usize = 2;
-/// What a stream's window is to begin with.
-const WINDOW: usize = 256 * 1024;
 /// What one WebSocket frame may hold. Noise, which is inside, writes at most 64 KiB at once.
 const MAX_WEBSOCKET_FRAME: usize = 1024 * 1024;
 
@@ -58,7 +54,6 @@ where
         .map_err(|e| Error::new(ErrorKind::KeyFile, format!("the key does not sign: {e}")))?;
     let mut yamux = yamux::Config::default();
     yamux.set_max_num_streams(MAX_STREAMS);
-    yamux.set_max_connection_receive_window(Some(MAX_STREAMS * WINDOW + MAX_WINDOW_GROWTH));
     let mut mplex = libp2p_mplex::Config::new();
     mplex.set_max_num_streams(MAX_STREAMS);
     mplex.set_max_buffer_size(MAX_MPLEX_FRAMES);
