@@ -24,6 +24,7 @@ mod keys;
 mod listeners;
 mod measured;
 mod metadata;
+mod muxer;
 mod patience;
 mod peers;
 mod publish;

@@ -11,8 +11,9 @@ use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::Boxed;
 use libp2p::core::upgrade::{SelectUpgrade, Version};
 use libp2p::identity::Keypair;
-use libp2p::{PeerId, Transport, dns, noise, tcp, websocket, yamux};
+use libp2p::{PeerId, Transport, dns, noise, tcp, websocket};
 
+use super::muxer::Yamux;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Streams at once on one connection, both ways. What a peer sends on a stream is held in memory
@@ -52,8 +53,7 @@ where
 {
     let noise = noise::Config::new(key)
         .map_err(|e| Error::new(ErrorKind::KeyFile, format!("the key does not sign: {e}")))?;
-    let mut yamux = yamux::Config::default();
-    yamux.set_max_num_streams(MAX_STREAMS);
+    let yamux = Yamux::new(MAX_STREAMS);
     let mut mplex = libp2p_mplex::Config::new();
     mplex.set_max_num_streams(MAX_STREAMS);
     mplex.set_max_buffer_size(MAX_MPLEX_FRAMES);

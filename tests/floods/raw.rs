@@ -36,7 +36,7 @@ impl Raw {
             .upgrade(Version::V1)
             .authenticate(noise::Config::new(&key).unwrap())
             .multiplex(yamux)
-            .timeout(Duration::from_secs(30))
+            .timeout(Duration::from_secs(10))
             .boxed();
         let options = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
         let dial = transport.dial(to.clone(), options).map_err(io::Error::other)?;
