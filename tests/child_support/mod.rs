@@ -96,10 +96,10 @@ impl Process {
         }
     }
 
-    /// Asks it something and takes the answer.
-    pub fn ask(&mut self, word: &str) -> String {
-        self.tell(word);
-        self.says(word)
+    /// Asks it something and takes the answer, which begins with the first word.
+    pub fn ask(&mut self, line: &str) -> String {
+        self.tell(line);
+        self.says(line.split_whitespace().next().unwrap())
     }
 
     /// Closes its input, and waits for its end. Whether it ended well.

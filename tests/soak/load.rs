@@ -46,7 +46,7 @@ pub(crate) async fn node(relayed: &[u32], kept: Duration) -> Node {
 pub(crate) async fn publish(done: Arc<Done>, publisher: Node, kept: Duration) {
     let mut ticks = interval(Duration::from_secs(1) / RATE as u32);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for n in 0.. {
+    for n in 0u64.. {
         ticks.tick().await;
         let mut payload = vec![n as u8; 100 + (n as usize * 131) % 2000];
         payload[..8].copy_from_slice(&n.to_be_bytes());

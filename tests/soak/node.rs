@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wakustore::archive::{Archive, ArchiveConfig, Retention, SqliteBackend, SqliteConfig};
 use wakustore::engine::EngineConfig;
-use wakustore::node::{Node, NodeConfig};
+use wakustore::node::{Node, NodeConfig, NodeEvent, NodeSyncReport};
 use wakustore::types::{Filter, PubsubTopic, Query, TimeRange, Timestamp};
 use wakustore::wire::reconciliation::Scope;
 
@@ -25,7 +25,9 @@ pub(crate) fn config(relayed: &[u32], kept: Duration) -> NodeConfig {
         relay: !relayed.is_empty(),
         engine: EngineConfig {
             scope: Scope { pubsub_topics: topics.into(), content_topics: Vec::new() },
-            window: kept,
+            // Well above where retention stands, also when it begins at a slice's boundary: a window
+            // below a peer's floor is refused whole.
+            window: kept / 2,
             horizon: kept * 2,
             margin: Duration::from_secs(2),
             heartbeat: Some(HEARTBEAT),
@@ -69,6 +71,21 @@ pub(crate) fn run(path: &Path, relayed: &[u32], kept: Duration) {
         let archive = Archive::open(backend, archive_config(kept)).unwrap();
         let node = Node::start(config(relayed, kept), archive.clone()).await.unwrap();
         say(&format!("address {}", node.addresses()[0]));
+        // With peers that come and go some are cut off. Why goes to standard error.
+        let mut events = node.events();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let telling = tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                if let NodeEvent::SyncFinished(NodeSyncReport { report, .. }) = event {
+                    let figures = &report.figures;
+                    let (missing, received) = (figures.missing, figures.received);
+                    let (reason, error) = (report.reason, &report.error);
+                    if std::env::var_os("SOAK_SYNCS").is_some() || error.is_some() {
+                        eprintln!("{name}: {reason:?} {missing} {received} {error:?}");
+                    }
+                }
+            }
+        });
         while let Some(line) = told().await {
             let words: Vec<&str> = line.split_whitespace().collect();
             match words[..] {
@@ -98,6 +115,7 @@ pub(crate) fn run(path: &Path, relayed: &[u32], kept: Duration) {
             }
         }
         node.stop().await;
+        telling.await.unwrap();
         archive.close();
     });
 }
