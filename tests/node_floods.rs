@@ -32,8 +32,10 @@ const PENDING: u32 = 64;
 /// A page that is not read takes twice this while it is encoded, and once while it waits.
 const PAGE_BYTES: usize = 512 * 1024;
 const PAGES: usize = 32;
-/// Queries of the good peer that make a measurement.
+/// Queries of the good peer that make a measurement, and how often one is taken where the machine
+/// has so much else to do that it says nothing.
 const SAMPLES: usize = 40;
+const TRIES: usize = 6;
 
 /// The node under attack, until its standard input closes.
 #[test]
@@ -148,11 +150,11 @@ async fn floods_leave_the_node_within_bounds_and_good_peers_in_peace() {
             bad.tell("enough");
             bad.says("ended");
             tries.push((without, beside));
-            // The machine may have been busy with something else: that must not be so three times.
+            // The machine may have been busy with something else: that must not be so each time.
             if beside <= 3 * without {
                 break;
             }
-            assert!(tries.len() < 3, "{kind}: a good peer waits: {tries:?}");
+            assert!(tries.len() < TRIES, "{kind}: a good peer waits: {tries:?}");
         }
         eprintln!(
             "{kind}: without and beside {tries:?}, {peak} KiB at most (before: {}), {files} files",
