@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import sys
+from dataclasses import fields
 from typing import Any, Optional
 
 from . import _generated as g
@@ -20,18 +22,23 @@ from ._types import Entry, Message, Page
 __all__ = ["install"]
 
 _LENGTH = struct.Struct(">i").unpack_from
-#: A time, and what follows it: zero for neither meta, version, proof nor a word on whether it is
-#: ephemeral. (Behind the last message of a page there is the cursor's byte at the least, so that
-#: those four bytes are always there.)
-_TIME = struct.Struct(">qI").unpack_from
+_TIME = struct.Struct(">q").unpack_from
 _NUMBER = struct.Struct(">I").unpack_from
 #: A hash's length, the hash, and whether a topic follows.
-_HEAD = struct.Struct(">i32sB").unpack_from
+_HASH = struct.Struct(">i32sB").unpack_from
+#: The same, what lies between it and the length of the payload, and that; and what lies between a
+#: payload and its time, the time, and what follows: zero for neither meta, version, proof nor a
+#: word on whether it is ephemeral. With nothing in between, for a start.
+_HEAD = struct.Struct(">i32sBi").unpack_from
+_TAIL = struct.Struct(">BqI").unpack_from
 
 
 class _Message:
     """A ``Message`` while it is made. What is frozen sets its fields past a guard, one by one, which
     takes most of the time that a message has: so they are set here, and then it is frozen."""
+
+    if sys.version_info >= (3, 10):
+        __slots__ = tuple(field.name for field in fields(Message))
 
     def __init__(
         self,
@@ -54,6 +61,9 @@ class _Message:
 
 class _Entry:
     """An ``Entry`` while it is made."""
+
+    if sys.version_info >= (3, 10):
+        __slots__ = tuple(field.name for field in fields(Entry))
 
     def __init__(self, hash: bytes, pubsub_topic: Optional[str], message: Any) -> None:
         self.hash = hash
@@ -92,7 +102,7 @@ def _message(data: bytes, at: int) -> tuple[Message, int]:
     content_topic = data[end + 4 : at].decode()
     timestamp = None
     if data[at]:
-        (timestamp, _) = _TIME(data, at + 1)
+        (timestamp,) = _TIME(data, at + 1)
         at += 8
     meta, version, proof, ephemeral, at = _others(data, at + 1)
     return Message(payload, content_topic, timestamp, meta, version, proof, ephemeral), at
@@ -100,48 +110,58 @@ def _message(data: bytes, at: int) -> tuple[Message, int]:
 
 def _page(data: bytes, at: int) -> tuple[Page, int]:
     """The page that begins there, and where it ends."""
-    # Neighbours mostly have the same topics: then one comparison goes past what lies between hash
-    # and payload (pubsub topic, and that there is a message), and one past what lies between payload
-    # and time (content topic, and that there is a time).
-    before_payload = before_time = b"\xff"
+    # Neighbours mostly have the same topics: then one look goes from a hash to its payload (past the
+    # pubsub topic, and that there is a message), and one from there to the time and past it (past
+    # the content topic, and that there is a time). `head` and `tail` are made for the topics before.
+    head, tail, to_payload, to_next = _HEAD, _TAIL, 42, 13
+    known_pubsub: Optional[bytes] = None
+    known_content: Optional[bytes] = None
     pubsub_topic = content_topic = ""
-    to_payload = to_time = 0
-    starts = data.startswith
     entries: list[Any] = []
     add = entries.append
     message: Any
     entry: Any
+    last = len(data)
+    # Where `head` and `tail` still find all that they take.
+    last_head, last_tail = last - to_payload, last - to_next
     (count,) = _LENGTH(data, at)
     at += 4
     for _ in range(count):
-        length, found, is_there = _HEAD(data, at)
-        if length != 32:
-            raise g.InternalError(f"a hash of {length} bytes")
-        at += 37
-        if is_there and starts(before_payload, at):
+        between: Any = 0
+        if at <= last_head:
+            size, found, between, length = head(data, at)
+        if between == known_pubsub:
             at += to_payload
         else:
-            topic = None
-            begun = at
+            size, found, is_there = _HASH(data, at)
+            at += 37
+            begun, topic = at, None
             if is_there:
                 (length,) = _LENGTH(data, at)
                 topic = data[at + 4 : at + 4 + length].decode()
                 at += 4 + length
             at += 1
             if topic is None or not data[at - 1]:
+                message = None
                 if data[at - 1]:
                     message, at = _message(data, at)
-                else:
-                    message = None
                 add(Entry(found, topic, message))
                 continue
-            before_payload, pubsub_topic, to_payload = data[begun:at], topic, at - begun
-        (length,) = _LENGTH(data, at)
-        end = at + 4 + length
-        if starts(before_time, end):
-            payload = data[at + 4 : end]
-            timestamp, others = _TIME(data, end + to_time)
-            at = end + to_time + 12
+            known_pubsub, pubsub_topic = data[begun - 1 : at], topic
+            to_payload = 36 + len(known_pubsub) + 4
+            last_head = last - to_payload
+            head = struct.Struct(f">i32s{len(known_pubsub)}si").unpack_from
+            (length,) = _LENGTH(data, at)
+            at += 4
+        if size != 32:
+            raise g.InternalError(f"a hash of {size} bytes")
+        end = at + length
+        between = 0
+        if end <= last_tail:
+            between, timestamp, others = tail(data, end)
+        if between == known_content:
+            payload = data[at:end]
+            at = end + to_next
             if others:
                 meta, version, proof, ephemeral, at = _others(data, at - 4)
             else:
@@ -151,11 +171,13 @@ def _page(data: bytes, at: int) -> tuple[Page, int]:
             )
             message.__class__ = Message
         else:
-            message, at = _message(data, at)
+            message, at = _message(data, at - 4)
             if message.timestamp is not None:
                 (length,) = _LENGTH(data, end)
-                content_topic, to_time = message.content_topic, 5 + length
-                before_time = data[end : end + to_time]
+                content_topic, known_content = message.content_topic, data[end : end + 5 + length]
+                to_next = len(known_content) + 12
+                last_tail = last - to_next
+                tail = struct.Struct(f">{len(known_content)}sqI").unpack_from
         entry = _Entry(found, pubsub_topic, message)
         entry.__class__ = Entry
         add(entry)
