@@ -33,4 +33,5 @@ stage 'Nim' tests/bindings/nim/run.sh
 stage 'Kotlin' tests/bindings/kotlin/run.sh
 stage 'Swift' tests/bindings/swift/run.sh
 stage 'js-waku' tests/interop/js/run.sh
+stage 'go-waku' tests/interop/go/run.sh
 printf '\nall stages passed in %d s\n' $((SECONDS - started))
