@@ -41,9 +41,7 @@ pub fn command(mut command: Command, task: &Task) -> Command {
         "listen": task.listen,
         "peers": task.peers,
     });
-    command
-        .args(["--exact", TEST, "--nocapture", "--test-threads=1"])
-        .env(TASK, task.to_string());
+    command.args(["--exact", TEST, "--nocapture", "--test-threads=1"]).env(TASK, task.to_string());
     command
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use libp2p::identity::Keypair;
+use wakustore::archive::{Archive, ArchiveConfig, SqliteBackend, SqliteConfig};
 use wakustore::node::{Identity, Node, NodeConfig};
 use wakustore::types::{MessageHash, Query, WakuMessage};
 
@@ -131,6 +132,16 @@ impl World {
         all
     }
 
+    /// Everything that a node's file holds, whatever its links do.
+    async fn stored(&self, node: usize) -> Hashes {
+        let config = SqliteConfig { read_only: true, ..SqliteConfig::new(self.file(node, "db")) };
+        let archive = SqliteBackend::open(config).unwrap();
+        let archive = Archive::open(archive, ArchiveConfig::new(clock)).unwrap();
+        let all = hashes(&archive).await.into_iter().collect();
+        archive.close();
+        all
+    }
+
     /// Publishes by relay to one node alone, from nearby, so many messages in this time; waits until
     /// the node holds them. What others hear of it is up to the links.
     pub async fn publish(&mut self, to: usize, count: usize, within: Duration) -> Hashes {
@@ -145,7 +156,7 @@ impl World {
     /// Until a node holds all of these.
     pub async fn taken(&self, node: usize, these: &Hashes) {
         soon(async {
-            while !self.held(node).await.is_superset(these) {
+            while !self.stored(node).await.is_superset(these) {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         })
@@ -156,7 +167,7 @@ impl World {
     pub async fn lacking(&self, nodes: &[usize]) -> Vec<usize> {
         let mut lacking = Vec::new();
         for node in nodes {
-            lacking.push(self.published.difference(&self.held(*node).await).count());
+            lacking.push(self.published.difference(&self.stored(*node).await).count());
         }
         lacking
     }
@@ -236,7 +247,7 @@ impl Publisher {
         let mut sent = Hashes::new();
         let pause = within / count as u32;
         for n in self.first..self.first + count {
-            let payload = format!("message {n} ").repeat(20 + n % 40);
+            let payload = format!("message {n} ").repeat(20 + n % 500);
             let message = WakuMessage::new(payload, content(n % 4), clock());
             sent.insert(soon(self.node.publish(shard((n % 2) as u32), message)).await.unwrap());
             tokio::time::sleep(pause).await;
