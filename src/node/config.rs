@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::RateLimit;
 use crate::engine::EngineConfig;
 
-/// The node's identity key (ed25519).
+/// The node's identity key: ed25519, or in a file also secp256k1 (as deployed nodes have).
 #[derive(Clone, Default)]
 pub enum Identity {
     /// A new one for this run.
