@@ -136,6 +136,9 @@ impl SwarmTask {
 
     /// Does what the keeper says.
     pub(super) fn keep_on(&mut self) {
+        // Whoever is told of it finds it so.
+        let online = self.state.keeping.keeper.is_online();
+        self.shared.online.store(online, Ordering::Relaxed);
         while let Some(act) = self.state.keeping.keeper.poll() {
             match act {
                 Act::Dial { aim, at } => self.keep_dial(aim, at),
@@ -154,7 +157,6 @@ impl SwarmTask {
             }
         }
         let keeping = &mut self.state.keeping;
-        self.shared.online.store(keeping.keeper.is_online(), Ordering::Relaxed);
         let now = moment(&self.shared, keeping.started);
         if let Some(book) = keeping.keeper.save(now)
             && let Some(states) = &keeping.states

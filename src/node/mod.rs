@@ -191,24 +191,24 @@ impl Node {
 
     /// Tells the node that the network is another, or back: whoever is to be dialled again is
     /// dialled soon, and not after the wait that earlier failures brought about. For a host that
-    /// is told so by its system.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Shutdown`].
-    pub async fn network_changed(&self) -> Result<()> {
-        self.shared().commands.send(Command::NetworkChanged).await.map_err(|_| stopped())
+    /// is told so by its system. It waits for nothing, and does nothing once the node has stopped.
+    pub fn network_changed(&self) {
+        let shared = self.shared().clone();
+        self.shared().tasks.spawn(async move {
+            let _ = shared.commands.send(Command::NetworkChanged).await;
+        });
     }
 
     /// Tells the node of a peer that the host found, by a discovery of its own: where it is, in
     /// addresses that all end in its `/p2p/{peer id}`, and what it is said to speak. It goes into
     /// the book and is dialled where peers of its kind are wanted. Addresses that lead into a
     /// private network or to this machine are taken only where the node itself listens nowhere
-    /// else.
+    /// else. It waits for nothing, and does nothing once the node has stopped.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Address`] for what is no address, names no peer, or another than the
-    /// first; [`crate::ErrorKind::Shutdown`].
-    pub async fn learn(&self, addresses: &[String], speaks: Speaks) -> Result<()> {
+    /// first.
+    pub fn learn(&self, addresses: &[String], speaks: Speaks) -> Result<()> {
         let mut found = None;
         let mut at = Vec::new();
         for text in addresses {
@@ -221,7 +221,8 @@ impl Node {
             at.push(address.at);
         }
         let Some(peer) = found else { bail!(Address, "a peer without an address") };
-        self.shared().learn(peer, at, speaks).await;
+        let shared = self.shared().clone();
+        self.shared().tasks.spawn(async move { shared.learn(peer, at, speaks).await });
         Ok(())
     }
 
