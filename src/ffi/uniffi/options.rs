@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::error::Result;
 use super::message;
+use super::peers::PeerOptions;
 use super::query::time_range;
 use super::sync::{SyncDialect, SyncProtocol};
 use crate::engine::{self, EngineConfig};
@@ -117,6 +118,9 @@ pub struct NodeOptions {
     /// What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB where absent.
     #[uniffi(default = None)]
     pub max_page_bytes: Option<u64>,
+    /// Which peers it keeps connected by itself, and the room for others.
+    #[uniffi(default = None)]
+    pub peers: Option<PeerOptions>,
 }
 
 /// Which way messages go in a sync.
@@ -208,6 +212,7 @@ impl NodeOptions {
             max_connections_per_peer: self
                 .max_connections_per_peer
                 .unwrap_or(default.max_connections_per_peer),
+            peers: self.peers.map_or(default.peers, Into::into),
             max_store_requests: size(self.max_store_requests, default.max_store_requests),
         })
     }

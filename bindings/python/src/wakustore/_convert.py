@@ -206,6 +206,12 @@ def event_out(e: Any) -> NodeEvent:
         return PeerConnected(e.peer_id)
     if e.is_peer_disconnected():
         return PeerDisconnected(e.peer_id)
+    if e.is_online():
+        return Online()
+    if e.is_offline():
+        return Offline()
+    if e.is_state_set_aside():
+        return StateSetAside(e.path, e.why)
     return Lagged(e.missed)
 
 

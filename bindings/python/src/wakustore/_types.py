@@ -358,6 +358,31 @@ class SyncFinished:
 
 
 @dataclass(frozen=True)
+class Online:
+    """A peer is connected again, or for the first time."""
+
+
+@dataclass(frozen=True)
+class Offline:
+    """No peer has been connected for the grace, while the node looks for some.
+
+    It goes on dialling.
+    """
+
+
+@dataclass(frozen=True)
+class StateSetAside:
+    """A file of the node's own could not be used and was moved aside.
+
+    ``.bad`` is put behind its name, and the node goes on without what was in it. Told to the first
+    that reads the events.
+    """
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Lagged:
     """The reader was too slow: so many events were left out here.
 
@@ -374,6 +399,9 @@ NodeEvent = Union[
     SyncStarted,
     SyncProgress,
     SyncFinished,
+    Online,
+    Offline,
+    StateSetAside,
     Lagged,
 ]
 
