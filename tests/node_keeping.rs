@@ -264,8 +264,7 @@ async fn strangers_take_no_place_from_those_that_matter() {
     }
     // They do not say what they speak: four may stay.
     until(async || server.peers().len() == 4).await;
-    let (one, two, three) =
-        (start(config()).await, start(config()).await, start(config()).await);
+    let (one, two, three) = (start(config()).await, start(config()).await, start(config()).await);
     for store in [&one, &two] {
         soon(store.dial(&address(&server))).await.unwrap();
     }
@@ -283,10 +282,8 @@ async fn strangers_take_no_place_from_those_that_matter() {
     assert_eq!(left, 3);
     // A flood of more changes nothing for them.
     for _ in 0..20 {
-        let peer = tokio::time::timeout(
-            Duration::from_secs(5),
-            RawPeer::connect(&server, Muxer::Yamux),
-        );
+        let peer =
+            tokio::time::timeout(Duration::from_secs(5), RawPeer::connect(&server, Muxer::Yamux));
         drop(peer.await);
     }
     let there = server.peers();

@@ -392,9 +392,9 @@ proc eventOf(event: WksEvent): Event =
               windowEnd: i.windowEnd)
   of 7: Event(kind: EventKind.SyncProgress, session: i.session, partner: text(i.peerId),
               figures: figuresOf(event))
-  of 8: Event(kind: EventKind.Online)
-  of 9: Event(kind: EventKind.Offline)
-  of 10: Event(kind: EventKind.StateSetAside, path: text(i.path), why: text(i.why))
+  of 9: Event(kind: EventKind.Online)
+  of 10: Event(kind: EventKind.Offline)
+  of 11: Event(kind: EventKind.StateSetAside, path: text(i.path), why: text(i.why))
   else: Event(kind: EventKind.Other)
 
 proc changeOf(change: WksChange): Change =

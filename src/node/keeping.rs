@@ -119,7 +119,8 @@ fn plausible(told: &[Multiaddr], seen_at: &Multiaddr, nearest: Scope) -> Vec<Mul
     let told = told.iter().map(without_peer).filter(|at| match scope::of(at) {
         Some(Scope::Public) => address::is_usable(at),
         Some(near) => {
-            near >= nearest && host(at).is_some_and(|ip| host(seen_at) == Some(ip.to_canonical()))
+            near >= nearest
+                && host(at).is_some_and(|ip| host(seen_at) == Some(ip.to_canonical()))
                 && address::is_usable(at)
         }
         None => false,
@@ -215,6 +216,9 @@ impl SwarmTask {
         self.state.keeping.seen_at.entry(peer).or_insert_with(seen_at);
         let dialled = endpoint.is_dialer() && !endpoint.is_relayed();
         let dialled = dialled.then(|| without_peer(endpoint.get_remote_address()));
+        if let (Some(at), Some(_)) = (&dialled, &aim) {
+            self.state.known.insert(peer, at.clone());
+        }
         self.keep(|keeper, now| keeper.connected(now, peer, dialled, aim.as_ref()));
     }
 
@@ -285,6 +289,24 @@ impl SwarmTask {
 
     fn nearest(&self) -> Scope {
         scope::taken_by(&self.shared.addresses.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The node is suspended: nobody is dialled, nothing is told, and no time runs. Before its
+    /// connections go.
+    #[expect(dead_code, reason = "for a node that can be suspended")]
+    pub(super) fn keep_suspended(&mut self) {
+        self.keep(|keeper, now| keeper.pause(now));
+        let keeping = &mut self.state.keeping;
+        let now = moment(&self.shared, keeping.started);
+        for (_, aim) in keeping.aims.drain() {
+            keeping.keeper.dial_failed(now, &aim, Fault::NotDialled);
+        }
+    }
+
+    /// It is back, perhaps with a swarm that knows nobody. Once it listens.
+    #[expect(dead_code, reason = "for a node that can be suspended")]
+    pub(super) fn keep_resumed(&mut self) {
+        self.keep(|keeper, now| keeper.go_again(now));
     }
 
     /// The node stops: the book is written for the last time.

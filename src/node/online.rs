@@ -25,8 +25,11 @@ impl Online {
         Online { grace, wanting: false, connected: false, since, online: false, told: None }
     }
 
-    /// Peers are looked for from now on.
-    pub(super) fn want(&mut self) {
+    /// Peers are looked for from now on; they have the grace to be found.
+    pub(super) fn want(&mut self, now: Duration) {
+        if !self.wanting {
+            self.since = self.since.max(now);
+        }
         self.wanting = true;
     }
 
@@ -80,7 +83,7 @@ mod tests {
     #[test]
     fn going_and_coming_is_told_after_the_grace() {
         let mut online = Online::new(S(10));
-        online.want();
+        online.want(S(0));
         assert_eq!((online.poll(S(0)), online.deadline()), (None, Some(S(10))));
         assert_eq!(online.poll(S(9)), None);
         assert_eq!((online.poll(S(10)), online.poll(S(11))), (Some(false), None));
@@ -112,7 +115,7 @@ mod tests {
         online.observe(S(80), true);
         assert_eq!(online.poll(S(80)), None);
         online.observe(S(81), false);
-        online.want();
-        assert_eq!(online.poll(S(91)), Some(false));
+        online.want(S(85));
+        assert_eq!((online.poll(S(94)), online.poll(S(95))), (None, Some(false)));
     }
 }

@@ -255,7 +255,8 @@ mod tests {
         redial.bar(5, S(3600));
         redial.network_changed(S(10), &mut jitter);
         let due = |redial: &Redial<u32>, key| redial.due(&key).unwrap();
-        let mut all: Vec<Duration> = (0..100).filter(|k| *k != 5).map(|k| due(&redial, k)).collect();
+        let mut all: Vec<Duration> =
+            (0..100).filter(|k| *k != 5).map(|k| due(&redial, k)).collect();
         all.sort();
         assert!(all[0] >= S(10) && *all.last().unwrap() <= S(11));
         assert!(*all.last().unwrap() - all[0] > SOON / 2, "all in the same moment");

@@ -42,7 +42,7 @@ pub(super) enum Command {
     /// Somebody found a peer, and says where it is and what it speaks.
     Learn { peer: PeerId, at: Vec<Multiaddr>, speaks: Speaks },
     /// What is in the book of peers.
-    Known { found: oneshot::Sender<Vec<KnownPeer>> },
+    Book { found: oneshot::Sender<Vec<KnownPeer>> },
     /// The host says that the network is another, or back.
     NetworkChanged,
     /// Where a peer is, as the resolver found.
@@ -180,7 +180,7 @@ impl Shared {
     /// What is in the book of peers.
     pub(super) async fn known_peers(&self) -> Result<Vec<KnownPeer>> {
         let (found, answer) = oneshot::channel();
-        self.ask(Command::Known { found }, answer).await
+        self.ask(Command::Book { found }, answer).await
     }
 
     /// The connected peers that speak Store.

@@ -26,7 +26,9 @@ use super::streams::Streams;
 use super::swarm::{State, SwarmTask};
 use super::sync_host::SyncHost;
 use super::tasks::Tasks;
-use super::{NodeConfig, address, book_bytes, identity, keeping, relay_intake, state, sync_host, transport};
+use super::{
+    NodeConfig, address, book_bytes, identity, keeping, relay_intake, state, sync_host, transport,
+};
 use crate::archive::Archive;
 use crate::engine::EngineConfig;
 use crate::error::{Error, ErrorKind, Result, bail};

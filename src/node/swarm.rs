@@ -64,7 +64,7 @@ pub(super) struct State {
     relay: Option<Intake>,
     streams: Arc<Semaphore>,
     peers: HashMap<PeerId, Peer>,
-    known: KnownAddresses,
+    pub(super) known: KnownAddresses,
     dials: Dials,
     missed_pings: HashMap<ConnectionId, u8>,
     /// Which peers the node dials by itself.
@@ -175,7 +175,7 @@ impl SwarmTask {
                 let _ = self.swarm.disconnect_peer_id(peer);
             }
             Command::Learn { peer, at, speaks } => self.keep_learned(peer, &at, speaks),
-            Command::Known { found } => {
+            Command::Book { found } => {
                 let _ = found.send(self.state.keeping.known());
             }
             Command::NetworkChanged => self.keep_network_changed(),

@@ -79,12 +79,12 @@ pub const WKS_EVENT_SYNC_STARTED: wks_event_kind = 6;
 /// `wks_event_progress`.
 pub const WKS_EVENT_SYNC_PROGRESS: wks_event_kind = 7;
 /// A peer is connected again, or for the first time.
-pub const WKS_EVENT_ONLINE: wks_event_kind = 8;
+pub const WKS_EVENT_ONLINE: wks_event_kind = 9;
 /// No peer has been connected for the grace, while the node looks for some. It goes on dialling.
-pub const WKS_EVENT_OFFLINE: wks_event_kind = 9;
+pub const WKS_EVENT_OFFLINE: wks_event_kind = 10;
 /// A file of the node's own could not be used and was moved aside (`.bad` is put behind its name); the
 /// node goes on without what was in it: `path`, `why`. Told to the first that reads the events.
-pub const WKS_EVENT_STATE_SET_ASIDE: wks_event_kind = 10;
+pub const WKS_EVENT_STATE_SET_ASIDE: wks_event_kind = 11;
 
 /// What an event tells; what its kind does not name is zero. The caller allocates it and sets
 /// `struct_size`; what it points to is the event's, and lives until `wks_event_free`.

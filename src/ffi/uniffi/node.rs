@@ -385,9 +385,7 @@ impl From<node::NodeEvent> for NodeEvent {
             }
             node::NodeEvent::Online => NodeEvent::Online,
             node::NodeEvent::Offline => NodeEvent::Offline,
-            node::NodeEvent::StateSetAside { path, why } => {
-                NodeEvent::StateSetAside { path, why }
-            }
+            node::NodeEvent::StateSetAside { path, why } => NodeEvent::StateSetAside { path, why },
             node::NodeEvent::Lagged(missed) => NodeEvent::Lagged { missed },
         }
     }

@@ -130,7 +130,13 @@ impl Node {
     ///
     /// Fails with `Address`.
     #[uniffi::method(default(store = false, sync = false, relay = false))]
-    pub fn learn(&self, addresses: Vec<String>, store: bool, sync: bool, relay: bool) -> Result<()> {
+    pub fn learn(
+        &self,
+        addresses: Vec<String>,
+        store: bool,
+        sync: bool,
+        relay: bool,
+    ) -> Result<()> {
         guard(|| Ok(self.node()?.learn(&addresses, Speaks { store, sync, relay })?))
     }
 

@@ -12,6 +12,7 @@ from ._types import (
     Entry,
     Failure,
     Invalid,
+    KnownPeer,
     Lagged,
     Message,
     MessageStored,
@@ -19,11 +20,14 @@ from ._types import (
     MessagesRemoved,
     MessagesStored,
     NodeEvent,
+    Offline,
+    Online,
     Page,
     PeerConnected,
     PeerDisconnected,
     PutResult,
     Query,
+    StateSetAside,
     Stats,
     StoredMessage,
     SyncDifference,
@@ -213,6 +217,20 @@ def event_out(e: Any) -> NodeEvent:
     if e.is_state_set_aside():
         return StateSetAside(e.path, e.why)
     return Lagged(e.missed)
+
+
+def known_peer_out(p: Any) -> KnownPeer:
+    """A peer that a node knows of."""
+    return KnownPeer(
+        peer_id=p.peer_id,
+        addresses=list(p.addresses),
+        store=p.store,
+        sync=p.sync,
+        relay=p.relay,
+        reached=p.reached,
+        configured=p.configured,
+        connected=p.connected,
+    )
 
 
 def change_out(c: Any) -> Change:

@@ -300,6 +300,24 @@ class SyncFigures:
 
 
 @dataclass(frozen=True)
+class KnownPeer:
+    """A peer that a node knows of: configured, reached, or learned of.
+
+    ``addresses`` are where it was reached, or is said to be, the best first. It is ``reached`` where
+    this node dialled it with success, in this run or an earlier one.
+    """
+
+    peer_id: str
+    addresses: list[str]
+    store: bool
+    sync: bool
+    relay: bool
+    reached: bool
+    configured: bool
+    connected: bool
+
+
+@dataclass(frozen=True)
 class PeerConnected:
     """A peer's first connection stands."""
 

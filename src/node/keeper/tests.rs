@@ -365,12 +365,15 @@ fn others_clusters_and_the_banned_are_not_dialled() {
 fn a_node_that_was_given_nobody_dials_nobody_until_it_learns_of_some() {
     let mut world = World::new(&PeerConfig::default(), Book::default());
     let peer = world.add(1, STORE);
+    world.pass(S(100));
     world.meet(peer, Some(at(1)), None);
     world.work();
+    assert_eq!(world.told, [NodeEvent::Online]);
     world.go_down(peer);
     world.come_up(peer);
     world.pass(S(7200));
     assert_eq!(world.dials, []);
+    assert_eq!(world.told, [NodeEvent::Online, NodeEvent::Offline]);
     let found = world.add(2, STORE);
     world.keeper.learn(world.moment(), found, &[at(2)], STORE);
     world.pass(S(1));
@@ -395,6 +398,26 @@ fn who_turns_out_to_be_of_no_use_is_let_go_and_who_got_dear_is_replaced() {
     world.keeper.learn(world.moment(), other, &[at(3)], STORE);
     world.pass(REVIEW * 3);
     assert_eq!((world.connected, world.closed), ([other].into(), vec![liar, slow]));
+}
+
+#[test]
+fn while_it_is_paused_nothing_happens() {
+    let peer = PeerId::random();
+    let mut world = World::new(&config(&[format!("{}/p2p/{peer}", at(1))]), Book::default());
+    world.far.insert(peer, Far { speaks: BOTH, up: true, ours: true });
+    world.at.insert(at(1), peer);
+    world.pass(S(100));
+    world.keeper.pause(world.moment());
+    world.lose(peer);
+    world.known.clear();
+    world.work();
+    assert_eq!(world.keeper.deadline(), None);
+    world.pass(S(3600));
+    assert_eq!((world.dials.len(), world.told.as_slice()), (1, &[NodeEvent::Online][..]));
+    world.keeper.go_again(world.moment());
+    world.pass(S(2));
+    assert_eq!((world.connected.len(), world.known[&peer]), (1, Rank::Kept));
+    assert_eq!(world.told, [NodeEvent::Online]);
 }
 
 #[test]
