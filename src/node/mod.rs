@@ -63,7 +63,7 @@ pub use history::{History, HistoryOptions};
 pub use keeping::KnownPeer;
 pub use peer_config::PeerConfig;
 pub use rate::RateLimit;
-pub use store_fetch::{CrossCheck, Fetched, PeerCheck};
+pub use store_fetch::{CrossCheck, Fetched, MAX_FETCH, PeerCheck};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
