@@ -16,7 +16,8 @@ type
     ## What went wrong. `Unknown` is one of a newer library: see `WakuError.code`.
     Unknown = 0
     Internal = 1, InvalidArgument, NullPointer, Handle, Forked, Shutdown, WouldDeadlock,
-    Cancelled, TimedOut, Poisoned, Busy, Unsupported, NotReady, NoResult, Resources
+    Cancelled, TimedOut, Poisoned, Busy, Unsupported, NotReady, NoResult, Resources,
+    Suspended
     InvalidTopic = 100, InvalidHash, MessageTooLarge, MetaTooLarge, NoTimestamp, Ephemeral,
     TimestampInFuture, TimestampTooOld, InvalidTimeRange
     Truncated = 200, FrameTooLarge, Malformed
