@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::{PeerName, parse_peer};
-use super::shared::{Shared, stopped};
+use super::shared::{Shared, stopped, suspended};
 use super::store_client;
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::store::client;
@@ -158,6 +158,7 @@ impl History {
             }
             tokio::select! {
                 () = self.shared.tasks.cancelled() => return Err(stopped()),
+                () = self.shared.tasks.suspended() => return Err(suspended()),
                 () = tokio::time::sleep(wait) => wait *= 2,
             }
         }
@@ -169,7 +170,11 @@ impl History {
 fn is_ours(kind: ErrorKind) -> bool {
     matches!(
         kind,
-        ErrorKind::Shutdown | ErrorKind::InvalidArgument | ErrorKind::Internal | ErrorKind::Address
+        ErrorKind::Shutdown
+            | ErrorKind::Suspended
+            | ErrorKind::InvalidArgument
+            | ErrorKind::Internal
+            | ErrorKind::Address
     )
 }
 

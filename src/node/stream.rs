@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::tasks::Tasks;
+use super::traffic::Traffic;
 
 /// The longest that closing a stream may take.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -21,11 +22,27 @@ pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Stream {
     inner: Option<libp2p::Stream>,
     tasks: Arc<Tasks>,
+    /// Where its bytes are counted.
+    traffic: Option<Arc<Traffic>>,
 }
 
 impl Stream {
-    pub(super) fn new(inner: libp2p::Stream, tasks: Arc<Tasks>) -> Self {
-        Stream { inner: Some(inner), tasks }
+    pub(super) fn new(
+        inner: libp2p::Stream,
+        tasks: Arc<Tasks>,
+        traffic: Option<Arc<Traffic>>,
+    ) -> Self {
+        Stream { inner: Some(inner), tasks, traffic }
+    }
+
+    /// Waits while nothing more is to be read: see [`Traffic::hold`].
+    pub(super) fn unheld(&self) -> impl Future<Output = ()> + Send + use<> {
+        let traffic = self.traffic.clone();
+        async move {
+            if let Some(traffic) = traffic {
+                traffic.unheld().await;
+            }
+        }
     }
 
     /// Flushes and closes our side, and drops the stream.
@@ -46,7 +63,7 @@ impl std::fmt::Debug for Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         if let Some(mut inner) = self.inner.take() {
-            self.tasks.spawn(async move {
+            self.tasks.spawn_visit(async move {
                 let _ = tokio::time::timeout(CLOSE_TIMEOUT, inner.close()).await;
             });
         }
@@ -63,10 +80,14 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.inner {
+        let read = match &mut self.inner {
             Some(inner) => Pin::new(inner).poll_read(cx, buf),
             None => gone(),
+        };
+        if let (Poll::Ready(Ok(bytes)), Some(traffic)) = (&read, &self.traffic) {
+            traffic.came(*bytes);
         }
+        read
     }
 }
 
@@ -76,10 +97,14 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.inner {
+        let written = match &mut self.inner {
             Some(inner) => Pin::new(inner).poll_write(cx, buf),
             None => gone(),
+        };
+        if let (Poll::Ready(Ok(bytes)), Some(traffic)) = (&written, &self.traffic) {
+            traffic.went(*bytes);
         }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

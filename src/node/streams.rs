@@ -29,6 +29,7 @@ use tokio::sync::oneshot;
 
 use super::stream::Stream;
 use super::tasks::Tasks;
+use super::traffic::{self, Traffic};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long the two sides may take to agree on a stream's protocol.
@@ -49,6 +50,7 @@ pub(super) struct Incoming {
 pub(super) struct Streams {
     accepted: Arc<[StreamProtocol]>,
     tasks: Arc<Tasks>,
+    traffic: Arc<Traffic>,
     events: VecDeque<ToSwarm<Incoming, Open>>,
 }
 
@@ -66,14 +68,19 @@ impl fmt::Debug for Open {
 
 impl Streams {
     /// Accepts streams of these protocols.
-    pub(super) fn new(accepted: Vec<StreamProtocol>, tasks: Arc<Tasks>) -> Self {
-        Streams { accepted: accepted.into(), tasks, events: VecDeque::new() }
+    pub(super) fn new(
+        accepted: Vec<StreamProtocol>,
+        tasks: Arc<Tasks>,
+        traffic: Arc<Traffic>,
+    ) -> Self {
+        Streams { accepted: accepted.into(), tasks, traffic, events: VecDeque::new() }
     }
 
     fn handler(&self, dialled: bool) -> Handler {
         Handler {
             accepted: self.accepted.clone(),
             tasks: self.tasks.clone(),
+            traffic: self.traffic.clone(),
             dialled,
             to_open: VecDeque::new(),
             came: VecDeque::new(),
@@ -140,10 +147,18 @@ impl NetworkBehaviour for Streams {
 pub(super) struct Handler {
     accepted: Arc<[StreamProtocol]>,
     tasks: Arc<Tasks>,
+    traffic: Arc<Traffic>,
     /// Whether we dialled: then the connection is kept for as long as the peer answers.
     dialled: bool,
     to_open: VecDeque<Open>,
     came: VecDeque<(StreamProtocol, Stream)>,
+}
+
+impl Handler {
+    fn stream(&self, inner: libp2p::Stream, protocol: &StreamProtocol) -> Stream {
+        let counts = traffic::counts(protocol.as_ref());
+        Stream::new(inner, self.tasks.clone(), counts.then(|| self.traffic.clone()))
+    }
 }
 
 impl ConnectionHandler for Handler {
@@ -191,13 +206,17 @@ impl ConnectionHandler for Handler {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
                 protocol: (stream, protocol),
                 ..
-            }) => self.came.push_back((protocol, Stream::new(stream, self.tasks.clone()))),
+            }) => {
+                let stream = self.stream(stream, &protocol);
+                self.came.push_back((protocol, stream));
+            }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
                 protocol: (stream, _),
                 info: open,
             }) => {
                 // Where nobody waits for it any more, it closes itself.
-                let _ = open.opened.send(Ok(Stream::new(stream, self.tasks.clone())));
+                let stream = self.stream(stream, &open.protocol);
+                let _ = open.opened.send(Ok(stream));
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { info: open, error }) => {
                 let error = explain(&open.protocol, error);

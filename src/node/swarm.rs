@@ -3,6 +3,8 @@
 //! It never waits for anything but the swarm and its commands: whatever takes time runs in a task
 //! of its own. Streams that come are bounded for each peer and in all.
 
+mod asleep;
+
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -15,6 +17,7 @@ use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, identify, ping};
 use tokio::sync::{Semaphore, mpsc};
 
+use self::asleep::Asleep;
 use super::address::Address;
 use super::behaviour::{Behaviour, BehaviourEvent};
 use super::dials::{self, Dials};
@@ -52,7 +55,12 @@ pub(super) struct SwarmTask {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) shared: Arc<Shared>,
     pub(super) state: State,
+    /// Makes a swarm like the first one.
+    pub(super) rebuild: Rebuild,
 }
+
+/// See [`SwarmTask::rebuild`].
+pub(super) type Rebuild = Box<dyn Fn() -> Result<Swarm<Behaviour>> + Send>;
 
 /// What it keeps in mind.
 pub(super) struct State {
@@ -67,6 +75,8 @@ pub(super) struct State {
     dials: Dials,
     missed_pings: HashMap<ConnectionId, u8>,
     listeners: Listeners,
+    /// While the node is suspended.
+    asleep: Option<Asleep>,
 }
 
 impl State {
@@ -87,6 +97,7 @@ impl State {
             dials: Dials::default(),
             missed_pings: HashMap::new(),
             listeners: Listeners::default(),
+            asleep: None,
         }
     }
 }
@@ -117,8 +128,19 @@ impl SwarmTask {
         loop {
             tokio::select! {
                 () = &mut cancelled => break,
-                event = self.swarm.select_next_some() => self.on_event(event),
+                // Of a node that is suspended nothing is polled, so that nothing wakes it.
+                event = self.swarm.select_next_some(), if self.state.asleep.is_none() => {
+                    self.on_event(event);
+                }
                 command = self.commands.recv() => match command {
+                    Some(Command::Suspend { done }) => {
+                        let _ = done.send(self.suspend().await);
+                    }
+                    Some(Command::Resume { done }) => {
+                        let _ = done.send(self.resume().await);
+                    }
+                    // Whoever waits for it is told why.
+                    Some(_) if self.state.asleep.is_some() => {}
                     Some(command) => self.on_command(command),
                     None => break,
                 },
@@ -176,6 +198,13 @@ impl SwarmTask {
                 let _ = found.send(relay::peers(&self.swarm.behaviour().relay, &topic));
             }
             Command::Judged(judged) => self.on_judged(judged),
+            Command::Known { found } => {
+                let all = self.state.known.newest();
+                let away = all.filter(|peer| !self.state.peers.contains_key(peer));
+                let _ = found.send(away.collect());
+            }
+            // Carried out where they come in.
+            Command::Suspend { .. } | Command::Resume { .. } => {}
         }
     }
 
@@ -314,9 +343,9 @@ impl SwarmTask {
     fn begin(&mut self, peer: PeerId, place: Place) {
         let _ = self.shared.sync.send(Input::Present { peer });
         let ask = metadata::ask(self.shared.clone(), peer, self.state.metadata.clone());
-        self.shared.tasks.spawn(ask);
+        self.shared.tasks.spawn_visit(ask);
         let shared = self.shared.clone();
-        self.shared.tasks.spawn(async move {
+        self.shared.tasks.spawn_visit(async move {
             tokio::time::sleep(IDENTIFY_TIMEOUT).await;
             let _ = shared.commands.send(Command::Waited { peer }).await;
         });
@@ -326,7 +355,7 @@ impl SwarmTask {
             }),
             Place::Named(name, at) => {
                 let shared = self.shared.clone();
-                self.shared.tasks.spawn(async move {
+                self.shared.tasks.spawn_visit(async move {
                     let group = facts::resolve(name, at).await;
                     let _ = shared.commands.send(Command::Placed { peer, group }).await;
                 });
@@ -339,6 +368,9 @@ impl SwarmTask {
         let Some(state) = self.state.peers.get_mut(&peer) else { return };
         let before = state.facts;
         learn(&mut state.facts);
+        if state.facts.placed {
+            self.shared.clock.placed(peer, state.facts.info.group);
+        }
         if state.is_ours() {
             let mut store = self.shared.store.write().unwrap_or_else(PoisonError::into_inner);
             match state.facts.info.store {
@@ -363,6 +395,7 @@ impl SwarmTask {
             let _ = waiter.send(());
         }
         self.shared.store.write().unwrap_or_else(PoisonError::into_inner).remove(&peer);
+        self.shared.clock.left(&peer);
         let _ = self.shared.sync.send(Input::Disconnected { peer });
         let name = self.shared.peers.write().unwrap_or_else(PoisonError::into_inner).remove(&peer);
         if let Some(peer_id) = name {
@@ -395,7 +428,7 @@ impl SwarmTask {
             Err(why) => {
                 tracing::info!(%peer, "sent away: {why}");
                 let shared = self.shared.clone();
-                self.shared.tasks.spawn(async move {
+                self.shared.tasks.spawn_visit(async move {
                     tokio::time::sleep(FOREIGN_GRACE).await;
                     let _ = shared.disconnect(peer).await;
                 });
@@ -469,7 +502,7 @@ impl SwarmTask {
         let permit = match (permit, &self.state.store) {
             (Ok(permit), _) => permit,
             (Err(_), Some(store)) if protocol.as_ref() == wire::store::PROTOCOL => {
-                return tasks.spawn(store.clone().refuse(stream));
+                return tasks.spawn_visit(store.clone().refuse(stream));
             }
             // The guard in the stream closes it.
             (Err(_), _) => return tracing::debug!(%peer, %protocol, "too many streams"),
@@ -477,13 +510,13 @@ impl SwarmTask {
         match protocol.as_ref() {
             wire::store::PROTOCOL => {
                 if let Some(store) = &self.state.store {
-                    tasks.spawn(store.clone().serve(peer, stream, permit));
+                    tasks.spawn_visit(store.clone().serve(peer, stream, permit));
                 }
             }
             wire::metadata::PROTOCOL => {
                 let ours = self.state.metadata.clone();
                 let shared = self.shared.clone();
-                tasks.spawn(metadata::serve(shared, peer, stream, ours, permit));
+                tasks.spawn_visit(metadata::serve(shared, peer, stream, ours, permit));
             }
             wire::reconciliation::PROTOCOL => {
                 let protocol = SyncProtocol::V1;
@@ -495,7 +528,7 @@ impl SwarmTask {
             }
             wire::transfer::PROTOCOL => {
                 let inputs = self.shared.sync.clone();
-                tasks.spawn(sync_streams::receive(peer, stream, inputs, permit));
+                tasks.spawn_visit(sync_streams::receive(peer, stream, inputs, permit));
             }
             _ => {}
         }

@@ -11,8 +11,9 @@ use super::stream::Stream;
 use super::sync_streams::ReadOn;
 use crate::engine::{SessionId, SyncOptions, SyncProtocol};
 use crate::error::{Error, Result};
+use crate::types::TimeRange;
 
-/// Where a sync's report goes.
+/// Where a sync's report goes, of one that broke down too.
 pub(super) type Report = oneshot::Sender<Result<NodeSyncReport>>;
 
 /// A sync on demand; `ticket` names it in [`Input::Cancel`].
@@ -44,6 +45,23 @@ pub(super) enum Input {
     Cancel {
         ticket: u64,
     },
+    /// Ends all syncs; tells when what they brought is stored. Until [`Input::Resume`] nothing is
+    /// begun.
+    Suspend {
+        done: oneshot::Sender<()>,
+    },
+    /// Cuts short all syncs with a peer, with everything stored that was read; tells when they have
+    /// ended.
+    WindDown {
+        peer: PeerId,
+        done: oneshot::Sender<()>,
+    },
+    /// Which spans are yet to be compared.
+    Due {
+        told: oneshot::Sender<Vec<TimeRange>>,
+    },
+    /// All may go on.
+    Resume,
     /// Gives up a session by its number.
     CancelSession {
         session: SessionId,

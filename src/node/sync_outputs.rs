@@ -62,6 +62,11 @@ impl SyncHost {
             let Some(running) = self.engine.running(*id) else { continue };
             let Some(window) = running.window else { continue };
             session.told = true;
+            if !running.initiator {
+                let theirs = window.end().saturating_add(self.margin);
+                let (peer, now) = (&session.peer, self.shared.archive.now());
+                self.shared.tell_skew(self.shared.clock.window(peer, theirs, now));
+            }
             self.shared.hub.send(NodeEvent::SyncStarted(SyncStarted {
                 session: id.0,
                 peer_id: session.peer.to_string(),
@@ -144,7 +149,7 @@ impl SyncHost {
         };
         let (frames, to_send) = mpsc::unbounded_channel();
         self.session(session, id).frames = Some(frames);
-        self.shared.tasks.spawn(sync_streams::open_reconciliation(
+        self.shared.tasks.spawn_visit(sync_streams::open_reconciliation(
             self.shared.clone(),
             session,
             id,
@@ -178,7 +183,7 @@ impl SyncHost {
             let (give_up, given_up) = oneshot::channel();
             state.give_up = Some(give_up);
             let sending = sync_streams::send(shared.clone(), session, id, to_send, given_up);
-            shared.tasks.spawn(sending);
+            shared.tasks.spawn_visit(sending);
             sender
         });
         let _ = sender.send(frames);
@@ -194,7 +199,10 @@ impl SyncHost {
         }
     }
 
-    fn finished(&mut self, id: SessionId, report: SyncReport) {
+    fn finished(&mut self, id: SessionId, mut report: SyncReport) {
+        if self.shared.tasks.is_suspended() && report.error.is_some() {
+            report.error = Some(super::shared::suspended());
+        }
         let session = self.sessions.remove(&id);
         let known = || self.peers.get(&report.peer).map(|p| p.id);
         let Some(peer) = session.as_ref().map(|s| s.peer).or_else(known) else { return };
@@ -209,6 +217,7 @@ impl SyncHost {
             error = report.error.as_ref().map(tracing::field::display),
             "a sync has ended"
         );
+        self.shared.traffic.ended(&report.figures);
         let report = NodeSyncReport { session: id.0, peer_id: peer.to_string(), report };
         let mut caller = None;
         if let Some(mut session) = session {

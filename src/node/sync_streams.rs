@@ -107,6 +107,7 @@ pub(super) async fn reconcile(
 pub(super) async fn receive(peer: PeerId, stream: Stream, inputs: Inputs, _permit: StreamPermit) {
     let mut stream = BufReader::with_capacity(READ_CHUNK, stream);
     loop {
+        stream.get_ref().unheld().await;
         match frame::read(&mut stream, transfer::MAX_FRAME, None).await {
             Ok(Some(frame)) => {
                 let mut frames = vec![frame];
