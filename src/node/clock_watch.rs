@@ -136,8 +136,7 @@ impl Detector {
             return None;
         }
         self.look_at = now + LOOK_EVERY;
-        let all: Vec<i64> =
-            self.groups.values().filter_map(|heard| heard.estimate(now)).collect();
+        let all: Vec<i64> = self.groups.values().filter_map(|heard| heard.estimate(now)).collect();
         let offset = middle(all.clone())?;
         let agreeing = all.iter().filter(|estimate| agree(**estimate, offset)).count();
         if agreeing < MIN_GROUPS || agreeing * 2 <= all.len() {

@@ -35,16 +35,6 @@ impl Stream {
         Stream { inner: Some(inner), tasks, traffic }
     }
 
-    /// Waits while nothing more is to be read: see [`Traffic::hold`].
-    pub(super) fn unheld(&self) -> impl Future<Output = ()> + Send + use<> {
-        let traffic = self.traffic.clone();
-        async move {
-            if let Some(traffic) = traffic {
-                traffic.unheld().await;
-            }
-        }
-    }
-
     /// Flushes and closes our side, and drops the stream.
     pub(super) async fn finish(mut self) {
         if let Some(inner) = self.inner.as_mut() {

@@ -96,11 +96,7 @@ fn wake(shared: &Shared) {
 
 impl Shared {
     /// A command that is carried out also by a node that is suspended.
-    async fn command(
-        &self,
-        command: Command,
-        answer: oneshot::Receiver<Result<()>>,
-    ) -> Result<()> {
+    async fn command(&self, command: Command, answer: oneshot::Receiver<Result<()>>) -> Result<()> {
         self.commands.send(command).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }

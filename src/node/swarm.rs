@@ -391,15 +391,16 @@ impl SwarmTask {
             let error = format!("{peer} closed the connection before it was of use");
             state.judge(peer, Err(Error::new(ErrorKind::Dial, error)));
         }
-        for waiter in state.leaving {
-            let _ = waiter.send(());
-        }
         self.shared.store.write().unwrap_or_else(PoisonError::into_inner).remove(&peer);
         self.shared.clock.left(&peer);
         let _ = self.shared.sync.send(Input::Disconnected { peer });
         let name = self.shared.peers.write().unwrap_or_else(PoisonError::into_inner).remove(&peer);
         if let Some(peer_id) = name {
             self.shared.hub.send(NodeEvent::PeerDisconnected { peer_id });
+        }
+        // Whoever waits finds it gone.
+        for waiter in state.leaving {
+            let _ = waiter.send(());
         }
     }
 
@@ -527,8 +528,8 @@ impl SwarmTask {
                 let _ = self.shared.sync.send(Input::Reconcile { peer, protocol, stream, permit });
             }
             wire::transfer::PROTOCOL => {
-                let inputs = self.shared.sync.clone();
-                tasks.spawn_visit(sync_streams::receive(peer, stream, inputs, permit));
+                let shared = self.shared.clone();
+                tasks.spawn_visit(sync_streams::receive(shared, peer, stream, permit));
             }
             _ => {}
         }

@@ -127,6 +127,8 @@ pub(super) struct SyncHost {
     suspending: Vec<oneshot::Sender<()>>,
     /// Whose sessions are to end, and who waits for that.
     winding: Vec<(PeerKey, oneshot::Sender<()>)>,
+    /// Nobody reads for them any more.
+    quiet: bool,
 }
 
 impl SyncHost {
@@ -155,6 +157,7 @@ impl SyncHost {
             suspended: false,
             suspending: Vec::new(),
             winding: Vec::new(),
+            quiet: false,
         }
     }
 
@@ -186,6 +189,8 @@ impl SyncHost {
                 continue;
             }
             let deadline = self.engine.next_deadline().map(|d| self.started + d);
+            let unquiet = !self.winding.is_empty() && !self.quiet;
+            let traffic = self.shared.traffic.clone();
             tokio::select! {
                 () = &mut cancelled => break,
                 input = inputs.recv() => match input {
@@ -207,6 +212,7 @@ impl SyncHost {
                     // The archive was closed: nothing more will be stored.
                     None => feeding = false,
                 },
+                () = traffic.quiet(), if unquiet => self.quiet = true,
                 () = sleep_until(deadline), if !self.sleeps() => {
                     self.engine.tick(self.now());
                 }
@@ -348,6 +354,7 @@ impl SyncHost {
                 // One that has gone has no sessions: `done` is dropped, which says so.
                 if let Some(key) = self.keys.get(&peer) {
                     self.winding.push((key, done));
+                    self.quiet = false;
                 }
             }
             Input::Due { told } => {
@@ -371,7 +378,7 @@ impl SyncHost {
             Input::ReconciliationClosed { session, error } => {
                 self.engine.reconciliation_closed(now, session, error);
             }
-            Input::TransferFrames { peer, frames, go_on } => {
+            Input::TransferFrames { peer, frames, reading: _reading, go_on } => {
                 // Of a peer that has gone nothing is taken: its streams are no more.
                 let Some(key) = self.acting(peer) else { return };
                 if let Some(peer) = self.peers.get_mut(&key) {
@@ -451,7 +458,7 @@ impl SyncHost {
         let mut ended = false;
         for (key, done) in std::mem::take(&mut self.winding) {
             let Some(peer) = self.peers.get(&key) else { continue };
-            if peer.waiting.is_empty() {
+            if self.quiet && peer.waiting.is_empty() {
                 let with = |id: &SessionId| self.engine.running(*id).is_some_and(|s| s.peer == key);
                 let all: Vec<SessionId> =
                     self.engine.begun_after(SessionId(0)).into_iter().filter(with).collect();

@@ -9,6 +9,7 @@ use super::facts::Facts;
 use super::peers::StreamPermit;
 use super::stream::Stream;
 use super::sync_streams::ReadOn;
+use super::traffic::Reading;
 use crate::engine::{SessionId, SyncOptions, SyncProtocol};
 use crate::error::{Error, Result};
 use crate::types::TimeRange;
@@ -95,6 +96,7 @@ pub(super) enum Input {
     TransferFrames {
         peer: PeerId,
         frames: Vec<Bytes>,
+        reading: Reading,
         go_on: ReadOn,
     },
     TransferClosed {

@@ -3,7 +3,10 @@
 //! What must hold: a sync's beginning is told before its progress, and its end after all that it
 //! stored (`event` sees to that); of each session exactly one end is told.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use libp2p::PeerId;
 use tokio::sync::{mpsc, oneshot};
 
 use super::event::{Ended, NodeEvent, SyncStarted};
@@ -62,11 +65,6 @@ impl SyncHost {
             let Some(running) = self.engine.running(*id) else { continue };
             let Some(window) = running.window else { continue };
             session.told = true;
-            if !running.initiator {
-                let theirs = window.end().saturating_add(self.margin);
-                let (peer, now) = (&session.peer, self.shared.archive.now());
-                self.shared.tell_skew(self.shared.clock.window(peer, theirs, now));
-            }
             self.shared.hub.send(NodeEvent::SyncStarted(SyncStarted {
                 session: id.0,
                 peer_id: session.peer.to_string(),
@@ -164,6 +162,11 @@ impl SyncHost {
             let error = Error::new(ErrorKind::StreamClosed, "the peer has disconnected");
             return self.engine.store_answered(self.now(), query, Err(error));
         };
+        if self.shared.traffic.is_held() {
+            // There have been enough bytes: it is asked later, if it still matters then.
+            let error = Error::new(ErrorKind::Busy, "the bytes that were allowed are used up");
+            return self.engine.store_answered(self.now(), query, Err(error));
+        }
         let (shared, queries) = (self.shared.clone(), self.queries.clone());
         self.answers.push(Box::pin(async move {
             let page = match queries.acquire().await {
@@ -199,6 +202,21 @@ impl SyncHost {
         }
     }
 
+    /// The window of a sync that a peer begins ends shortly before its now.
+    fn watch_clock(&self, peer: &PeerId, report: &SyncReport) {
+        if report.initiator || report.error.is_some() || report.window.is_empty() {
+            return;
+        }
+        // Of the peer's own protocol, up to a slice of nine seconds earlier.
+        let slice = match report.protocol {
+            SyncProtocol::Strong => Duration::from_secs(4),
+            _ => Duration::ZERO,
+        };
+        let theirs = report.window.end().saturating_add(self.margin + slice);
+        let began = self.shared.archive.now().saturating_sub(report.duration);
+        self.shared.tell_skew(self.shared.clock.window(peer, theirs, began));
+    }
+
     fn finished(&mut self, id: SessionId, mut report: SyncReport) {
         if self.shared.tasks.is_suspended() && report.error.is_some() {
             report.error = Some(super::shared::suspended());
@@ -218,6 +236,7 @@ impl SyncHost {
             "a sync has ended"
         );
         self.shared.traffic.ended(&report.figures);
+        self.watch_clock(&peer, &report);
         let report = NodeSyncReport { session: id.0, peer_id: peer.to_string(), report };
         let mut caller = None;
         if let Some(mut session) = session {

@@ -3,6 +3,7 @@
 //!
 //! What libp2p adds (its agreement on a protocol, encryption, multiplexing) is not in them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
@@ -51,6 +52,17 @@ pub(super) struct Traffic {
     /// Of all bytes, both ways: where they are enough.
     limit: AtomicU64,
     state: watch::Sender<State>,
+    /// Readers that may have read something which is not handed over yet.
+    reading: watch::Sender<usize>,
+}
+
+/// Somebody reads, or has read, until this is dropped.
+pub(super) struct Reading(Arc<Traffic>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.reading.send_modify(|count| *count = count.saturating_sub(1));
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -70,6 +82,7 @@ impl Default for Traffic {
             sent: AtomicU64::new(0),
             limit: AtomicU64::new(u64::MAX),
             state: watch::Sender::default(),
+            reading: watch::Sender::default(),
         }
     }
 }
@@ -142,11 +155,33 @@ impl Traffic {
         self.change(|state| *state = State::default());
     }
 
-    /// Resolves at once unless it is held.
-    pub(super) async fn unheld(&self) {
-        if self.state.borrow().held {
-            let _ = self.state.subscribe().wait_for(|state| !state.held).await;
+    /// Resolves once it is not held: then one may read, until [`Traffic::held`] resolves.
+    pub(super) async fn may_read(self: &Arc<Self>) -> Reading {
+        let mut state = self.state.subscribe();
+        loop {
+            let _ = state.wait_for(|state| !state.held).await;
+            self.reading.send_modify(|count| *count += 1);
+            let reading = Reading(self.clone());
+            // It may have been held in between.
+            if !self.state.borrow().held {
+                return reading;
+            }
         }
+    }
+
+    /// Resolves once it is held.
+    pub(super) async fn held(&self) {
+        let _ = self.state.subscribe().wait_for(|state| state.held).await;
+    }
+
+    /// Whether it is held now.
+    pub(super) fn is_held(&self) -> bool {
+        self.state.borrow().held
+    }
+
+    /// Resolves once nobody reads and all that was read is handed over.
+    pub(super) async fn quiet(&self) {
+        let _ = self.reading.subscribe().wait_for(|count| *count == 0).await;
     }
 }
 
@@ -159,21 +194,27 @@ mod tests {
 
     #[test]
     fn bytes_are_counted_and_a_limit_holds_readers_until_it_is_lifted() {
-        let traffic = Traffic::default();
+        let traffic = Arc::new(Traffic::default());
+        let held = || traffic.may_read().now_or_never().is_none();
         traffic.came(10);
         traffic.went(5);
         let before = traffic.counted();
         traffic.limit(Some(100));
         traffic.came(99);
-        assert!(traffic.enough().now_or_never().is_none() && traffic.unheld().now_or_never().is_some());
+        assert!(traffic.enough().now_or_never().is_none() && !held());
+        let reading = traffic.may_read().now_or_never();
         traffic.went(1);
-        assert!(traffic.enough().now_or_never().is_some() && traffic.unheld().now_or_never().is_none());
+        assert!(traffic.enough().now_or_never().is_some() && held());
+        assert!(traffic.quiet().now_or_never().is_none());
+        drop(reading);
+        assert!(traffic.quiet().now_or_never().is_some());
         let since = traffic.counted().since(&before);
         assert_eq!((since.bytes_in, since.bytes_out, since.bytes()), (99, 1, 100));
         traffic.release();
         traffic.came(1_000);
-        assert!(traffic.enough().now_or_never().is_none() && traffic.unheld().now_or_never().is_some());
+        assert!(traffic.enough().now_or_never().is_none() && !held());
         traffic.hold();
-        assert!(traffic.unheld().now_or_never().is_none() && traffic.enough().now_or_never().is_none());
+        assert!(held() && traffic.enough().now_or_never().is_none());
+        assert!(traffic.held().now_or_never().is_some());
     }
 }

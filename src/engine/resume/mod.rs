@@ -108,7 +108,8 @@ impl Engine {
             let start = self.last_online().map(|last| last.saturating_sub(self.config.margin));
             let limit = self.now.wall.saturating_sub(self.config.resume_limit);
             let end = floor(self.now.wall.saturating_sub(self.config.margin));
-            if let Some(Ok(span)) = start.map(|start| TimeRange::new(floor(start.max(limit)), end)) {
+            if let Some(Ok(span)) = start.map(|start| TimeRange::new(floor(start.max(limit)), end))
+            {
                 due.add(span);
             }
         }

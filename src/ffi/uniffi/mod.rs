@@ -13,6 +13,7 @@ mod error;
 mod message;
 mod node;
 mod options;
+mod phone;
 mod query;
 mod relay;
 mod stream;
