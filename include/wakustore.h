@@ -129,6 +129,10 @@ enum wks_status
      */
     WKS_ERR_RESOURCES = 15,
     /**
+     * The archive, or the node, is suspended: it works again once it is resumed.
+     */
+    WKS_ERR_SUSPENDED = 16,
+    /**
      * A pubsub or content topic is empty, too long, not UTF-8, or malformed.
      */
     WKS_ERR_INVALID_TOPIC = 100,
@@ -1153,6 +1157,15 @@ typedef struct wks_event_info {
      * Whether we began the sync.
      */
     uint8_t initiator;
+    /**
+     * How many peers say that the clock disagrees; those of one network count as one.
+     */
+    uint32_t peers;
+    /**
+     * By so many milliseconds the peers' clocks are ahead; behind, where it is negative. Less than
+     * ten seconds either way: they agree again.
+     */
+    int64_t offset_ms;
 } wks_event_info;
 
 /**
@@ -1375,6 +1388,135 @@ typedef struct wks_refused_row {
 } wks_refused_row;
 
 /**
+ * What a `wks_node_sync_once` may take. Zero it, set `struct_size` and what is to be other than
+ * usual.
+ */
+typedef struct wks_once_options {
+    /**
+     * `sizeof(wks_once_options)`.
+     */
+    size_t struct_size;
+    /**
+     * The beginning of the span to sync, in Unix nanoseconds.
+     */
+    int64_t window_start;
+    /**
+     * The first moment after it.
+     */
+    int64_t window_end;
+    /**
+     * When it is over, at the latest, in milliseconds from now; 0 for 25 seconds.
+     */
+    uint64_t deadline_ms;
+    /**
+     * The most bytes, both ways, of Sync and Store; 0 for no limit. What was asked of a Store peer
+     * before is still read: up to two hundred messages.
+     */
+    uint64_t byte_budget;
+    /**
+     * Which way messages go.
+     */
+    wks_sync_direction direction;
+    /**
+     * 1 where the span above counts; 0 for what is due: the node's window before now, and what it
+     * missed before that.
+     */
+    uint8_t has_window;
+} wks_once_options;
+
+/**
+ * What came of a `wks_node_sync_once`.
+ */
+typedef struct wks_once_report {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_once_report;
+
+/**
+ * Why a `wks_node_sync_once` has ended: a `WKS_ONCE_…`.
+ */
+typedef int32_t wks_once_end;
+
+/**
+ * The figures of a `wks_node_sync_once`. The caller allocates it and sets `struct_size`; what it
+ * points to is the report's, and lives until `wks_once_report_free`.
+ */
+typedef struct wks_once_figures {
+    /**
+     * `sizeof(wks_once_figures)`.
+     */
+    size_t struct_size;
+    /**
+     * Why the last peer that failed did, for people; empty where none did.
+     */
+    struct wks_bytes reason;
+    /**
+     * The first moment of what was to be synced, in Unix nanoseconds.
+     */
+    int64_t window_start;
+    /**
+     * The first moment after it.
+     */
+    int64_t window_end;
+    /**
+     * Spans that are left of it: `wks_once_report_lacking`.
+     */
+    size_t lacking;
+    /**
+     * Messages that a peer is known to have, and that are not here.
+     */
+    uint64_t outstanding;
+    /**
+     * Messages that came and were stored; new ones only.
+     */
+    uint64_t received;
+    /**
+     * Messages that were sent.
+     */
+    uint64_t sent;
+    /**
+     * Bytes of Sync and Store that came, whoever they were for.
+     */
+    uint64_t bytes_in;
+    /**
+     * Bytes of Sync and Store that went.
+     */
+    uint64_t bytes_out;
+    /**
+     * How long it took, in nanoseconds.
+     */
+    uint64_t duration_ns;
+    /**
+     * Why it ended.
+     */
+    wks_once_end end;
+    /**
+     * Why the last peer that failed did: a `wks_status`; `WKS_OK` where none did.
+     */
+    int32_t status;
+} wks_once_figures;
+
+/**
+ * A span of time. The caller allocates it and sets `struct_size`.
+ */
+typedef struct wks_span {
+    /**
+     * `sizeof(wks_span)`.
+     */
+    size_t struct_size;
+    /**
+     * The beginning, in Unix nanoseconds.
+     */
+    int64_t start;
+    /**
+     * The first moment after it.
+     */
+    int64_t end;
+} wks_span;
+
+/**
  * Which of the ids that differ: a `WKS_DIFFERENCE_…`.
  */
 typedef int32_t wks_difference_side;
@@ -1511,6 +1653,69 @@ typedef struct wks_topic_stats {
      */
     int64_t newest;
 } wks_topic_stats;
+
+/**
+ * How a walk goes. The caller allocates it, zeroed, and sets `struct_size`.
+ */
+typedef struct wks_history_options {
+    /**
+     * `sizeof(wks_history_options)`.
+     */
+    size_t struct_size;
+    /**
+     * A query for a longer time is asked in spans of so many nanoseconds, one after the other,
+     * since some service nodes refuse long ones; 0 to ask it whole.
+     */
+    uint64_t span_ns;
+    /**
+     * 1 so that peers are not told which content topics are looked for: they are asked for
+     * everything of the pubsub topic and the time, and the rest is left out here (docs/PRIVACY.md).
+     */
+    uint8_t filter_at_home;
+} wks_history_options;
+
+/**
+ * What several store peers told when they were asked the same.
+ */
+typedef struct wks_check {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_check;
+
+/**
+ * What one peer told. The caller allocates it and sets `struct_size`; what it points to is the
+ * check's, and lives until `wks_check_free`.
+ */
+typedef struct wks_check_peer {
+    /**
+     * `sizeof(wks_check_peer)`.
+     */
+    size_t struct_size;
+    /**
+     * The peer, as the caller named it.
+     */
+    struct wks_bytes peer;
+    /**
+     * How many hashes it told.
+     */
+    size_t told;
+    /**
+     * The hashes that others told and it did not, 32 bytes each, one after the other. (It may have
+     * come to know them since, or others may hold what it let go by its retention.) They say nothing
+     * where its answer broke off.
+     */
+    struct wks_bytes omitted;
+    /**
+     * Why its answer broke off: a `wks_status`; `WKS_OK` where it did not.
+     */
+    int32_t status;
+    /**
+     * Why it broke off, for people; empty where it did not.
+     */
+    struct wks_bytes reason;
+} wks_check_peer;
 
 /**
  * From relay, or from the host, as it happened. Such a message must be recent.
@@ -1660,6 +1865,12 @@ typedef struct wks_topic_stats {
 #define WKS_EVENT_SYNC_PROGRESS 7
 
 /**
+ * The clock of this machine disagrees with those of the peers, as far as three networks or more say
+ * the same: `offset_ms`, `peers`. Told once, and again when it changes much or is put right.
+ */
+#define WKS_EVENT_CLOCK_SKEW 8
+
+/**
  * The message's content does not give the hash that it is filed under.
  */
 #define WKS_FINDING_HASH_MISMATCH 1
@@ -1693,6 +1904,26 @@ typedef struct wks_topic_stats {
  * Cluster and shards, as in the published document and in nwaku v0.35 and v0.36.
  */
 #define WKS_DIALECT_SHARDS 1
+
+/**
+ * Nothing is lacking.
+ */
+#define WKS_ONCE_COMPLETE 0
+
+/**
+ * The time was over.
+ */
+#define WKS_ONCE_DEADLINE 1
+
+/**
+ * The bytes were used up.
+ */
+#define WKS_ONCE_BUDGET 2
+
+/**
+ * No peer was left that had not failed.
+ */
+#define WKS_ONCE_PEERS 3
 
 /**
  * The peer has them and we lack them.
@@ -4054,6 +4285,187 @@ wks_status wks_move_refused(struct wks_move report,
 void wks_move_free(struct wks_move report);
 
 /**
+ * How often is looked for what others wrote to the same file or database, while anybody is
+ * subscribed to changes, in milliseconds: 250 by default. 0 where nobody else writes while the
+ * archive is open: then an idle archive wakes up for nothing.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_archive_options_set_look_every(struct wks_archive_options options,
+                                              uint64_t every_ms,
+                                              struct wks_error *error);
+
+/**
+ * Syncs what is due, within a time and a number of bytes, and returns when the time is over at the
+ * latest: for the seconds that a phone gives its apps in the background. Wherever it stops, all that
+ * came is stored, and the next call goes on from there. With the first of the `count` peers that can
+ * be reached, each a peer id or an address, and another where it fails; with none, a peer that is
+ * connected, or else one that was dialled before. `options` may be null.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until the end. Owns: peers and options are lent
+ * for the call; the report is the caller's, to free with `wks_once_report_free`. `report` may be null.
+ * Errors: `WKS_ERR_SYNC_BUSY` while another of these runs, `WKS_ERR_PEER_UNKNOWN` where there is
+ * nobody to sync with; of the last peer, where none could be synced with at all, those of
+ * `wks_node_sync`; `WKS_ERR_UNSUPPORTED` where the node has Sync off or for fields of a newer
+ * header, `WKS_ERR_INVALID_TIME_RANGE`, `WKS_ERR_INVALID_ARGUMENT`, `WKS_ERR_SUSPENDED`,
+ * `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_sync_once(struct wks_node node,
+                              const struct wks_bytes *peers,
+                              size_t count,
+                              const struct wks_once_options *options,
+                              struct wks_once_report *report,
+                              struct wks_error *error);
+
+/**
+ * Begins a sync within a time and a number of bytes: take its report with
+ * `wks_op_take_once_report`. A cancel ends it, with what came stored.
+ *
+ * Threads: any. Blocks: no. Owns: peers and options are lent for the call; the operation is the
+ * caller's, to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`, as for `wks_node_sync_once`; the
+ * operation's are the others.
+ */
+wks_status wks_node_sync_once_async(struct wks_node node,
+                                    const struct wks_bytes *peers,
+                                    size_t count,
+                                    const struct wks_once_options *options,
+                                    struct wks_op *op,
+                                    struct wks_error *error);
+
+/**
+ * Takes the report of a sync within a time and a number of bytes.
+ *
+ * Threads: any. Blocks: no. Owns: the report is the caller's, to free with `wks_once_report_free`.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_once_report(struct wks_op op,
+                                   struct wks_once_report *report,
+                                   struct wks_error *error);
+
+/**
+ * The figures. Set `figures->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: `figures` is the caller's; what it points to is the report's, and
+ * lives until `wks_once_report_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for a wrong
+ * `struct_size`.
+ */
+wks_status wks_once_report_figures(struct wks_once_report report,
+                                   struct wks_once_figures *figures,
+                                   struct wks_error *error);
+
+/**
+ * Span `index` of what is left, counted from 0, ascending. Set `span->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: `span` is the caller's.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for an index beyond
+ * the end or a wrong `struct_size`.
+ */
+wks_status wks_once_report_lacking(struct wks_once_report report,
+                                   size_t index,
+                                   struct wks_span *span,
+                                   struct wks_error *error);
+
+/**
+ * Frees a report and all that its figures point to. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_once_report_free(struct wks_once_report report);
+
+/**
+ * Lets go of what a system takes badly in an app that it freezes: ends syncs (what came is stored),
+ * closes all connections and sockets, keeps the node's state, and suspends its archive. What is
+ * under way ends with `WKS_ERR_SUSPENDED`, and so does whatever is asked before `wks_node_resume`. No
+ * timer runs meanwhile. A second time is fine.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, four seconds at the most. Owns: nothing.
+ * Errors: `WKS_ERR_ARCHIVE_CLOSED`, `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`,
+ * `WKS_ERR_CANCELLED` by a shutdown, `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_suspend(struct wks_node node,
+                            struct wks_error *error);
+
+/**
+ * Begins to suspend a node. The operation has no result: its status tells.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_node_suspend`.
+ */
+wks_status wks_node_suspend_async(struct wks_node node, struct wks_op *op, struct wks_error *error);
+
+/**
+ * Comes back: opens the archive, listens at the same addresses where they are free, and dials again
+ * the peers that it had dialled. A heartbeat that was missed, or many, come as one. Where it fails
+ * the node stays suspended. Fine where it is not suspended.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it listens. Owns: nothing.
+ * Errors: `WKS_ERR_LISTEN`, those of `wks_archive_open` for the archive,
+ * `WKS_ERR_ARCHIVE_CLOSED`, `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`,
+ * `WKS_ERR_CANCELLED` by a shutdown, `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_resume(struct wks_node node, struct wks_error *error);
+
+/**
+ * Begins to resume a node. The operation has no result: its status tells.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_node_resume`.
+ */
+wks_status wks_node_resume_async(struct wks_node node, struct wks_op *op, struct wks_error *error);
+
+/**
+ * Lets go of the file or database: commits what was accepted, and closes all connections, so that no
+ * lock is held and no file is open. Until `wks_archive_resume` whatever is asked ends with
+ * `WKS_ERR_SUSPENDED`; subscribers stay. What is in memory alone is kept. A second time is fine.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until what was accepted is committed. Owns: nothing.
+ * Errors: `WKS_ERR_ARCHIVE_CLOSED`, `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`,
+ * `WKS_ERR_CANCELLED` by a shutdown, `WKS_ERR_HANDLE`.
+ */
+wks_status wks_archive_suspend(struct wks_archive archive,
+                               struct wks_error *error);
+
+/**
+ * Begins to suspend an archive. The operation has no result: its status tells.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_archive_suspend`.
+ */
+wks_status wks_archive_suspend_async(struct wks_archive archive,
+                                     struct wks_op *op,
+                                     struct wks_error *error);
+
+/**
+ * Opens the file or database again. Subscribers hear what others wrote meanwhile. Where it fails the
+ * archive stays suspended. Fine where it is not suspended.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it is open. Owns: nothing.
+ * Errors: those of `wks_archive_open` for its file or database, `WKS_ERR_ARCHIVE_CLOSED`, `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`,
+ * `WKS_ERR_CANCELLED` by a shutdown, `WKS_ERR_HANDLE`.
+ */
+wks_status wks_archive_resume(struct wks_archive archive,
+                              struct wks_error *error);
+
+/**
+ * Begins to resume an archive. The operation has no result: its status tells.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_archive_resume`.
+ */
+wks_status wks_archive_resume_async(struct wks_archive archive,
+                                    struct wks_op *op,
+                                    struct wks_error *error);
+
+/**
  * Whether the node takes part in relay (gossipsub): 0, the default, or 1. Then it is subscribed to
  * the topics of its shards from the start, and what comes is stored.
  *
@@ -4464,6 +4876,198 @@ wks_status wks_topics_get(struct wks_topics topics,
  * Errors: none; a stale handle is ignored.
  */
 void wks_topics_free(struct wks_topics topics);
+
+/**
+ * Begins a walk through the history of several store peers: one is asked for as long as it answers,
+ * and another goes on where it fails. Pull its pages with `wks_history_next`. With no peers named it
+ * is any connected one that speaks Store, the best by what was measured of them first. `options` may
+ * be null.
+ *
+ * Threads: any. Blocks: no. Owns: names and options are lent for the call; the walk is the caller's,
+ * to free with `wks_history_free`. It does not keep the node running.
+ * Errors: `WKS_ERR_ADDRESS`, `WKS_ERR_INVALID_ARGUMENT` for more than 1,024 peers, a query that a
+ * peer does not take, or a span so short that there are more than 100,000 of them,
+ * `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_history_of(struct wks_node node,
+                               const struct wks_bytes *peers,
+                               size_t count,
+                               struct wks_query query,
+                               const struct wks_history_options *options,
+                               struct wks_history *history,
+                               struct wks_error *error);
+
+/**
+ * Those of the hashes (32 bytes each, one after the other; a million at the most) that a store peer
+ * holds, in the order asked for, each once.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until the answers are there. Owns: name and hashes
+ * are lent for the call; the list is the caller's, to free with `wks_hashes_free`.
+ * Errors: those of `wks_node_store_query`, and `WKS_ERR_INVALID_HASH` for a length that is not a
+ * multiple of 32.
+ */
+wks_status wks_node_presence(struct wks_node node,
+                             struct wks_bytes peer,
+                             struct wks_bytes hashes,
+                             struct wks_hashes *held,
+                             struct wks_error *error);
+
+/**
+ * Starts to ask which of the hashes a store peer holds: take them with `wks_op_take_hashes`.
+ *
+ * Threads: any. Blocks: no. Owns: name and hashes are lent for the call; the operation is the
+ * caller's, to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`; the operation's are those of
+ * `wks_node_presence`.
+ */
+wks_status wks_node_presence_async(struct wks_node node,
+                                   struct wks_bytes peer,
+                                   struct wks_bytes hashes,
+                                   struct wks_op *op,
+                                   struct wks_error *error);
+
+/**
+ * The messages of these hashes (32 bytes each, one after the other; a million at the most), from the
+ * first of the peers that holds them; with no peers named, of the connected ones that speak Store.
+ * The page has each hash once, in the order asked for; an entry whose `has_data` is 0 was held by
+ * nobody. All of it is in memory at once; nothing is stored.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until the answers are there. Owns: names and
+ * hashes are lent for the call; the page is the caller's, to free with `wks_page_free`.
+ * Errors: those of `wks_node_store_query`, where no peer answered for a part of the hashes;
+ * `WKS_ERR_PEER_UNKNOWN` where there is nobody to ask; `WKS_ERR_INVALID_HASH` for a length that is
+ * not a multiple of 32.
+ */
+wks_status wks_node_fetch(struct wks_node node,
+                          const struct wks_bytes *peers,
+                          size_t count,
+                          struct wks_bytes hashes,
+                          struct wks_page *page,
+                          struct wks_error *error);
+
+/**
+ * Starts to get the messages of hashes: take the page with `wks_op_take_page`.
+ *
+ * Threads: any. Blocks: no. Owns: names and hashes are lent for the call; the operation is the
+ * caller's, to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`; the operation's are those of
+ * `wks_node_fetch`.
+ */
+wks_status wks_node_fetch_async(struct wks_node node,
+                                const struct wks_bytes *peers,
+                                size_t count,
+                                struct wks_bytes hashes,
+                                struct wks_op *op,
+                                struct wks_error *error);
+
+/**
+ * Asks several store peers for the hashes of a query, puts their answers together, and says what
+ * each of them left out: so one server that hides messages is found out by the others. At most
+ * `max` hashes of each peer are taken. A peer that fails is told of in the answer.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until the answers are there. Owns: the names are
+ * lent for the call; the check is the caller's, to free with `wks_check_free`.
+ * Errors: `WKS_ERR_INVALID_ARGUMENT` for fewer than two peers or more than 1,024, or a query that a
+ * peer does not take, `WKS_ERR_ADDRESS`, `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`,
+ * `WKS_ERR_CANCELLED` by a shutdown, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_cross_check(struct wks_node node,
+                                const struct wks_bytes *peers,
+                                size_t count,
+                                struct wks_query query,
+                                size_t max,
+                                struct wks_check *check,
+                                struct wks_error *error);
+
+/**
+ * Starts a cross-check: take it with `wks_op_take_check`.
+ *
+ * Threads: any. Blocks: no. Owns: the names are lent for the call; the operation is the caller's,
+ * to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`; the operation's are those of
+ * `wks_node_cross_check`.
+ */
+wks_status wks_node_cross_check_async(struct wks_node node,
+                                      const struct wks_bytes *peers,
+                                      size_t count,
+                                      struct wks_query query,
+                                      size_t max,
+                                      struct wks_op *op,
+                                      struct wks_error *error);
+
+/**
+ * Takes a cross-check.
+ *
+ * Threads: any. Blocks: no. Owns: the check is the caller's, to free with `wks_check_free`.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_check(struct wks_op op, struct wks_check *check, struct wks_error *error);
+
+/**
+ * The hashes of all peers together, each once, 32 bytes each, one after the other: in the order of
+ * the first peer, then what only the others told.
+ *
+ * Threads: any. Blocks: no. Owns: the bytes are the check's, and live until `wks_check_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_check_hashes(struct wks_check check,
+                            struct wks_bytes *hashes,
+                            struct wks_error *error);
+
+/**
+ * How many peers were asked.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_check_count(struct wks_check check, size_t *count, struct wks_error *error);
+
+/**
+ * What peer `index` told, counted from 0 in the order they were named. Set `told->struct_size`
+ * first.
+ *
+ * Threads: any. Blocks: no. Owns: `told` is the caller's; what it points to is the check's, and
+ * lives until `wks_check_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for an index beyond
+ * the end or a wrong `struct_size`.
+ */
+wks_status wks_check_get(struct wks_check check,
+                         size_t index,
+                         struct wks_check_peer *told,
+                         struct wks_error *error);
+
+/**
+ * Frees a cross-check. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_check_free(struct wks_check check);
+
+/**
+ * How many Store requests are answered in a time, in all and of one peer; beyond it the answer is
+ * 429. 0 requests, the default of both, for no such limit.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`. (A time of zero is refused when the node is started.)
+ */
+wks_status wks_node_options_set_store_rate(struct wks_node_options options,
+                                           uint32_t requests,
+                                           uint64_t per_ns,
+                                           uint32_t requests_of_peer,
+                                           uint64_t per_ns_of_peer,
+                                           struct wks_error *error);
+
+/**
+ * What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB by default. What does not
+ * fit comes with the next page.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`. (Too few are refused when the node is started.)
+ */
+wks_status wks_node_options_set_max_page_bytes(struct wks_node_options options,
+                                               size_t bytes,
+                                               struct wks_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

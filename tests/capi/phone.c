@@ -73,14 +73,13 @@ int main(void)
         OK(wks_archive_put(theirs, &m, 1, WKS_ORIGIN_IMPORT, NULL, &err));
     }
     wks_node server = a_node(theirs, 1), phone = a_node(ours, 0);
-    EXPECT(WKS_ERR_PEER_UNKNOWN, wks_node_sync_once(phone, NULL, NULL, &err));
+    EXPECT(WKS_ERR_PEER_UNKNOWN, wks_node_sync_once(phone, NULL, 0, NULL, NULL, &err));
     OK(wks_node_addresses(server, &addresses, &err));
     OK(wks_strings_get(addresses, 0, &address, &err));
-    once.peer = address;
     once.byte_budget = 300000;
     once.deadline_ms = 60000;
     do {
-        OK(wks_node_sync_once(phone, &once, &report, &err));
+        OK(wks_node_sync_once(phone, &address, 1, &once, &report, &err));
         OK(wks_once_report_figures(report, &figures, &err));
         received += figures.received;
         CHECK(figures.status == WKS_OK && figures.bytes_in > figures.bytes_out);
@@ -98,7 +97,7 @@ int main(void)
     } while (figures.end != WKS_ONCE_COMPLETE);
     CHECK(received == 600 && calls > 1);
     once.direction = 9;
-    EXPECT(WKS_ERR_INVALID_ARGUMENT, wks_node_sync_once(phone, &once, NULL, &err));
+    EXPECT(WKS_ERR_INVALID_ARGUMENT, wks_node_sync_once(phone, &address, 1, &once, NULL, &err));
 
     CHECK(open_below(directory) > 0);
     OK(wks_node_suspend(phone, &err));
@@ -114,7 +113,7 @@ int main(void)
     OK(wks_archive_stats(ours, &stats, &err));
     CHECK(stats.messages == 600);
     once.direction = WKS_SYNC_PULL;
-    OK(wks_node_sync_once_async(phone, &once, &op, &err));
+    OK(wks_node_sync_once_async(phone, &address, 1, &once, &op, &err));
     OK(wks_op_wait(op, WKS_FOREVER, &err));
     OK(wks_op_take_once_report(op, &report, &err));
     OK(wks_once_report_figures(report, &figures, &err));

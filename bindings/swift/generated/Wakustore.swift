@@ -728,6 +728,14 @@ public protocol ArchiveProtocol: AnyObject, Sendable {
     func query(query: Query) async throws  -> Page
 
     /**
+     * Opens the file or database again. Subscribers hear what others wrote meanwhile. Where it
+     * fails the archive stays suspended.
+     *
+     * Fails as the opening does.
+     */
+    func resume() async throws
+
+    /**
      * Commits what was accepted and closes the file. Every other call then fails with
      * `ArchiveClosed`, those of a node over it too; a second `shutdown` is fine. (Letting go of
      * the object does the same, once no node uses the archive any more.)
@@ -740,6 +748,15 @@ public protocol ArchiveProtocol: AnyObject, Sendable {
      * Fails with `ArchiveIo`, `ArchiveClosed`.
      */
     func stats() async throws  -> Stats
+
+    /**
+     * Lets go of the file or database: commits what was accepted, and closes all connections, so
+     * that no lock is held and no file is open. Until `resume` whatever is asked fails with
+     * `Suspended`; subscribers stay. What is in memory alone is kept. A second time is fine.
+     *
+     * Fails with `ArchiveClosed`.
+     */
+    func suspend() async throws
 
     /**
      * Takes messages down: those that are held are removed, all in one commit, and none of these
@@ -1128,6 +1145,29 @@ open func query(query: Query)async throws  -> Page  {
 }
 
     /**
+     * Opens the file or database again. Subscribers hear what others wrote meanwhile. Where it
+     * fails the archive stays suspended.
+     *
+     * Fails as the opening does.
+     */
+open func resume()async throws   {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_archive_resume(
+                        self.uniffiCloneHandle()
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_void,
+            completeFunc: ffi_wakustore_rust_future_complete_void,
+            freeFunc: ffi_wakustore_rust_future_free_void,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
+            liftFunc: { $0 },
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
      * Commits what was accepted and closes the file. Every other call then fails with
      * `ArchiveClosed`, those of a node over it too; a second `shutdown` is fine. (Letting go of
      * the object does the same, once no node uses the archive any more.)
@@ -1167,6 +1207,30 @@ open func stats()async throws  -> Stats  {
             freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
             cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
             liftFunc: FfiConverterTypeStats_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Lets go of the file or database: commits what was accepted, and closes all connections, so
+     * that no lock is held and no file is open. Until `resume` whatever is asked fails with
+     * `Suspended`; subscribers stay. What is in memory alone is kept. A second time is fine.
+     *
+     * Fails with `ArchiveClosed`.
+     */
+open func suspend()async throws   {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_archive_suspend(
+                        self.uniffiCloneHandle()
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_void,
+            completeFunc: ffi_wakustore_rust_future_complete_void,
+            freeFunc: ffi_wakustore_rust_future_free_void,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
+            liftFunc: { $0 },
             errorHandler: FfiConverterTypeWakuError_lift
         )
 }
@@ -1855,6 +1919,33 @@ public protocol NodeProtocol: AnyObject, Sendable {
     func sync(peer: String, options: SyncOptions?) async throws  -> SyncReport
 
     /**
+     * Comes back: opens the archive, listens at the same addresses where they are free, and dials
+     * again the peers that it had dialled. A heartbeat that was missed, or many, come as one. Where
+     * it fails the node stays suspended.
+     *
+     * Fails with `Listen`, and as the archive's opening.
+     */
+    func resume() async throws
+
+    /**
+     * Lets go of what a system takes badly in an app that it freezes: ends syncs (what came is
+     * stored), closes all connections and sockets, keeps the node's state, and suspends its
+     * archive. What is under way ends with `Suspended`, and so does whatever is asked before
+     * `resume`. No timer runs meanwhile. A second time is fine.
+     */
+    func suspend() async throws
+
+    /**
+     * Syncs what is due, within a time and a number of bytes, and returns when the time is over at
+     * the latest: for the seconds that a phone gives its apps in the background. Wherever it stops,
+     * all that came is stored, and the next call goes on from there. Giving up on the call ends it.
+     *
+     * Fails with `SyncBusy` while another of these runs, `PeerUnknown`, `Suspended`,
+     * `InvalidArgument`, `Unsupported`, and, where no peer could be synced with at all, as `sync`.
+     */
+    func syncOnce(options: SyncOnceOptions?) async throws  -> SyncOnceReport
+
+    /**
      * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
      * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
      * bring it to others; the same message may be published again.
@@ -1885,6 +1976,46 @@ public protocol NodeProtocol: AnyObject, Sendable {
      * Fails as `subscribe`.
      */
     func unsubscribe(pubsubTopic: String) async throws
+
+    /**
+     * Asks several store peers for the hashes of a query, puts their answers together, and says
+     * what each of them left out: so one server that hides messages is found out by the others. At
+     * most `max` hashes of each peer are taken. A peer that fails is told of in the answer.
+     *
+     * Fails with `InvalidArgument` for fewer than two peers or a query that cannot be asked, and
+     * with `Address`.
+     */
+    func crossCheck(peers: [String], query: Query, max: UInt64) async throws  -> CrossCheck
+
+    /**
+     * The messages of these hashes, from the first of the peers that holds them; with no peers
+     * named, of the connected ones that speak Store. At most a million hashes in one call; all of
+     * what is found is in memory at once. Nothing is stored.
+     *
+     * Fails as `store_query`, where no peer answered for a part of the hashes.
+     */
+    func fetch(peers: [String], hashes: [Data]) async throws  -> Fetched
+
+    /**
+     * A walk through the history of several store peers: one is asked for as long as it answers,
+     * and another goes on where it fails. With no peers named it is any connected one that speaks
+     * Store, the best by what was measured of them first. A query for a time longer than `span` is
+     * asked in spans of that length, since some service nodes refuse long ones. With
+     * `filter_at_home` the peers are not told which content topics are looked for: they are asked
+     * for everything of the pubsub topic and the time, and the rest is left out here.
+     *
+     * Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
+     * that there are more than 100,000 of them.
+     */
+    func historyOf(peers: [String], query: Query, span: TimeInterval?, filterAtHome: Bool) throws  -> History
+
+    /**
+     * Those of the hashes that a store peer holds, in the order asked for, each once; at most a
+     * million in one call.
+     *
+     * Fails as `store_query`.
+     */
+    func presence(peer: String, hashes: [Data]) async throws  -> [Data]
 
 }
 /**
@@ -2182,6 +2313,78 @@ open func sync(peer: String, options: SyncOptions? = nil)async throws  -> SyncRe
 }
 
     /**
+     * Comes back: opens the archive, listens at the same addresses where they are free, and dials
+     * again the peers that it had dialled. A heartbeat that was missed, or many, come as one. Where
+     * it fails the node stays suspended.
+     *
+     * Fails with `Listen`, and as the archive's opening.
+     */
+open func resume()async throws   {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_resume(
+                        self.uniffiCloneHandle()
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_void,
+            completeFunc: ffi_wakustore_rust_future_complete_void,
+            freeFunc: ffi_wakustore_rust_future_free_void,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
+            liftFunc: { $0 },
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Lets go of what a system takes badly in an app that it freezes: ends syncs (what came is
+     * stored), closes all connections and sockets, keeps the node's state, and suspends its
+     * archive. What is under way ends with `Suspended`, and so does whatever is asked before
+     * `resume`. No timer runs meanwhile. A second time is fine.
+     */
+open func suspend()async throws   {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_suspend(
+                        self.uniffiCloneHandle()
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_void,
+            completeFunc: ffi_wakustore_rust_future_complete_void,
+            freeFunc: ffi_wakustore_rust_future_free_void,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
+            liftFunc: { $0 },
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Syncs what is due, within a time and a number of bytes, and returns when the time is over at
+     * the latest: for the seconds that a phone gives its apps in the background. Wherever it stops,
+     * all that came is stored, and the next call goes on from there. Giving up on the call ends it.
+     *
+     * Fails with `SyncBusy` while another of these runs, `PeerUnknown`, `Suspended`,
+     * `InvalidArgument`, `Unsupported`, and, where no peer could be synced with at all, as `sync`.
+     */
+open func syncOnce(options: SyncOnceOptions? = nil)async throws  -> SyncOnceReport  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_sync_once(
+                        self.uniffiCloneHandle(),FfiConverterOptionTypeSyncOnceOptions.lower(options)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterTypeSyncOnceReport_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
      * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
      * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
      * bring it to others; the same message may be published again.
@@ -2269,6 +2472,102 @@ open func unsubscribe(pubsubTopic: String)async throws   {
             freeFunc: ffi_wakustore_rust_future_free_void,
             cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
             liftFunc: { $0 },
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Asks several store peers for the hashes of a query, puts their answers together, and says
+     * what each of them left out: so one server that hides messages is found out by the others. At
+     * most `max` hashes of each peer are taken. A peer that fails is told of in the answer.
+     *
+     * Fails with `InvalidArgument` for fewer than two peers or a query that cannot be asked, and
+     * with `Address`.
+     */
+open func crossCheck(peers: [String], query: Query, max: UInt64 = UInt64(100000))async throws  -> CrossCheck  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_cross_check(
+                        self.uniffiCloneHandle(),FfiConverterSequenceString.lower(peers),FfiConverterTypeQuery_lower(query),FfiConverterUInt64.lower(max)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterTypeCrossCheck_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * The messages of these hashes, from the first of the peers that holds them; with no peers
+     * named, of the connected ones that speak Store. At most a million hashes in one call; all of
+     * what is found is in memory at once. Nothing is stored.
+     *
+     * Fails as `store_query`, where no peer answered for a part of the hashes.
+     */
+open func fetch(peers: [String], hashes: [Data])async throws  -> Fetched  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_fetch(
+                        self.uniffiCloneHandle(),FfiConverterSequenceString.lower(peers),FfiConverterSequenceData.lower(hashes)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterTypeFetched_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * A walk through the history of several store peers: one is asked for as long as it answers,
+     * and another goes on where it fails. With no peers named it is any connected one that speaks
+     * Store, the best by what was measured of them first. A query for a time longer than `span` is
+     * asked in spans of that length, since some service nodes refuse long ones. With
+     * `filter_at_home` the peers are not told which content topics are looked for: they are asked
+     * for everything of the pubsub topic and the time, and the rest is left out here.
+     *
+     * Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
+     * that there are more than 100,000 of them.
+     */
+open func historyOf(peers: [String], query: Query, span: TimeInterval? = nil, filterAtHome: Bool = false)throws  -> History  {
+    return try  FfiConverterTypeHistory_lift(try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_node_history_of(
+            self.uniffiCloneHandle(),
+        FfiConverterSequenceString.lower(peers),
+        FfiConverterTypeQuery_lower(query),
+        FfiConverterOptionDuration.lower(span),
+        FfiConverterBool.lower(filterAtHome),uniffiCallStatus
+    )
+})
+}
+
+    /**
+     * Those of the hashes that a store peer holds, in the order asked for, each once; at most a
+     * million in one call.
+     *
+     * Fails as `store_query`.
+     */
+open func presence(peer: String, hashes: [Data])async throws  -> [Data]  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_presence(
+                        self.uniffiCloneHandle(),FfiConverterString.lower(peer),FfiConverterSequenceData.lower(hashes)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterSequenceData.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
 }
@@ -2898,6 +3197,12 @@ public struct ArchiveOptions: Equatable, Hashable {
      * What the file is encrypted with, or is to be where it is created.
      */
     public let file: FileOptions?
+    /**
+     * How often is looked for what others wrote to the same file or database, while anybody is
+     * subscribed to changes; each 250 ms where absent. Zero where nobody else writes while this is
+     * open: then an idle archive wakes up for nothing.
+     */
+    public let lookEvery: TimeInterval?
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
@@ -2939,7 +3244,12 @@ public struct ArchiveOptions: Equatable, Hashable {
          */readOnly: Bool = false,
         /**
          * What the file is encrypted with, or is to be where it is created.
-         */file: FileOptions? = nil) {
+         */file: FileOptions? = nil,
+        /**
+         * How often is looked for what others wrote to the same file or database, while anybody is
+         * subscribed to changes; each 250 ms where absent. Zero where nobody else writes while this is
+         * open: then an idle archive wakes up for nothing.
+         */lookEvery: TimeInterval? = nil) {
         self.durability = durability
         self.clockTolerance = clockTolerance
         self.checkLiveAge = checkLiveAge
@@ -2951,6 +3261,7 @@ public struct ArchiveOptions: Equatable, Hashable {
         self.validatorTimeout = validatorTimeout
         self.readOnly = readOnly
         self.file = file
+        self.lookEvery = lookEvery
     }
 
 
@@ -2979,7 +3290,8 @@ public struct FfiConverterTypeArchiveOptions: FfiConverterRustBuffer {
                 maxBytes: FfiConverterOptionUInt64.read(from: &buf),
                 validatorTimeout: FfiConverterOptionDuration.read(from: &buf),
                 readOnly: FfiConverterBool.read(from: &buf),
-                file: FfiConverterOptionTypeFileOptions.read(from: &buf)
+                file: FfiConverterOptionTypeFileOptions.read(from: &buf),
+                lookEvery: FfiConverterOptionDuration.read(from: &buf)
         )
     }
 
@@ -2995,6 +3307,7 @@ public struct FfiConverterTypeArchiveOptions: FfiConverterRustBuffer {
         FfiConverterOptionDuration.write(value.validatorTimeout, into: &buf)
         FfiConverterBool.write(value.readOnly, into: &buf)
         FfiConverterOptionTypeFileOptions.write(value.file, into: &buf)
+        FfiConverterOptionDuration.write(value.lookEvery, into: &buf)
     }
 }
 
@@ -3282,6 +3595,77 @@ public func FfiConverterTypeCoverage_lower(_ value: Coverage) -> RustBuffer {
 
 
 /**
+ * What several store peers told when they were asked the same.
+ */
+public struct CrossCheck: Equatable, Hashable {
+    /**
+     * The hashes of all peers together, each once: in the order of the first peer, then what only
+     * the others told.
+     */
+    public let hashes: [Data]
+    /**
+     * What each peer told, in the order asked for.
+     */
+    public let peers: [PeerCheck]
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * The hashes of all peers together, each once: in the order of the first peer, then what only
+         * the others told.
+         */hashes: [Data],
+        /**
+         * What each peer told, in the order asked for.
+         */peers: [PeerCheck]) {
+        self.hashes = hashes
+        self.peers = peers
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension CrossCheck: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeCrossCheck: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> CrossCheck {
+        return
+            try CrossCheck(
+                hashes: FfiConverterSequenceData.read(from: &buf),
+                peers: FfiConverterSequenceTypePeerCheck.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: CrossCheck, into buf: inout [UInt8]) {
+        FfiConverterSequenceData.write(value.hashes, into: &buf)
+        FfiConverterSequenceTypePeerCheck.write(value.peers, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeCrossCheck_lift(_ buf: RustBuffer) throws -> CrossCheck {
+    return try FfiConverterTypeCrossCheck.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeCrossCheck_lower(_ value: CrossCheck) -> RustBuffer {
+    return FfiConverterTypeCrossCheck.lower(value)
+}
+
+
+/**
  * One entry of a page.
  */
 public struct Entry: Equatable, Hashable {
@@ -3427,6 +3811,75 @@ public func FfiConverterTypeFailure_lift(_ buf: RustBuffer) throws -> Failure {
 #endif
 public func FfiConverterTypeFailure_lower(_ value: Failure) -> RustBuffer {
     return FfiConverterTypeFailure.lower(value)
+}
+
+
+/**
+ * What was found of many hashes.
+ */
+public struct Fetched: Equatable, Hashable {
+    /**
+     * The messages that were found, in no particular order, each once.
+     */
+    public let messages: [StoredMessage]
+    /**
+     * The hashes that no peer held, in the order asked for.
+     */
+    public let missing: [Data]
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * The messages that were found, in no particular order, each once.
+         */messages: [StoredMessage],
+        /**
+         * The hashes that no peer held, in the order asked for.
+         */missing: [Data]) {
+        self.messages = messages
+        self.missing = missing
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension Fetched: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeFetched: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Fetched {
+        return
+            try Fetched(
+                messages: FfiConverterSequenceTypeStoredMessage.read(from: &buf),
+                missing: FfiConverterSequenceData.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: Fetched, into buf: inout [UInt8]) {
+        FfiConverterSequenceTypeStoredMessage.write(value.messages, into: &buf)
+        FfiConverterSequenceData.write(value.missing, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFetched_lift(_ buf: RustBuffer) throws -> Fetched {
+    return try FfiConverterTypeFetched.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFetched_lower(_ value: Fetched) -> RustBuffer {
+    return FfiConverterTypeFetched.lower(value)
 }
 
 
@@ -3988,6 +4441,15 @@ public struct NodeOptions: Equatable, Hashable {
      * What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB where absent.
      */
     public let maxPageBytes: UInt64?
+    /**
+     * How many Store requests are answered in a time, in all; beyond it the answer is 429. No such
+     * limit where absent.
+     */
+    public let storeRate: RateLimit?
+    /**
+     * The same of one peer.
+     */
+    public let storeRateOfPeer: RateLimit?
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
@@ -4092,7 +4554,14 @@ public struct NodeOptions: Equatable, Hashable {
          */relay: Bool = false,
         /**
          * What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB where absent.
-         */maxPageBytes: UInt64? = nil) {
+         */maxPageBytes: UInt64? = nil,
+        /**
+         * How many Store requests are answered in a time, in all; beyond it the answer is 429. No such
+         * limit where absent.
+         */storeRate: RateLimit? = nil,
+        /**
+         * The same of one peer.
+         */storeRateOfPeer: RateLimit? = nil) {
         self.listen = listen
         self.clusterId = clusterId
         self.shards = shards
@@ -4124,6 +4593,8 @@ public struct NodeOptions: Equatable, Hashable {
         self.syncDialect = syncDialect
         self.relay = relay
         self.maxPageBytes = maxPageBytes
+        self.storeRate = storeRate
+        self.storeRateOfPeer = storeRateOfPeer
     }
 
 
@@ -4172,7 +4643,9 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
                 syncStrong: FfiConverterBool.read(from: &buf),
                 syncDialect: FfiConverterOptionTypeSyncDialect.read(from: &buf),
                 relay: FfiConverterBool.read(from: &buf),
-                maxPageBytes: FfiConverterOptionUInt64.read(from: &buf)
+                maxPageBytes: FfiConverterOptionUInt64.read(from: &buf),
+                storeRate: FfiConverterOptionTypeRateLimit.read(from: &buf),
+                storeRateOfPeer: FfiConverterOptionTypeRateLimit.read(from: &buf)
         )
     }
 
@@ -4208,6 +4681,8 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
         FfiConverterOptionTypeSyncDialect.write(value.syncDialect, into: &buf)
         FfiConverterBool.write(value.relay, into: &buf)
         FfiConverterOptionUInt64.write(value.maxPageBytes, into: &buf)
+        FfiConverterOptionTypeRateLimit.write(value.storeRate, into: &buf)
+        FfiConverterOptionTypeRateLimit.write(value.storeRateOfPeer, into: &buf)
     }
 }
 
@@ -4295,6 +4770,97 @@ public func FfiConverterTypePage_lift(_ buf: RustBuffer) throws -> Page {
 #endif
 public func FfiConverterTypePage_lower(_ value: Page) -> RustBuffer {
     return FfiConverterTypePage.lower(value)
+}
+
+
+/**
+ * What one peer told.
+ */
+public struct PeerCheck: Equatable, Hashable {
+    /**
+     * As the caller named it.
+     */
+    public let peer: String
+    /**
+     * How many hashes it told.
+     */
+    public let told: UInt64
+    /**
+     * Those that others told and it did not. (It may have come to know them since, or others may
+     * hold what it let go by its retention.)
+     */
+    public let omitted: [Data]
+    /**
+     * Why its answer broke off, where it did; then what it omitted says nothing.
+     */
+    public let failure: Failure?
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * As the caller named it.
+         */peer: String,
+        /**
+         * How many hashes it told.
+         */told: UInt64,
+        /**
+         * Those that others told and it did not. (It may have come to know them since, or others may
+         * hold what it let go by its retention.)
+         */omitted: [Data],
+        /**
+         * Why its answer broke off, where it did; then what it omitted says nothing.
+         */failure: Failure?) {
+        self.peer = peer
+        self.told = told
+        self.omitted = omitted
+        self.failure = failure
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension PeerCheck: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypePeerCheck: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> PeerCheck {
+        return
+            try PeerCheck(
+                peer: FfiConverterString.read(from: &buf),
+                told: FfiConverterUInt64.read(from: &buf),
+                omitted: FfiConverterSequenceData.read(from: &buf),
+                failure: FfiConverterOptionTypeFailure.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: PeerCheck, into buf: inout [UInt8]) {
+        FfiConverterString.write(value.peer, into: &buf)
+        FfiConverterUInt64.write(value.told, into: &buf)
+        FfiConverterSequenceData.write(value.omitted, into: &buf)
+        FfiConverterOptionTypeFailure.write(value.failure, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePeerCheck_lift(_ buf: RustBuffer) throws -> PeerCheck {
+    return try FfiConverterTypePeerCheck.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePeerCheck_lower(_ value: PeerCheck) -> RustBuffer {
+    return FfiConverterTypePeerCheck.lower(value)
 }
 
 
@@ -4709,6 +5275,75 @@ public func FfiConverterTypeQuery_lift(_ buf: RustBuffer) throws -> Query {
 #endif
 public func FfiConverterTypeQuery_lower(_ value: Query) -> RustBuffer {
     return FfiConverterTypeQuery.lower(value)
+}
+
+
+/**
+ * How many Store requests are answered in a time.
+ */
+public struct RateLimit: Equatable, Hashable {
+    /**
+     * So many, at least 1.
+     */
+    public let requests: UInt32
+    /**
+     * In so long, more than zero.
+     */
+    public let per: TimeInterval
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * So many, at least 1.
+         */requests: UInt32,
+        /**
+         * In so long, more than zero.
+         */per: TimeInterval) {
+        self.requests = requests
+        self.per = per
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension RateLimit: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeRateLimit: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> RateLimit {
+        return
+            try RateLimit(
+                requests: FfiConverterUInt32.read(from: &buf),
+                per: FfiConverterDuration.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: RateLimit, into buf: inout [UInt8]) {
+        FfiConverterUInt32.write(value.requests, into: &buf)
+        FfiConverterDuration.write(value.per, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeRateLimit_lift(_ buf: RustBuffer) throws -> RateLimit {
+    return try FfiConverterTypeRateLimit.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeRateLimit_lower(_ value: RateLimit) -> RustBuffer {
+    return FfiConverterTypeRateLimit.lower(value)
 }
 
 
@@ -5187,6 +5822,273 @@ public func FfiConverterTypeSyncId_lower(_ value: SyncId) -> RustBuffer {
 
 
 /**
+ * What one sync within a time and a number of bytes may take. What is absent is as the library has
+ * it.
+ */
+public struct SyncOnceOptions: Equatable, Hashable {
+    /**
+     * With whom, each by its peer id or an address: the first that can be reached, and another
+     * where it fails. With none named: a peer that is connected, or else one that was dialled
+     * before.
+     */
+    public let peers: [String]
+    /**
+     * Where the span to sync starts, in Unix nanoseconds. Without one it is what is due: the window
+     * of a sync before now, and what was missed before that.
+     */
+    public let windowStart: Int64?
+    /**
+     * Where the span ends.
+     */
+    public let windowEnd: Int64?
+    /**
+     * Which way messages go; both where absent.
+     */
+    public let direction: SyncDirection?
+    /**
+     * When it is over, at the latest; after 25 seconds where absent.
+     */
+    public let deadline: TimeInterval?
+    /**
+     * The most bytes, both ways, of Sync and Store. What was asked of a Store peer before is still
+     * read: up to two hundred messages.
+     */
+    public let byteBudget: UInt64?
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * With whom, each by its peer id or an address: the first that can be reached, and another
+         * where it fails. With none named: a peer that is connected, or else one that was dialled
+         * before.
+         */peers: [String] = [],
+        /**
+         * Where the span to sync starts, in Unix nanoseconds. Without one it is what is due: the window
+         * of a sync before now, and what was missed before that.
+         */windowStart: Int64? = nil,
+        /**
+         * Where the span ends.
+         */windowEnd: Int64? = nil,
+        /**
+         * Which way messages go; both where absent.
+         */direction: SyncDirection? = nil,
+        /**
+         * When it is over, at the latest; after 25 seconds where absent.
+         */deadline: TimeInterval? = nil,
+        /**
+         * The most bytes, both ways, of Sync and Store. What was asked of a Store peer before is still
+         * read: up to two hundred messages.
+         */byteBudget: UInt64? = nil) {
+        self.peers = peers
+        self.windowStart = windowStart
+        self.windowEnd = windowEnd
+        self.direction = direction
+        self.deadline = deadline
+        self.byteBudget = byteBudget
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension SyncOnceOptions: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeSyncOnceOptions: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SyncOnceOptions {
+        return
+            try SyncOnceOptions(
+                peers: FfiConverterSequenceString.read(from: &buf),
+                windowStart: FfiConverterOptionInt64.read(from: &buf),
+                windowEnd: FfiConverterOptionInt64.read(from: &buf),
+                direction: FfiConverterOptionTypeSyncDirection.read(from: &buf),
+                deadline: FfiConverterOptionDuration.read(from: &buf),
+                byteBudget: FfiConverterOptionUInt64.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: SyncOnceOptions, into buf: inout [UInt8]) {
+        FfiConverterSequenceString.write(value.peers, into: &buf)
+        FfiConverterOptionInt64.write(value.windowStart, into: &buf)
+        FfiConverterOptionInt64.write(value.windowEnd, into: &buf)
+        FfiConverterOptionTypeSyncDirection.write(value.direction, into: &buf)
+        FfiConverterOptionDuration.write(value.deadline, into: &buf)
+        FfiConverterOptionUInt64.write(value.byteBudget, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncOnceOptions_lift(_ buf: RustBuffer) throws -> SyncOnceOptions {
+    return try FfiConverterTypeSyncOnceOptions.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncOnceOptions_lower(_ value: SyncOnceOptions) -> RustBuffer {
+    return FfiConverterTypeSyncOnceOptions.lower(value)
+}
+
+
+/**
+ * What came of a sync within a time and a number of bytes.
+ */
+public struct SyncOnceReport: Equatable, Hashable {
+    /**
+     * Why it ended.
+     */
+    public let end: SyncOnceEnd
+    /**
+     * What was to be synced, from the first moment to the last.
+     */
+    public let window: TimeSpan
+    /**
+     * What is left of it, ascending: the next call goes on there.
+     */
+    public let lacking: [TimeSpan]
+    /**
+     * Messages that a peer is known to have, and that are not here.
+     */
+    public let outstanding: UInt64
+    /**
+     * Messages that came and were stored (new ones only).
+     */
+    public let received: UInt64
+    /**
+     * Messages that were sent.
+     */
+    public let sent: UInt64
+    /**
+     * Bytes of Sync and Store that came, whoever they were for.
+     */
+    public let bytesIn: UInt64
+    /**
+     * Bytes of Sync and Store that went.
+     */
+    public let bytesOut: UInt64
+    /**
+     * How long it took.
+     */
+    public let duration: TimeInterval
+    /**
+     * Why the last peer that failed did.
+     */
+    public let failure: Failure?
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Why it ended.
+         */end: SyncOnceEnd,
+        /**
+         * What was to be synced, from the first moment to the last.
+         */window: TimeSpan,
+        /**
+         * What is left of it, ascending: the next call goes on there.
+         */lacking: [TimeSpan],
+        /**
+         * Messages that a peer is known to have, and that are not here.
+         */outstanding: UInt64,
+        /**
+         * Messages that came and were stored (new ones only).
+         */received: UInt64,
+        /**
+         * Messages that were sent.
+         */sent: UInt64,
+        /**
+         * Bytes of Sync and Store that came, whoever they were for.
+         */bytesIn: UInt64,
+        /**
+         * Bytes of Sync and Store that went.
+         */bytesOut: UInt64,
+        /**
+         * How long it took.
+         */duration: TimeInterval,
+        /**
+         * Why the last peer that failed did.
+         */failure: Failure?) {
+        self.end = end
+        self.window = window
+        self.lacking = lacking
+        self.outstanding = outstanding
+        self.received = received
+        self.sent = sent
+        self.bytesIn = bytesIn
+        self.bytesOut = bytesOut
+        self.duration = duration
+        self.failure = failure
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension SyncOnceReport: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeSyncOnceReport: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SyncOnceReport {
+        return
+            try SyncOnceReport(
+                end: FfiConverterTypeSyncOnceEnd.read(from: &buf),
+                window: FfiConverterTypeTimeSpan.read(from: &buf),
+                lacking: FfiConverterSequenceTypeTimeSpan.read(from: &buf),
+                outstanding: FfiConverterUInt64.read(from: &buf),
+                received: FfiConverterUInt64.read(from: &buf),
+                sent: FfiConverterUInt64.read(from: &buf),
+                bytesIn: FfiConverterUInt64.read(from: &buf),
+                bytesOut: FfiConverterUInt64.read(from: &buf),
+                duration: FfiConverterDuration.read(from: &buf),
+                failure: FfiConverterOptionTypeFailure.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: SyncOnceReport, into buf: inout [UInt8]) {
+        FfiConverterTypeSyncOnceEnd.write(value.end, into: &buf)
+        FfiConverterTypeTimeSpan.write(value.window, into: &buf)
+        FfiConverterSequenceTypeTimeSpan.write(value.lacking, into: &buf)
+        FfiConverterUInt64.write(value.outstanding, into: &buf)
+        FfiConverterUInt64.write(value.received, into: &buf)
+        FfiConverterUInt64.write(value.sent, into: &buf)
+        FfiConverterUInt64.write(value.bytesIn, into: &buf)
+        FfiConverterUInt64.write(value.bytesOut, into: &buf)
+        FfiConverterDuration.write(value.duration, into: &buf)
+        FfiConverterOptionTypeFailure.write(value.failure, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncOnceReport_lift(_ buf: RustBuffer) throws -> SyncOnceReport {
+    return try FfiConverterTypeSyncOnceReport.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncOnceReport_lower(_ value: SyncOnceReport) -> RustBuffer {
+    return FfiConverterTypeSyncOnceReport.lower(value)
+}
+
+
+/**
  * One sync on demand.
  */
 public struct SyncOptions: Equatable, Hashable {
@@ -5599,6 +6501,75 @@ public func FfiConverterTypeSyncReport_lift(_ buf: RustBuffer) throws -> SyncRep
 #endif
 public func FfiConverterTypeSyncReport_lower(_ value: SyncReport) -> RustBuffer {
     return FfiConverterTypeSyncReport.lower(value)
+}
+
+
+/**
+ * A span of time.
+ */
+public struct TimeSpan: Equatable, Hashable {
+    /**
+     * Where it starts, in Unix nanoseconds.
+     */
+    public let start: Int64
+    /**
+     * Where it ends; this moment is not in it.
+     */
+    public let end: Int64
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Where it starts, in Unix nanoseconds.
+         */start: Int64,
+        /**
+         * Where it ends; this moment is not in it.
+         */end: Int64) {
+        self.start = start
+        self.end = end
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension TimeSpan: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeTimeSpan: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> TimeSpan {
+        return
+            try TimeSpan(
+                start: FfiConverterInt64.read(from: &buf),
+                end: FfiConverterInt64.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: TimeSpan, into buf: inout [UInt8]) {
+        FfiConverterInt64.write(value.start, into: &buf)
+        FfiConverterInt64.write(value.end, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeTimeSpan_lift(_ buf: RustBuffer) throws -> TimeSpan {
+    return try FfiConverterTypeTimeSpan.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeTimeSpan_lower(_ value: TimeSpan) -> RustBuffer {
+    return FfiConverterTypeTimeSpan.lower(value)
 }
 
 
@@ -6349,6 +7320,10 @@ public enum ErrorKind: Int32, Equatable, Hashable {
      */
     case resources = 15
     /**
+     * The archive, or the node, is suspended: it works again once it is resumed.
+     */
+    case suspended = 16
+    /**
      * A pubsub or content topic is empty, too long, not UTF-8, or malformed.
      */
     case invalidTopic = 100
@@ -6568,89 +7543,91 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
 
         case 15: return .resources
 
-        case 16: return .invalidTopic
+        case 16: return .suspended
 
-        case 17: return .invalidHash
+        case 17: return .invalidTopic
 
-        case 18: return .messageTooLarge
+        case 18: return .invalidHash
 
-        case 19: return .metaTooLarge
+        case 19: return .messageTooLarge
 
-        case 20: return .noTimestamp
+        case 20: return .metaTooLarge
 
-        case 21: return .ephemeral
+        case 21: return .noTimestamp
 
-        case 22: return .timestampInFuture
+        case 22: return .ephemeral
 
-        case 23: return .timestampTooOld
+        case 23: return .timestampInFuture
 
-        case 24: return .invalidTimeRange
+        case 24: return .timestampTooOld
 
-        case 25: return .truncated
+        case 25: return .invalidTimeRange
 
-        case 26: return .frameTooLarge
+        case 26: return .truncated
 
-        case 27: return .malformed
+        case 27: return .frameTooLarge
 
-        case 28: return .archiveOpen
+        case 28: return .malformed
 
-        case 29: return .archiveCorrupt
+        case 29: return .archiveOpen
 
-        case 30: return .diskFull
+        case 30: return .archiveCorrupt
 
-        case 31: return .cursorNotFound
+        case 31: return .diskFull
 
-        case 32: return .schemaTooNew
+        case 32: return .cursorNotFound
 
-        case 33: return .archiveIo
+        case 33: return .schemaTooNew
 
-        case 34: return .archiveLocked
+        case 34: return .archiveIo
 
-        case 35: return .archiveReadOnly
+        case 35: return .archiveLocked
 
-        case 36: return .archiveClosed
+        case 36: return .archiveReadOnly
 
-        case 37: return .validatorRefused
+        case 37: return .archiveClosed
 
-        case 38: return .takenDown
+        case 38: return .validatorRefused
 
-        case 39: return .positionGone
+        case 39: return .takenDown
 
-        case 40: return .wrongKey
+        case 40: return .positionGone
 
-        case 41: return .archiveUnavailable
+        case 41: return .wrongKey
 
-        case 42: return .storeBadRequest
+        case 42: return .archiveUnavailable
 
-        case 43: return .storeBadResponse
+        case 43: return .storeBadRequest
 
-        case 44: return .storeTooManyRequests
+        case 44: return .storeBadResponse
 
-        case 45: return .storeUnavailable
+        case 45: return .storeTooManyRequests
 
-        case 46: return .syncProtocol
+        case 46: return .storeUnavailable
 
-        case 47: return .syncScope
+        case 47: return .syncProtocol
 
-        case 48: return .syncBusy
+        case 48: return .syncScope
 
-        case 49: return .address
+        case 49: return .syncBusy
 
-        case 50: return .dial
+        case 50: return .address
 
-        case 51: return .listen
+        case 51: return .dial
 
-        case 52: return .peerUnknown
+        case 52: return .listen
 
-        case 53: return .protocolUnsupported
+        case 53: return .peerUnknown
 
-        case 54: return .streamClosed
+        case 54: return .protocolUnsupported
 
-        case 55: return .keyFile
+        case 55: return .streamClosed
 
-        case 56: return .otherCluster
+        case 56: return .keyFile
 
-        case 57: return .noRelayPeers
+        case 57: return .otherCluster
+
+        case 58: return .noRelayPeers
 
         default: throw UniffiInternalError.unexpectedEnumCase
         }
@@ -6720,172 +7697,176 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
             writeInt(&buf, Int32(15))
 
 
-        case .invalidTopic:
+        case .suspended:
             writeInt(&buf, Int32(16))
 
 
-        case .invalidHash:
+        case .invalidTopic:
             writeInt(&buf, Int32(17))
 
 
-        case .messageTooLarge:
+        case .invalidHash:
             writeInt(&buf, Int32(18))
 
 
-        case .metaTooLarge:
+        case .messageTooLarge:
             writeInt(&buf, Int32(19))
 
 
-        case .noTimestamp:
+        case .metaTooLarge:
             writeInt(&buf, Int32(20))
 
 
-        case .ephemeral:
+        case .noTimestamp:
             writeInt(&buf, Int32(21))
 
 
-        case .timestampInFuture:
+        case .ephemeral:
             writeInt(&buf, Int32(22))
 
 
-        case .timestampTooOld:
+        case .timestampInFuture:
             writeInt(&buf, Int32(23))
 
 
-        case .invalidTimeRange:
+        case .timestampTooOld:
             writeInt(&buf, Int32(24))
 
 
-        case .truncated:
+        case .invalidTimeRange:
             writeInt(&buf, Int32(25))
 
 
-        case .frameTooLarge:
+        case .truncated:
             writeInt(&buf, Int32(26))
 
 
-        case .malformed:
+        case .frameTooLarge:
             writeInt(&buf, Int32(27))
 
 
-        case .archiveOpen:
+        case .malformed:
             writeInt(&buf, Int32(28))
 
 
-        case .archiveCorrupt:
+        case .archiveOpen:
             writeInt(&buf, Int32(29))
 
 
-        case .diskFull:
+        case .archiveCorrupt:
             writeInt(&buf, Int32(30))
 
 
-        case .cursorNotFound:
+        case .diskFull:
             writeInt(&buf, Int32(31))
 
 
-        case .schemaTooNew:
+        case .cursorNotFound:
             writeInt(&buf, Int32(32))
 
 
-        case .archiveIo:
+        case .schemaTooNew:
             writeInt(&buf, Int32(33))
 
 
-        case .archiveLocked:
+        case .archiveIo:
             writeInt(&buf, Int32(34))
 
 
-        case .archiveReadOnly:
+        case .archiveLocked:
             writeInt(&buf, Int32(35))
 
 
-        case .archiveClosed:
+        case .archiveReadOnly:
             writeInt(&buf, Int32(36))
 
 
-        case .validatorRefused:
+        case .archiveClosed:
             writeInt(&buf, Int32(37))
 
 
-        case .takenDown:
+        case .validatorRefused:
             writeInt(&buf, Int32(38))
 
 
-        case .positionGone:
+        case .takenDown:
             writeInt(&buf, Int32(39))
 
 
-        case .wrongKey:
+        case .positionGone:
             writeInt(&buf, Int32(40))
 
 
-        case .archiveUnavailable:
+        case .wrongKey:
             writeInt(&buf, Int32(41))
 
 
-        case .storeBadRequest:
+        case .archiveUnavailable:
             writeInt(&buf, Int32(42))
 
 
-        case .storeBadResponse:
+        case .storeBadRequest:
             writeInt(&buf, Int32(43))
 
 
-        case .storeTooManyRequests:
+        case .storeBadResponse:
             writeInt(&buf, Int32(44))
 
 
-        case .storeUnavailable:
+        case .storeTooManyRequests:
             writeInt(&buf, Int32(45))
 
 
-        case .syncProtocol:
+        case .storeUnavailable:
             writeInt(&buf, Int32(46))
 
 
-        case .syncScope:
+        case .syncProtocol:
             writeInt(&buf, Int32(47))
 
 
-        case .syncBusy:
+        case .syncScope:
             writeInt(&buf, Int32(48))
 
 
-        case .address:
+        case .syncBusy:
             writeInt(&buf, Int32(49))
 
 
-        case .dial:
+        case .address:
             writeInt(&buf, Int32(50))
 
 
-        case .listen:
+        case .dial:
             writeInt(&buf, Int32(51))
 
 
-        case .peerUnknown:
+        case .listen:
             writeInt(&buf, Int32(52))
 
 
-        case .protocolUnsupported:
+        case .peerUnknown:
             writeInt(&buf, Int32(53))
 
 
-        case .streamClosed:
+        case .protocolUnsupported:
             writeInt(&buf, Int32(54))
 
 
-        case .keyFile:
+        case .streamClosed:
             writeInt(&buf, Int32(55))
 
 
-        case .otherCluster:
+        case .keyFile:
             writeInt(&buf, Int32(56))
 
 
-        case .noRelayPeers:
+        case .otherCluster:
             writeInt(&buf, Int32(57))
+
+
+        case .noRelayPeers:
+            writeInt(&buf, Int32(58))
 
         }
     }
@@ -7104,6 +8085,19 @@ public enum NodeEvent: Equatable, Hashable {
          */report: SyncReport
     )
     /**
+     * The clock of this machine disagrees with those of the peers, as far as three networks or more
+     * say the same. Told once, and again when it changes much or is put right.
+     */
+    case clockSkew(
+        /**
+         * By so many milliseconds the peers' clocks are ahead; behind, where it is negative. Less
+         * than ten seconds either way: they agree again.
+         */offsetMs: Int64,
+        /**
+         * How many say so; those of one network count as one.
+         */peers: UInt32
+    )
+    /**
      * The reader was too slow.
      */
     case lagged(
@@ -7150,7 +8144,10 @@ public struct FfiConverterTypeNodeEvent: FfiConverterRustBuffer {
         case 6: return .syncFinished(report: try FfiConverterTypeSyncReport.read(from: &buf)
         )
 
-        case 7: return .lagged(missed: try FfiConverterUInt64.read(from: &buf)
+        case 7: return .clockSkew(offsetMs: try FfiConverterInt64.read(from: &buf), peers: try FfiConverterUInt32.read(from: &buf)
+        )
+
+        case 8: return .lagged(missed: try FfiConverterUInt64.read(from: &buf)
         )
 
         default: throw UniffiInternalError.unexpectedEnumCase
@@ -7203,8 +8200,14 @@ public struct FfiConverterTypeNodeEvent: FfiConverterRustBuffer {
             FfiConverterTypeSyncReport.write(report, into: &buf)
 
 
-        case let .lagged(missed):
+        case let .clockSkew(offsetMs,peers):
             writeInt(&buf, Int32(7))
+            FfiConverterInt64.write(offsetMs, into: &buf)
+            FfiConverterUInt32.write(peers, into: &buf)
+
+
+        case let .lagged(missed):
+            writeInt(&buf, Int32(8))
             FfiConverterUInt64.write(missed, into: &buf)
 
         }
@@ -7564,6 +8567,101 @@ public func FfiConverterTypeSyncDirection_lift(_ buf: RustBuffer) throws -> Sync
 #endif
 public func FfiConverterTypeSyncDirection_lower(_ value: SyncDirection) -> RustBuffer {
     return FfiConverterTypeSyncDirection.lower(value)
+}
+
+
+
+/**
+ * Why a sync within a time and a number of bytes has ended.
+ */
+
+public enum SyncOnceEnd: UInt8, Equatable, Hashable {
+
+    /**
+     * Nothing is lacking.
+     */
+    case complete = 0
+    /**
+     * The time was over.
+     */
+    case deadline = 1
+    /**
+     * The bytes were used up.
+     */
+    case budget = 2
+    /**
+     * No peer was left that had not failed.
+     */
+    case peers = 3
+
+
+
+
+
+}
+
+#if compiler(>=6)
+extension SyncOnceEnd: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeSyncOnceEnd: FfiConverterRustBuffer {
+    typealias SwiftType = SyncOnceEnd
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SyncOnceEnd {
+        let variant: Int32 = try readInt(&buf)
+        switch variant {
+
+        case 1: return .complete
+
+        case 2: return .deadline
+
+        case 3: return .budget
+
+        case 4: return .peers
+
+        default: throw UniffiInternalError.unexpectedEnumCase
+        }
+    }
+
+    public static func write(_ value: SyncOnceEnd, into buf: inout [UInt8]) {
+        switch value {
+
+
+        case .complete:
+            writeInt(&buf, Int32(1))
+
+
+        case .deadline:
+            writeInt(&buf, Int32(2))
+
+
+        case .budget:
+            writeInt(&buf, Int32(3))
+
+
+        case .peers:
+            writeInt(&buf, Int32(4))
+
+        }
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncOnceEnd_lift(_ buf: RustBuffer) throws -> SyncOnceEnd {
+    return try FfiConverterTypeSyncOnceEnd.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncOnceEnd_lower(_ value: SyncOnceEnd) -> RustBuffer {
+    return FfiConverterTypeSyncOnceEnd.lower(value)
 }
 
 
@@ -8409,6 +9507,30 @@ fileprivate struct FfiConverterOptionTypeQuery: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterOptionTypeRateLimit: FfiConverterRustBuffer {
+    typealias SwiftType = RateLimit?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeRateLimit.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeRateLimit.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterOptionTypeSyncDifference: FfiConverterRustBuffer {
     typealias SwiftType = SyncDifference?
 
@@ -8425,6 +9547,30 @@ fileprivate struct FfiConverterOptionTypeSyncDifference: FfiConverterRustBuffer 
         switch try readInt(&buf) as Int8 {
         case 0: return nil
         case 1: return try FfiConverterTypeSyncDifference.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterOptionTypeSyncOnceOptions: FfiConverterRustBuffer {
+    typealias SwiftType = SyncOnceOptions?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeSyncOnceOptions.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeSyncOnceOptions.read(from: &buf)
         default: throw UniffiInternalError.unexpectedOptionalTag
         }
     }
@@ -8824,6 +9970,31 @@ fileprivate struct FfiConverterSequenceTypeFinding: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterSequenceTypePeerCheck: FfiConverterRustBuffer {
+    typealias SwiftType = [PeerCheck]
+
+    public static func write(_ value: [PeerCheck], into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        for item in value {
+            FfiConverterTypePeerCheck.write(item, into: &buf)
+        }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> [PeerCheck] {
+        let len: Int32 = try readInt(&buf)
+        var seq = [PeerCheck]()
+        seq.reserveCapacity(Int(len))
+        for _ in 0 ..< len {
+            seq.append(try FfiConverterTypePeerCheck.read(from: &buf))
+        }
+        return seq
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterSequenceTypePutResult: FfiConverterRustBuffer {
     typealias SwiftType = [PutResult]
 
@@ -8916,6 +10087,31 @@ fileprivate struct FfiConverterSequenceTypeSyncId: FfiConverterRustBuffer {
         seq.reserveCapacity(Int(len))
         for _ in 0 ..< len {
             seq.append(try FfiConverterTypeSyncId.read(from: &buf))
+        }
+        return seq
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterSequenceTypeTimeSpan: FfiConverterRustBuffer {
+    typealias SwiftType = [TimeSpan]
+
+    public static func write(_ value: [TimeSpan], into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        for item in value {
+            FfiConverterTypeTimeSpan.write(item, into: &buf)
+        }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> [TimeSpan] {
+        let len: Int32 = try readInt(&buf)
+        var seq = [TimeSpan]()
+        seq.reserveCapacity(Int(len))
+        for _ in 0 ..< len {
+            seq.append(try FfiConverterTypeTimeSpan.read(from: &buf))
         }
         return seq
     }
@@ -9269,10 +10465,16 @@ private let initializationResult: InitializationResult = {
     if (uniffi_wakustore_checksum_method_archive_query() != 36289) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_wakustore_checksum_method_archive_resume() != 13827) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_wakustore_checksum_method_archive_shutdown() != 47394) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_archive_stats() != 33490) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_archive_suspend() != 839) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_archive_take_down() != 56905) {
@@ -9347,6 +10549,15 @@ private let initializationResult: InitializationResult = {
     if (uniffi_wakustore_checksum_method_node_sync() != 58755) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_wakustore_checksum_method_node_resume() != 11879) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_suspend() != 34033) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_sync_once() != 949) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_wakustore_checksum_method_node_publish() != 44851) {
         return InitializationResult.apiChecksumMismatch
     }
@@ -9357,6 +10568,18 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_node_unsubscribe() != 45576) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_cross_check() != 53327) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_fetch() != 41932) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_history_of() != 53420) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_presence() != 21835) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_history_cursor() != 14976) {

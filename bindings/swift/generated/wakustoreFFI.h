@@ -324,6 +324,11 @@ uint64_t uniffi_wakustore_fn_method_archive_put_many(uint64_t ptr, RustBuffer me
 uint64_t uniffi_wakustore_fn_method_archive_query(uint64_t ptr, RustBuffer query
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_RESUME
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_RESUME
+uint64_t uniffi_wakustore_fn_method_archive_resume(uint64_t ptr
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_SHUTDOWN
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_SHUTDOWN
 uint64_t uniffi_wakustore_fn_method_archive_shutdown(uint64_t ptr
@@ -332,6 +337,11 @@ uint64_t uniffi_wakustore_fn_method_archive_shutdown(uint64_t ptr
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_STATS
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_STATS
 uint64_t uniffi_wakustore_fn_method_archive_stats(uint64_t ptr
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_SUSPEND
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_SUSPEND
+uint64_t uniffi_wakustore_fn_method_archive_suspend(uint64_t ptr
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_TAKE_DOWN
@@ -479,6 +489,21 @@ uint64_t uniffi_wakustore_fn_method_node_store_query(uint64_t ptr, RustBuffer pe
 uint64_t uniffi_wakustore_fn_method_node_sync(uint64_t ptr, RustBuffer peer, RustBuffer options
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_RESUME
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_RESUME
+uint64_t uniffi_wakustore_fn_method_node_resume(uint64_t ptr
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_SUSPEND
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_SUSPEND
+uint64_t uniffi_wakustore_fn_method_node_suspend(uint64_t ptr
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_SYNC_ONCE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_SYNC_ONCE
+uint64_t uniffi_wakustore_fn_method_node_sync_once(uint64_t ptr, RustBuffer options
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_PUBLISH
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_PUBLISH
 uint64_t uniffi_wakustore_fn_method_node_publish(uint64_t ptr, RustBuffer pubsub_topic, RustBuffer message
@@ -497,6 +522,26 @@ uint64_t uniffi_wakustore_fn_method_node_subscribe(uint64_t ptr, RustBuffer pubs
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_UNSUBSCRIBE
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_UNSUBSCRIBE
 uint64_t uniffi_wakustore_fn_method_node_unsubscribe(uint64_t ptr, RustBuffer pubsub_topic
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_CROSS_CHECK
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_CROSS_CHECK
+uint64_t uniffi_wakustore_fn_method_node_cross_check(uint64_t ptr, RustBuffer peers, RustBuffer query, uint64_t max
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_FETCH
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_FETCH
+uint64_t uniffi_wakustore_fn_method_node_fetch(uint64_t ptr, RustBuffer peers, RustBuffer hashes
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_HISTORY_OF
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_HISTORY_OF
+uint64_t uniffi_wakustore_fn_method_node_history_of(uint64_t ptr, RustBuffer peers, RustBuffer query, RustBuffer span, int8_t filter_at_home, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_PRESENCE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_PRESENCE
+uint64_t uniffi_wakustore_fn_method_node_presence(uint64_t ptr, RustBuffer peer, RustBuffer hashes
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_HISTORY
@@ -1001,6 +1046,12 @@ uint16_t uniffi_wakustore_checksum_method_archive_query(void
 
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_RESUME
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_RESUME
+uint16_t uniffi_wakustore_checksum_method_archive_resume(void
+
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_SHUTDOWN
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_SHUTDOWN
 uint16_t uniffi_wakustore_checksum_method_archive_shutdown(void
@@ -1010,6 +1061,12 @@ uint16_t uniffi_wakustore_checksum_method_archive_shutdown(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_STATS
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_STATS
 uint16_t uniffi_wakustore_checksum_method_archive_stats(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_SUSPEND
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_SUSPEND
+uint16_t uniffi_wakustore_checksum_method_archive_suspend(void
 
 );
 #endif
@@ -1157,6 +1214,24 @@ uint16_t uniffi_wakustore_checksum_method_node_sync(void
 
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_RESUME
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_RESUME
+uint16_t uniffi_wakustore_checksum_method_node_resume(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_SUSPEND
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_SUSPEND
+uint16_t uniffi_wakustore_checksum_method_node_suspend(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_SYNC_ONCE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_SYNC_ONCE
+uint16_t uniffi_wakustore_checksum_method_node_sync_once(void
+
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_PUBLISH
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_PUBLISH
 uint16_t uniffi_wakustore_checksum_method_node_publish(void
@@ -1178,6 +1253,30 @@ uint16_t uniffi_wakustore_checksum_method_node_subscribe(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_UNSUBSCRIBE
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_UNSUBSCRIBE
 uint16_t uniffi_wakustore_checksum_method_node_unsubscribe(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_CROSS_CHECK
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_CROSS_CHECK
+uint16_t uniffi_wakustore_checksum_method_node_cross_check(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_FETCH
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_FETCH
+uint16_t uniffi_wakustore_checksum_method_node_fetch(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_HISTORY_OF
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_HISTORY_OF
+uint16_t uniffi_wakustore_checksum_method_node_history_of(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_PRESENCE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_PRESENCE
+uint16_t uniffi_wakustore_checksum_method_node_presence(void
 
 );
 #endif

@@ -8,12 +8,13 @@ use super::bytes::{nth, wks_bytes};
 use super::error::wks_error;
 use super::guard::{self, Call};
 use super::handle::handle;
-use super::memory::{Record, borrow_str, read_record};
+use super::memory::{Record, read_record};
 use super::node::{with_node, wks_node};
 use super::op::{block, publish, take, take_from, wks_op};
 use super::query::flag;
 use super::status::wks_status;
 use super::sync::{direction_of, wks_sync_direction};
+use super::walk::names;
 use crate::error::Result;
 use crate::node::{SyncOnceEnd, SyncOnceOptions, SyncOnceReport};
 use crate::runtime::Op;
@@ -45,11 +46,6 @@ pub extern "C" fn wks_archive_options_set_look_every(
 pub struct wks_once_options {
     /// `sizeof(wks_once_options)`.
     pub struct_size: usize,
-    /// With whom: a peer id or an address. Empty for a peer that is connected, or else one that was
-    /// dialled before.
-    pub peer: wks_bytes,
-    /// Whom to go on with where that one fails; empty for nobody.
-    pub other_peer: wks_bytes,
     /// The beginning of the span to sync, in Unix nanoseconds.
     pub window_start: i64,
     /// The first moment after it.
@@ -72,19 +68,12 @@ unsafe impl Record for wks_once_options {
     const FIRST_SIZE: usize = size_of::<Self>();
 }
 
-fn read_options(at: *const wks_once_options) -> Result<SyncOnceOptions> {
-    let usual = SyncOnceOptions::default();
+fn read_options(peers: Vec<String>, at: *const wks_once_options) -> Result<SyncOnceOptions> {
+    let usual = SyncOnceOptions { peers, ..SyncOnceOptions::default() };
     if at.is_null() {
         return Ok(usual);
     }
     let asked = read_record(at)?;
-    let mut peers = Vec::new();
-    for (peer, name) in [(asked.peer, "peer"), (asked.other_peer, "other_peer")] {
-        let peer = borrow_str(peer, name)?;
-        if !peer.is_empty() {
-            peers.push(peer.to_owned());
-        }
-    }
     let window = match flag(asked.has_window, "has_window")? {
         true => Some(TimeRange::new(Timestamp(asked.window_start), Timestamp(asked.window_end))?),
         false => None,
@@ -95,7 +84,7 @@ fn read_options(at: *const wks_once_options) -> Result<SyncOnceOptions> {
     };
     let byte_budget = (asked.byte_budget > 0).then_some(asked.byte_budget);
     let direction = direction_of(asked.direction)?;
-    Ok(SyncOnceOptions { peers, window, direction, deadline, byte_budget })
+    Ok(SyncOnceOptions { window, direction, deadline, byte_budget, ..usual })
 }
 
 /// Why a `wks_node_sync_once` has ended: a `WKS_ONCE_…`.
@@ -203,8 +192,14 @@ unsafe impl Record for wks_span {
     const FIRST_SIZE: usize = size_of::<Self>();
 }
 
-fn sync_once(call: &mut Call, node: wks_node, options: *const wks_once_options) -> Result<Op> {
-    let options = read_options(options)?;
+fn sync_once(
+    call: &mut Call,
+    node: wks_node,
+    peers: *const wks_bytes,
+    count: usize,
+    options: *const wks_once_options,
+) -> Result<Op> {
+    let options = read_options(names(peers, count)?, options)?;
     with_node(call, node, |o| async move { o.node()?.sync_once(options).await })
 }
 
@@ -230,10 +225,12 @@ fn resume_archive(call: &mut Call, archive: wks_archive) -> Result<Op> {
 
 /// Syncs what is due, within a time and a number of bytes, and returns when the time is over at the
 /// latest: for the seconds that a phone gives its apps in the background. Wherever it stops, all that
-/// came is stored, and the next call goes on from there. `options` may be null.
+/// came is stored, and the next call goes on from there. With the first of the `count` peers that can
+/// be reached, each a peer id or an address, and another where it fails; with none, a peer that is
+/// connected, or else one that was dialled before. `options` may be null.
 ///
-/// Threads: any but the dispatcher's. Blocks: yes, until the end. Owns: the options are lent for the
-/// call; the report is the caller's, to free with `wks_once_report_free`. `report` may be null.
+/// Threads: any but the dispatcher's. Blocks: yes, until the end. Owns: peers and options are lent
+/// for the call; the report is the caller's, to free with `wks_once_report_free`. `report` may be null.
 /// Errors: `WKS_ERR_SYNC_BUSY` while another of these runs, `WKS_ERR_PEER_UNKNOWN` where there is
 /// nobody to sync with; of the last peer, where none could be synced with at all, those of
 /// `wks_node_sync`; `WKS_ERR_UNSUPPORTED` where the node has Sync off or for fields of a newer
@@ -243,12 +240,14 @@ fn resume_archive(call: &mut Call, archive: wks_archive) -> Result<Op> {
 #[unsafe(no_mangle)]
 pub extern "C" fn wks_node_sync_once(
     node: wks_node,
+    peers: *const wks_bytes,
+    count: usize,
     options: *const wks_once_options,
     report: *mut wks_once_report,
     error: *mut wks_error,
 ) -> wks_status {
     guard::offer(error, report, |call| {
-        let op = block(|| sync_once(call, node, options))?;
+        let op = block(|| sync_once(call, node, peers, count, options))?;
         if report.is_null() { op.status().map(|()| wks_once_report { id: 0 }) } else { take(&op) }
     })
 }
@@ -256,18 +255,20 @@ pub extern "C" fn wks_node_sync_once(
 /// Begins a sync within a time and a number of bytes: take its report with
 /// `wks_op_take_once_report`. A cancel ends it, with what came stored.
 ///
-/// Threads: any. Blocks: no. Owns: the options are lent for the call; the operation is the caller's,
-/// to free with `wks_op_free`.
+/// Threads: any. Blocks: no. Owns: peers and options are lent for the call; the operation is the
+/// caller's, to free with `wks_op_free`.
 /// Errors: those of the arguments and `WKS_ERR_SHUTDOWN`, as for `wks_node_sync_once`; the
 /// operation's are the others.
 #[unsafe(no_mangle)]
 pub extern "C" fn wks_node_sync_once_async(
     node: wks_node,
+    peers: *const wks_bytes,
+    count: usize,
     options: *const wks_once_options,
     op: *mut wks_op,
     error: *mut wks_error,
 ) -> wks_status {
-    guard::give(error, op, |call| publish(sync_once(call, node, options)))
+    guard::give(error, op, |call| publish(sync_once(call, node, peers, count, options)))
 }
 
 /// Takes the report of a sync within a time and a number of bytes.

@@ -20,6 +20,7 @@ mod stream;
 mod sync;
 mod tools;
 mod validator;
+mod walk;
 
 pub use archive::{Archive, ArchiveOptions, Durability, FileOptions, Stats};
 pub use changes::{Change, ChangedMessage, Changes};
@@ -27,6 +28,7 @@ pub use error::{ErrorKind, Failure, WakuError};
 pub use message::{Message, Origin, PutOutcome, PutResult, StoredMessage, TopicMessage};
 pub use node::{Node, NodeEvent, SyncReport};
 pub use options::{NodeOptions, SyncDirection, SyncOptions};
+pub use phone::{SyncOnceEnd, SyncOnceOptions, SyncOnceReport, TimeSpan};
 pub use query::{Direction, Entry, Page, Query};
 pub use stream::{History, NodeEvents};
 pub use sync::{
@@ -38,6 +40,7 @@ pub use tools::{
     verify_archive,
 };
 pub use validator::{Validator, Validity};
+pub use walk::{CrossCheck, Fetched, PeerCheck, RateLimit};
 
 use std::time::Duration;
 

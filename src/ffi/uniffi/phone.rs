@@ -7,6 +7,7 @@ use super::error::{Failure, Result};
 use super::node::Node;
 use super::options::SyncDirection;
 use super::query::time_range;
+use crate::engine;
 use crate::node;
 
 /// What one sync within a time and a number of bytes may take. What is absent is as the library has
@@ -95,7 +96,11 @@ impl SyncOnceOptions {
         Ok(node::SyncOnceOptions {
             peers: self.peers,
             window,
-            direction: self.direction.map_or(usual.direction, Into::into),
+            direction: match self.direction {
+                None | Some(SyncDirection::Both) => engine::SyncDirection::Both,
+                Some(SyncDirection::Pull) => engine::SyncDirection::Pull,
+                Some(SyncDirection::Push) => engine::SyncDirection::Push,
+            },
             deadline: self.deadline.unwrap_or(usual.deadline),
             byte_budget: self.byte_budget,
         })

@@ -550,9 +550,13 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_reinstate() != 55466:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_resume() != 13827:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_shutdown() != 47394:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_stats() != 33490:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_suspend() != 839:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_take_down() != 56905:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -582,21 +586,31 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_coverage() != 63041:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_cross_check() != 53327:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_dial() != 49087:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_disconnect() != 31527:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_events() != 12535:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_fetch() != 41932:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_history() != 46327:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_history_of() != 53420:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_peer_id() != 42407:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_peers() != 58713:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_presence() != 21835:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_publish() != 44851:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_relay_peers() != 62918:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_resume() != 11879:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_stop() != 11030:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -604,7 +618,11 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_subscribe() != 31185:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_suspend() != 34033:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_sync() != 58755:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_sync_once() != 949:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_unsubscribe() != 45576:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -718,12 +736,18 @@ _UniffiLib.uniffi_wakustore_checksum_method_archive_query.restype = ctypes.c_uin
 _UniffiLib.uniffi_wakustore_checksum_method_archive_reinstate.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_reinstate.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_resume.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_resume.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_archive_shutdown.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_shutdown.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_archive_stats.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_stats.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_suspend.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_suspend.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_archive_take_down.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_take_down.restype = ctypes.c_uint16
@@ -766,6 +790,9 @@ _UniffiLib.uniffi_wakustore_checksum_method_node_cancel_sync.restype = ctypes.c_
 _UniffiLib.uniffi_wakustore_checksum_method_node_coverage.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_coverage.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_cross_check.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_cross_check.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_dial.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_dial.restype = ctypes.c_uint16
@@ -775,21 +802,33 @@ _UniffiLib.uniffi_wakustore_checksum_method_node_disconnect.restype = ctypes.c_u
 _UniffiLib.uniffi_wakustore_checksum_method_node_events.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_events.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_fetch.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_fetch.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_history.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_history.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_history_of.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_history_of.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_peer_id.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_peer_id.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_peers.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_peers.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_presence.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_presence.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_publish.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_publish.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_relay_peers.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_relay_peers.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_resume.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_resume.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_stop.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_stop.restype = ctypes.c_uint16
@@ -799,9 +838,15 @@ _UniffiLib.uniffi_wakustore_checksum_method_node_store_query.restype = ctypes.c_
 _UniffiLib.uniffi_wakustore_checksum_method_node_subscribe.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_subscribe.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_suspend.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_suspend.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_sync.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_sync.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_sync_once.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_sync_once.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_unsubscribe.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_unsubscribe.restype = ctypes.c_uint16
@@ -960,6 +1005,10 @@ _UniffiLib.uniffi_wakustore_fn_method_archive_reinstate.argtypes = (
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_archive_reinstate.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_archive_resume.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_resume.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_archive_shutdown.argtypes = (
     ctypes.c_uint64,
 )
@@ -968,6 +1017,10 @@ _UniffiLib.uniffi_wakustore_fn_method_archive_stats.argtypes = (
     ctypes.c_uint64,
 )
 _UniffiLib.uniffi_wakustore_fn_method_archive_stats.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_archive_suspend.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_suspend.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_archive_take_down.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -1042,6 +1095,13 @@ _UniffiLib.uniffi_wakustore_fn_method_node_coverage.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_coverage.restype = _UniffiRustBuffer
+_UniffiLib.uniffi_wakustore_fn_method_node_cross_check.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_cross_check.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_dial.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -1057,6 +1117,12 @@ _UniffiLib.uniffi_wakustore_fn_method_node_events.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_events.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_fetch.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_fetch.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_history.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -1064,6 +1130,15 @@ _UniffiLib.uniffi_wakustore_fn_method_node_history.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_history.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_history_of.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    ctypes.c_int8,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_history_of.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_peer_id.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -1074,6 +1149,12 @@ _UniffiLib.uniffi_wakustore_fn_method_node_peers.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_peers.restype = _UniffiRustBuffer
+_UniffiLib.uniffi_wakustore_fn_method_node_presence.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_presence.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_publish.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -1085,6 +1166,10 @@ _UniffiLib.uniffi_wakustore_fn_method_node_relay_peers.argtypes = (
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_relay_peers.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_resume.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_resume.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_stop.argtypes = (
     ctypes.c_uint64,
 )
@@ -1100,12 +1185,21 @@ _UniffiLib.uniffi_wakustore_fn_method_node_subscribe.argtypes = (
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_subscribe.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_suspend.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_suspend.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_sync.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_sync.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_sync_once.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_sync_once.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_unsubscribe.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -1933,7 +2027,7 @@ class ArchiveOptions:
     """
     How an archive is run. What is absent is as the library has it.
 """
-    def __init__(self, *, durability:typing.Optional[Durability] = _DEFAULT, clock_tolerance:typing.Optional[Duration] = _DEFAULT, check_live_age:bool = True, readers:typing.Optional[int] = _DEFAULT, max_queued_bytes:typing.Optional[int] = _DEFAULT, max_age:typing.Optional[Duration] = _DEFAULT, max_messages:typing.Optional[int] = _DEFAULT, max_bytes:typing.Optional[int] = _DEFAULT, validator_timeout:typing.Optional[Duration] = _DEFAULT, read_only:bool = False, file:typing.Optional[FileOptions] = _DEFAULT):
+    def __init__(self, *, durability:typing.Optional[Durability] = _DEFAULT, clock_tolerance:typing.Optional[Duration] = _DEFAULT, check_live_age:bool = True, readers:typing.Optional[int] = _DEFAULT, max_queued_bytes:typing.Optional[int] = _DEFAULT, max_age:typing.Optional[Duration] = _DEFAULT, max_messages:typing.Optional[int] = _DEFAULT, max_bytes:typing.Optional[int] = _DEFAULT, validator_timeout:typing.Optional[Duration] = _DEFAULT, read_only:bool = False, file:typing.Optional[FileOptions] = _DEFAULT, look_every:typing.Optional[Duration] = _DEFAULT):
         if durability is _DEFAULT:
             self.durability = None
         else:
@@ -1972,12 +2066,16 @@ class ArchiveOptions:
             self.file = None
         else:
             self.file = file
+        if look_every is _DEFAULT:
+            self.look_every = None
+        else:
+            self.look_every = look_every
 
 
 
 
     def __str__(self):
-        return "ArchiveOptions(durability={}, clock_tolerance={}, check_live_age={}, readers={}, max_queued_bytes={}, max_age={}, max_messages={}, max_bytes={}, validator_timeout={}, read_only={}, file={})".format(self.durability, self.clock_tolerance, self.check_live_age, self.readers, self.max_queued_bytes, self.max_age, self.max_messages, self.max_bytes, self.validator_timeout, self.read_only, self.file)
+        return "ArchiveOptions(durability={}, clock_tolerance={}, check_live_age={}, readers={}, max_queued_bytes={}, max_age={}, max_messages={}, max_bytes={}, validator_timeout={}, read_only={}, file={}, look_every={})".format(self.durability, self.clock_tolerance, self.check_live_age, self.readers, self.max_queued_bytes, self.max_age, self.max_messages, self.max_bytes, self.validator_timeout, self.read_only, self.file, self.look_every)
     def __eq__(self, other):
         if self.durability != other.durability:
             return False
@@ -2001,6 +2099,8 @@ class ArchiveOptions:
             return False
         if self.file != other.file:
             return False
+        if self.look_every != other.look_every:
+            return False
         return True
 
 class _UniffiFfiConverterTypeArchiveOptions(_UniffiConverterRustBuffer):
@@ -2018,6 +2118,7 @@ class _UniffiFfiConverterTypeArchiveOptions(_UniffiConverterRustBuffer):
             validator_timeout=_UniffiFfiConverterOptionalDuration.read(buf),
             read_only=_UniffiFfiConverterBoolean.read(buf),
             file=_UniffiFfiConverterOptionalTypeFileOptions.read(buf),
+            look_every=_UniffiFfiConverterOptionalDuration.read(buf),
         )
 
     @staticmethod
@@ -2033,6 +2134,7 @@ class _UniffiFfiConverterTypeArchiveOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalDuration.check_lower(value.validator_timeout)
         _UniffiFfiConverterBoolean.check_lower(value.read_only)
         _UniffiFfiConverterOptionalTypeFileOptions.check_lower(value.file)
+        _UniffiFfiConverterOptionalDuration.check_lower(value.look_every)
 
     @staticmethod
     def write(value, buf):
@@ -2047,6 +2149,7 @@ class _UniffiFfiConverterTypeArchiveOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalDuration.write(value.validator_timeout, buf)
         _UniffiFfiConverterBoolean.write(value.read_only, buf)
         _UniffiFfiConverterOptionalTypeFileOptions.write(value.file, buf)
+        _UniffiFfiConverterOptionalDuration.write(value.look_every, buf)
 
 @dataclass
 class BackupReport:
@@ -2285,207 +2388,28 @@ class _UniffiFfiConverterTypeCoverage(_UniffiConverterRustBuffer):
         _UniffiFfiConverterUInt32.write(value.strong, buf)
         _UniffiFfiConverterInt64.write(value.compared_at, buf)
 
-class _UniffiFfiConverterOptionalInt64(_UniffiConverterRustBuffer):
+class _UniffiFfiConverterSequenceBytes(_UniffiConverterRustBuffer):
     @classmethod
     def check_lower(cls, value):
-        if value is not None:
-            _UniffiFfiConverterInt64.check_lower(value)
+        for item in value:
+            _UniffiFfiConverterBytes.check_lower(item)
 
     @classmethod
     def write(cls, value, buf):
-        if value is None:
-            buf.write_u8(0)
-            return
-
-        buf.write_u8(1)
-        _UniffiFfiConverterInt64.write(value, buf)
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterBytes.write(item, buf)
 
     @classmethod
     def read(cls, buf):
-        flag = buf.read_u8()
-        if flag == 0:
-            return None
-        elif flag == 1:
-            return _UniffiFfiConverterInt64.read(buf)
-        else:
-            raise InternalError("Unexpected flag byte for optional type")
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
 
-class _UniffiFfiConverterOptionalBoolean(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        if value is not None:
-            _UniffiFfiConverterBoolean.check_lower(value)
-
-    @classmethod
-    def write(cls, value, buf):
-        if value is None:
-            buf.write_u8(0)
-            return
-
-        buf.write_u8(1)
-        _UniffiFfiConverterBoolean.write(value, buf)
-
-    @classmethod
-    def read(cls, buf):
-        flag = buf.read_u8()
-        if flag == 0:
-            return None
-        elif flag == 1:
-            return _UniffiFfiConverterBoolean.read(buf)
-        else:
-            raise InternalError("Unexpected flag byte for optional type")
-
-@dataclass
-class Message:
-    """
-    A message of the network (14/WAKU2-MESSAGE). Absent and empty are told apart where the wire
-    tells them apart.
-"""
-    def __init__(self, *, payload:bytes, content_topic:str, timestamp:typing.Optional[int], meta:typing.Optional[bytes] = _DEFAULT, version:typing.Optional[int] = _DEFAULT, rate_limit_proof:typing.Optional[bytes] = _DEFAULT, ephemeral:typing.Optional[bool] = _DEFAULT):
-        self.payload = payload
-        self.content_topic = content_topic
-        self.timestamp = timestamp
-        if meta is _DEFAULT:
-            self.meta = None
-        else:
-            self.meta = meta
-        if version is _DEFAULT:
-            self.version = None
-        else:
-            self.version = version
-        if rate_limit_proof is _DEFAULT:
-            self.rate_limit_proof = None
-        else:
-            self.rate_limit_proof = rate_limit_proof
-        if ephemeral is _DEFAULT:
-            self.ephemeral = None
-        else:
-            self.ephemeral = ephemeral
-
-
-
-
-    def __str__(self):
-        return "Message(payload={}, content_topic={}, timestamp={}, meta={}, version={}, rate_limit_proof={}, ephemeral={})".format(self.payload, self.content_topic, self.timestamp, self.meta, self.version, self.rate_limit_proof, self.ephemeral)
-    def __eq__(self, other):
-        if self.payload != other.payload:
-            return False
-        if self.content_topic != other.content_topic:
-            return False
-        if self.timestamp != other.timestamp:
-            return False
-        if self.meta != other.meta:
-            return False
-        if self.version != other.version:
-            return False
-        if self.rate_limit_proof != other.rate_limit_proof:
-            return False
-        if self.ephemeral != other.ephemeral:
-            return False
-        return True
-
-class _UniffiFfiConverterTypeMessage(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        return Message(
-            payload=_UniffiFfiConverterBytes.read(buf),
-            content_topic=_UniffiFfiConverterString.read(buf),
-            timestamp=_UniffiFfiConverterOptionalInt64.read(buf),
-            meta=_UniffiFfiConverterOptionalBytes.read(buf),
-            version=_UniffiFfiConverterOptionalUInt32.read(buf),
-            rate_limit_proof=_UniffiFfiConverterOptionalBytes.read(buf),
-            ephemeral=_UniffiFfiConverterOptionalBoolean.read(buf),
-        )
-
-    @staticmethod
-    def check_lower(value):
-        _UniffiFfiConverterBytes.check_lower(value.payload)
-        _UniffiFfiConverterString.check_lower(value.content_topic)
-        _UniffiFfiConverterOptionalInt64.check_lower(value.timestamp)
-        _UniffiFfiConverterOptionalBytes.check_lower(value.meta)
-        _UniffiFfiConverterOptionalUInt32.check_lower(value.version)
-        _UniffiFfiConverterOptionalBytes.check_lower(value.rate_limit_proof)
-        _UniffiFfiConverterOptionalBoolean.check_lower(value.ephemeral)
-
-    @staticmethod
-    def write(value, buf):
-        _UniffiFfiConverterBytes.write(value.payload, buf)
-        _UniffiFfiConverterString.write(value.content_topic, buf)
-        _UniffiFfiConverterOptionalInt64.write(value.timestamp, buf)
-        _UniffiFfiConverterOptionalBytes.write(value.meta, buf)
-        _UniffiFfiConverterOptionalUInt32.write(value.version, buf)
-        _UniffiFfiConverterOptionalBytes.write(value.rate_limit_proof, buf)
-        _UniffiFfiConverterOptionalBoolean.write(value.ephemeral, buf)
-
-class _UniffiFfiConverterOptionalTypeMessage(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        if value is not None:
-            _UniffiFfiConverterTypeMessage.check_lower(value)
-
-    @classmethod
-    def write(cls, value, buf):
-        if value is None:
-            buf.write_u8(0)
-            return
-
-        buf.write_u8(1)
-        _UniffiFfiConverterTypeMessage.write(value, buf)
-
-    @classmethod
-    def read(cls, buf):
-        flag = buf.read_u8()
-        if flag == 0:
-            return None
-        elif flag == 1:
-            return _UniffiFfiConverterTypeMessage.read(buf)
-        else:
-            raise InternalError("Unexpected flag byte for optional type")
-
-@dataclass
-class Entry:
-    """
-    One entry of a page.
-"""
-    def __init__(self, *, hash:bytes, pubsub_topic:typing.Optional[str], message:typing.Optional[Message]):
-        self.hash = hash
-        self.pubsub_topic = pubsub_topic
-        self.message = message
-
-
-
-
-    def __str__(self):
-        return "Entry(hash={}, pubsub_topic={}, message={})".format(self.hash, self.pubsub_topic, self.message)
-    def __eq__(self, other):
-        if self.hash != other.hash:
-            return False
-        if self.pubsub_topic != other.pubsub_topic:
-            return False
-        if self.message != other.message:
-            return False
-        return True
-
-class _UniffiFfiConverterTypeEntry(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        return Entry(
-            hash=_UniffiFfiConverterBytes.read(buf),
-            pubsub_topic=_UniffiFfiConverterOptionalString.read(buf),
-            message=_UniffiFfiConverterOptionalTypeMessage.read(buf),
-        )
-
-    @staticmethod
-    def check_lower(value):
-        _UniffiFfiConverterBytes.check_lower(value.hash)
-        _UniffiFfiConverterOptionalString.check_lower(value.pubsub_topic)
-        _UniffiFfiConverterOptionalTypeMessage.check_lower(value.message)
-
-    @staticmethod
-    def write(value, buf):
-        _UniffiFfiConverterBytes.write(value.hash, buf)
-        _UniffiFfiConverterOptionalString.write(value.pubsub_topic, buf)
-        _UniffiFfiConverterOptionalTypeMessage.write(value.message, buf)
+        return [
+            _UniffiFfiConverterBytes.read(buf) for i in range(count)
+        ]
 
 
 
@@ -2571,6 +2495,11 @@ class ErrorKind(enum.Enum):
     RESOURCES = 15
     """
     The system gives no more threads, descriptors or memory.
+"""
+
+    SUSPENDED = 16
+    """
+    The archive, or the node, is suspended: it works again once it is resumed.
 """
 
     INVALID_TOPIC = 100
@@ -2821,88 +2750,90 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
         if variant == 15:
             return ErrorKind.RESOURCES
         if variant == 16:
-            return ErrorKind.INVALID_TOPIC
+            return ErrorKind.SUSPENDED
         if variant == 17:
-            return ErrorKind.INVALID_HASH
+            return ErrorKind.INVALID_TOPIC
         if variant == 18:
-            return ErrorKind.MESSAGE_TOO_LARGE
+            return ErrorKind.INVALID_HASH
         if variant == 19:
-            return ErrorKind.META_TOO_LARGE
+            return ErrorKind.MESSAGE_TOO_LARGE
         if variant == 20:
-            return ErrorKind.NO_TIMESTAMP
+            return ErrorKind.META_TOO_LARGE
         if variant == 21:
-            return ErrorKind.EPHEMERAL
+            return ErrorKind.NO_TIMESTAMP
         if variant == 22:
-            return ErrorKind.TIMESTAMP_IN_FUTURE
+            return ErrorKind.EPHEMERAL
         if variant == 23:
-            return ErrorKind.TIMESTAMP_TOO_OLD
+            return ErrorKind.TIMESTAMP_IN_FUTURE
         if variant == 24:
-            return ErrorKind.INVALID_TIME_RANGE
+            return ErrorKind.TIMESTAMP_TOO_OLD
         if variant == 25:
-            return ErrorKind.TRUNCATED
+            return ErrorKind.INVALID_TIME_RANGE
         if variant == 26:
-            return ErrorKind.FRAME_TOO_LARGE
+            return ErrorKind.TRUNCATED
         if variant == 27:
-            return ErrorKind.MALFORMED
+            return ErrorKind.FRAME_TOO_LARGE
         if variant == 28:
-            return ErrorKind.ARCHIVE_OPEN
+            return ErrorKind.MALFORMED
         if variant == 29:
-            return ErrorKind.ARCHIVE_CORRUPT
+            return ErrorKind.ARCHIVE_OPEN
         if variant == 30:
-            return ErrorKind.DISK_FULL
+            return ErrorKind.ARCHIVE_CORRUPT
         if variant == 31:
-            return ErrorKind.CURSOR_NOT_FOUND
+            return ErrorKind.DISK_FULL
         if variant == 32:
-            return ErrorKind.SCHEMA_TOO_NEW
+            return ErrorKind.CURSOR_NOT_FOUND
         if variant == 33:
-            return ErrorKind.ARCHIVE_IO
+            return ErrorKind.SCHEMA_TOO_NEW
         if variant == 34:
-            return ErrorKind.ARCHIVE_LOCKED
+            return ErrorKind.ARCHIVE_IO
         if variant == 35:
-            return ErrorKind.ARCHIVE_READ_ONLY
+            return ErrorKind.ARCHIVE_LOCKED
         if variant == 36:
-            return ErrorKind.ARCHIVE_CLOSED
+            return ErrorKind.ARCHIVE_READ_ONLY
         if variant == 37:
-            return ErrorKind.VALIDATOR_REFUSED
+            return ErrorKind.ARCHIVE_CLOSED
         if variant == 38:
-            return ErrorKind.TAKEN_DOWN
+            return ErrorKind.VALIDATOR_REFUSED
         if variant == 39:
-            return ErrorKind.POSITION_GONE
+            return ErrorKind.TAKEN_DOWN
         if variant == 40:
-            return ErrorKind.WRONG_KEY
+            return ErrorKind.POSITION_GONE
         if variant == 41:
-            return ErrorKind.ARCHIVE_UNAVAILABLE
+            return ErrorKind.WRONG_KEY
         if variant == 42:
-            return ErrorKind.STORE_BAD_REQUEST
+            return ErrorKind.ARCHIVE_UNAVAILABLE
         if variant == 43:
-            return ErrorKind.STORE_BAD_RESPONSE
+            return ErrorKind.STORE_BAD_REQUEST
         if variant == 44:
-            return ErrorKind.STORE_TOO_MANY_REQUESTS
+            return ErrorKind.STORE_BAD_RESPONSE
         if variant == 45:
-            return ErrorKind.STORE_UNAVAILABLE
+            return ErrorKind.STORE_TOO_MANY_REQUESTS
         if variant == 46:
-            return ErrorKind.SYNC_PROTOCOL
+            return ErrorKind.STORE_UNAVAILABLE
         if variant == 47:
-            return ErrorKind.SYNC_SCOPE
+            return ErrorKind.SYNC_PROTOCOL
         if variant == 48:
-            return ErrorKind.SYNC_BUSY
+            return ErrorKind.SYNC_SCOPE
         if variant == 49:
-            return ErrorKind.ADDRESS
+            return ErrorKind.SYNC_BUSY
         if variant == 50:
-            return ErrorKind.DIAL
+            return ErrorKind.ADDRESS
         if variant == 51:
-            return ErrorKind.LISTEN
+            return ErrorKind.DIAL
         if variant == 52:
-            return ErrorKind.PEER_UNKNOWN
+            return ErrorKind.LISTEN
         if variant == 53:
-            return ErrorKind.PROTOCOL_UNSUPPORTED
+            return ErrorKind.PEER_UNKNOWN
         if variant == 54:
-            return ErrorKind.STREAM_CLOSED
+            return ErrorKind.PROTOCOL_UNSUPPORTED
         if variant == 55:
-            return ErrorKind.KEY_FILE
+            return ErrorKind.STREAM_CLOSED
         if variant == 56:
-            return ErrorKind.OTHER_CLUSTER
+            return ErrorKind.KEY_FILE
         if variant == 57:
+            return ErrorKind.OTHER_CLUSTER
+        if variant == 58:
             return ErrorKind.NO_RELAY_PEERS
         raise InternalError("Raw enum value doesn't match any cases")
 
@@ -2937,6 +2868,8 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
         if value == ErrorKind.NO_RESULT:
             return
         if value == ErrorKind.RESOURCES:
+            return
+        if value == ErrorKind.SUSPENDED:
             return
         if value == ErrorKind.INVALID_TOPIC:
             return
@@ -3056,90 +2989,92 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
             buf.write_i32(14)
         if value == ErrorKind.RESOURCES:
             buf.write_i32(15)
-        if value == ErrorKind.INVALID_TOPIC:
+        if value == ErrorKind.SUSPENDED:
             buf.write_i32(16)
-        if value == ErrorKind.INVALID_HASH:
+        if value == ErrorKind.INVALID_TOPIC:
             buf.write_i32(17)
-        if value == ErrorKind.MESSAGE_TOO_LARGE:
+        if value == ErrorKind.INVALID_HASH:
             buf.write_i32(18)
-        if value == ErrorKind.META_TOO_LARGE:
+        if value == ErrorKind.MESSAGE_TOO_LARGE:
             buf.write_i32(19)
-        if value == ErrorKind.NO_TIMESTAMP:
+        if value == ErrorKind.META_TOO_LARGE:
             buf.write_i32(20)
-        if value == ErrorKind.EPHEMERAL:
+        if value == ErrorKind.NO_TIMESTAMP:
             buf.write_i32(21)
-        if value == ErrorKind.TIMESTAMP_IN_FUTURE:
+        if value == ErrorKind.EPHEMERAL:
             buf.write_i32(22)
-        if value == ErrorKind.TIMESTAMP_TOO_OLD:
+        if value == ErrorKind.TIMESTAMP_IN_FUTURE:
             buf.write_i32(23)
-        if value == ErrorKind.INVALID_TIME_RANGE:
+        if value == ErrorKind.TIMESTAMP_TOO_OLD:
             buf.write_i32(24)
-        if value == ErrorKind.TRUNCATED:
+        if value == ErrorKind.INVALID_TIME_RANGE:
             buf.write_i32(25)
-        if value == ErrorKind.FRAME_TOO_LARGE:
+        if value == ErrorKind.TRUNCATED:
             buf.write_i32(26)
-        if value == ErrorKind.MALFORMED:
+        if value == ErrorKind.FRAME_TOO_LARGE:
             buf.write_i32(27)
-        if value == ErrorKind.ARCHIVE_OPEN:
+        if value == ErrorKind.MALFORMED:
             buf.write_i32(28)
-        if value == ErrorKind.ARCHIVE_CORRUPT:
+        if value == ErrorKind.ARCHIVE_OPEN:
             buf.write_i32(29)
-        if value == ErrorKind.DISK_FULL:
+        if value == ErrorKind.ARCHIVE_CORRUPT:
             buf.write_i32(30)
-        if value == ErrorKind.CURSOR_NOT_FOUND:
+        if value == ErrorKind.DISK_FULL:
             buf.write_i32(31)
-        if value == ErrorKind.SCHEMA_TOO_NEW:
+        if value == ErrorKind.CURSOR_NOT_FOUND:
             buf.write_i32(32)
-        if value == ErrorKind.ARCHIVE_IO:
+        if value == ErrorKind.SCHEMA_TOO_NEW:
             buf.write_i32(33)
-        if value == ErrorKind.ARCHIVE_LOCKED:
+        if value == ErrorKind.ARCHIVE_IO:
             buf.write_i32(34)
-        if value == ErrorKind.ARCHIVE_READ_ONLY:
+        if value == ErrorKind.ARCHIVE_LOCKED:
             buf.write_i32(35)
-        if value == ErrorKind.ARCHIVE_CLOSED:
+        if value == ErrorKind.ARCHIVE_READ_ONLY:
             buf.write_i32(36)
-        if value == ErrorKind.VALIDATOR_REFUSED:
+        if value == ErrorKind.ARCHIVE_CLOSED:
             buf.write_i32(37)
-        if value == ErrorKind.TAKEN_DOWN:
+        if value == ErrorKind.VALIDATOR_REFUSED:
             buf.write_i32(38)
-        if value == ErrorKind.POSITION_GONE:
+        if value == ErrorKind.TAKEN_DOWN:
             buf.write_i32(39)
-        if value == ErrorKind.WRONG_KEY:
+        if value == ErrorKind.POSITION_GONE:
             buf.write_i32(40)
-        if value == ErrorKind.ARCHIVE_UNAVAILABLE:
+        if value == ErrorKind.WRONG_KEY:
             buf.write_i32(41)
-        if value == ErrorKind.STORE_BAD_REQUEST:
+        if value == ErrorKind.ARCHIVE_UNAVAILABLE:
             buf.write_i32(42)
-        if value == ErrorKind.STORE_BAD_RESPONSE:
+        if value == ErrorKind.STORE_BAD_REQUEST:
             buf.write_i32(43)
-        if value == ErrorKind.STORE_TOO_MANY_REQUESTS:
+        if value == ErrorKind.STORE_BAD_RESPONSE:
             buf.write_i32(44)
-        if value == ErrorKind.STORE_UNAVAILABLE:
+        if value == ErrorKind.STORE_TOO_MANY_REQUESTS:
             buf.write_i32(45)
-        if value == ErrorKind.SYNC_PROTOCOL:
+        if value == ErrorKind.STORE_UNAVAILABLE:
             buf.write_i32(46)
-        if value == ErrorKind.SYNC_SCOPE:
+        if value == ErrorKind.SYNC_PROTOCOL:
             buf.write_i32(47)
-        if value == ErrorKind.SYNC_BUSY:
+        if value == ErrorKind.SYNC_SCOPE:
             buf.write_i32(48)
-        if value == ErrorKind.ADDRESS:
+        if value == ErrorKind.SYNC_BUSY:
             buf.write_i32(49)
-        if value == ErrorKind.DIAL:
+        if value == ErrorKind.ADDRESS:
             buf.write_i32(50)
-        if value == ErrorKind.LISTEN:
+        if value == ErrorKind.DIAL:
             buf.write_i32(51)
-        if value == ErrorKind.PEER_UNKNOWN:
+        if value == ErrorKind.LISTEN:
             buf.write_i32(52)
-        if value == ErrorKind.PROTOCOL_UNSUPPORTED:
+        if value == ErrorKind.PEER_UNKNOWN:
             buf.write_i32(53)
-        if value == ErrorKind.STREAM_CLOSED:
+        if value == ErrorKind.PROTOCOL_UNSUPPORTED:
             buf.write_i32(54)
-        if value == ErrorKind.KEY_FILE:
+        if value == ErrorKind.STREAM_CLOSED:
             buf.write_i32(55)
-        if value == ErrorKind.OTHER_CLUSTER:
+        if value == ErrorKind.KEY_FILE:
             buf.write_i32(56)
-        if value == ErrorKind.NO_RELAY_PEERS:
+        if value == ErrorKind.OTHER_CLUSTER:
             buf.write_i32(57)
+        if value == ErrorKind.NO_RELAY_PEERS:
+            buf.write_i32(58)
 
 
 
@@ -3182,6 +3117,453 @@ class _UniffiFfiConverterTypeFailure(_UniffiConverterRustBuffer):
     def write(value, buf):
         _UniffiFfiConverterTypeErrorKind.write(value.kind, buf)
         _UniffiFfiConverterString.write(value.reason, buf)
+
+class _UniffiFfiConverterOptionalTypeFailure(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeFailure.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeFailure.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeFailure.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+@dataclass
+class PeerCheck:
+    """
+    What one peer told.
+"""
+    def __init__(self, *, peer:str, told:int, omitted:typing.List[bytes], failure:typing.Optional[Failure]):
+        self.peer = peer
+        self.told = told
+        self.omitted = omitted
+        self.failure = failure
+
+
+
+
+    def __str__(self):
+        return "PeerCheck(peer={}, told={}, omitted={}, failure={})".format(self.peer, self.told, self.omitted, self.failure)
+    def __eq__(self, other):
+        if self.peer != other.peer:
+            return False
+        if self.told != other.told:
+            return False
+        if self.omitted != other.omitted:
+            return False
+        if self.failure != other.failure:
+            return False
+        return True
+
+class _UniffiFfiConverterTypePeerCheck(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return PeerCheck(
+            peer=_UniffiFfiConverterString.read(buf),
+            told=_UniffiFfiConverterUInt64.read(buf),
+            omitted=_UniffiFfiConverterSequenceBytes.read(buf),
+            failure=_UniffiFfiConverterOptionalTypeFailure.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterString.check_lower(value.peer)
+        _UniffiFfiConverterUInt64.check_lower(value.told)
+        _UniffiFfiConverterSequenceBytes.check_lower(value.omitted)
+        _UniffiFfiConverterOptionalTypeFailure.check_lower(value.failure)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterString.write(value.peer, buf)
+        _UniffiFfiConverterUInt64.write(value.told, buf)
+        _UniffiFfiConverterSequenceBytes.write(value.omitted, buf)
+        _UniffiFfiConverterOptionalTypeFailure.write(value.failure, buf)
+
+class _UniffiFfiConverterSequenceTypePeerCheck(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypePeerCheck.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypePeerCheck.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypePeerCheck.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class CrossCheck:
+    """
+    What several store peers told when they were asked the same.
+"""
+    def __init__(self, *, hashes:typing.List[bytes], peers:typing.List[PeerCheck]):
+        self.hashes = hashes
+        self.peers = peers
+
+
+
+
+    def __str__(self):
+        return "CrossCheck(hashes={}, peers={})".format(self.hashes, self.peers)
+    def __eq__(self, other):
+        if self.hashes != other.hashes:
+            return False
+        if self.peers != other.peers:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeCrossCheck(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return CrossCheck(
+            hashes=_UniffiFfiConverterSequenceBytes.read(buf),
+            peers=_UniffiFfiConverterSequenceTypePeerCheck.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterSequenceBytes.check_lower(value.hashes)
+        _UniffiFfiConverterSequenceTypePeerCheck.check_lower(value.peers)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterSequenceBytes.write(value.hashes, buf)
+        _UniffiFfiConverterSequenceTypePeerCheck.write(value.peers, buf)
+
+class _UniffiFfiConverterOptionalInt64(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterInt64.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterInt64.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterInt64.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+class _UniffiFfiConverterOptionalBoolean(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterBoolean.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterBoolean.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterBoolean.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+@dataclass
+class Message:
+    """
+    A message of the network (14/WAKU2-MESSAGE). Absent and empty are told apart where the wire
+    tells them apart.
+"""
+    def __init__(self, *, payload:bytes, content_topic:str, timestamp:typing.Optional[int], meta:typing.Optional[bytes] = _DEFAULT, version:typing.Optional[int] = _DEFAULT, rate_limit_proof:typing.Optional[bytes] = _DEFAULT, ephemeral:typing.Optional[bool] = _DEFAULT):
+        self.payload = payload
+        self.content_topic = content_topic
+        self.timestamp = timestamp
+        if meta is _DEFAULT:
+            self.meta = None
+        else:
+            self.meta = meta
+        if version is _DEFAULT:
+            self.version = None
+        else:
+            self.version = version
+        if rate_limit_proof is _DEFAULT:
+            self.rate_limit_proof = None
+        else:
+            self.rate_limit_proof = rate_limit_proof
+        if ephemeral is _DEFAULT:
+            self.ephemeral = None
+        else:
+            self.ephemeral = ephemeral
+
+
+
+
+    def __str__(self):
+        return "Message(payload={}, content_topic={}, timestamp={}, meta={}, version={}, rate_limit_proof={}, ephemeral={})".format(self.payload, self.content_topic, self.timestamp, self.meta, self.version, self.rate_limit_proof, self.ephemeral)
+    def __eq__(self, other):
+        if self.payload != other.payload:
+            return False
+        if self.content_topic != other.content_topic:
+            return False
+        if self.timestamp != other.timestamp:
+            return False
+        if self.meta != other.meta:
+            return False
+        if self.version != other.version:
+            return False
+        if self.rate_limit_proof != other.rate_limit_proof:
+            return False
+        if self.ephemeral != other.ephemeral:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeMessage(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Message(
+            payload=_UniffiFfiConverterBytes.read(buf),
+            content_topic=_UniffiFfiConverterString.read(buf),
+            timestamp=_UniffiFfiConverterOptionalInt64.read(buf),
+            meta=_UniffiFfiConverterOptionalBytes.read(buf),
+            version=_UniffiFfiConverterOptionalUInt32.read(buf),
+            rate_limit_proof=_UniffiFfiConverterOptionalBytes.read(buf),
+            ephemeral=_UniffiFfiConverterOptionalBoolean.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterBytes.check_lower(value.payload)
+        _UniffiFfiConverterString.check_lower(value.content_topic)
+        _UniffiFfiConverterOptionalInt64.check_lower(value.timestamp)
+        _UniffiFfiConverterOptionalBytes.check_lower(value.meta)
+        _UniffiFfiConverterOptionalUInt32.check_lower(value.version)
+        _UniffiFfiConverterOptionalBytes.check_lower(value.rate_limit_proof)
+        _UniffiFfiConverterOptionalBoolean.check_lower(value.ephemeral)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterBytes.write(value.payload, buf)
+        _UniffiFfiConverterString.write(value.content_topic, buf)
+        _UniffiFfiConverterOptionalInt64.write(value.timestamp, buf)
+        _UniffiFfiConverterOptionalBytes.write(value.meta, buf)
+        _UniffiFfiConverterOptionalUInt32.write(value.version, buf)
+        _UniffiFfiConverterOptionalBytes.write(value.rate_limit_proof, buf)
+        _UniffiFfiConverterOptionalBoolean.write(value.ephemeral, buf)
+
+class _UniffiFfiConverterOptionalTypeMessage(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeMessage.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeMessage.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeMessage.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+@dataclass
+class Entry:
+    """
+    One entry of a page.
+"""
+    def __init__(self, *, hash:bytes, pubsub_topic:typing.Optional[str], message:typing.Optional[Message]):
+        self.hash = hash
+        self.pubsub_topic = pubsub_topic
+        self.message = message
+
+
+
+
+    def __str__(self):
+        return "Entry(hash={}, pubsub_topic={}, message={})".format(self.hash, self.pubsub_topic, self.message)
+    def __eq__(self, other):
+        if self.hash != other.hash:
+            return False
+        if self.pubsub_topic != other.pubsub_topic:
+            return False
+        if self.message != other.message:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeEntry(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Entry(
+            hash=_UniffiFfiConverterBytes.read(buf),
+            pubsub_topic=_UniffiFfiConverterOptionalString.read(buf),
+            message=_UniffiFfiConverterOptionalTypeMessage.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterBytes.check_lower(value.hash)
+        _UniffiFfiConverterOptionalString.check_lower(value.pubsub_topic)
+        _UniffiFfiConverterOptionalTypeMessage.check_lower(value.message)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterBytes.write(value.hash, buf)
+        _UniffiFfiConverterOptionalString.write(value.pubsub_topic, buf)
+        _UniffiFfiConverterOptionalTypeMessage.write(value.message, buf)
+
+@dataclass
+class StoredMessage:
+    """
+    A message with what names it: what the archive holds and hands out.
+"""
+    def __init__(self, *, hash:bytes, pubsub_topic:str, message:Message):
+        self.hash = hash
+        self.pubsub_topic = pubsub_topic
+        self.message = message
+
+
+
+
+    def __str__(self):
+        return "StoredMessage(hash={}, pubsub_topic={}, message={})".format(self.hash, self.pubsub_topic, self.message)
+    def __eq__(self, other):
+        if self.hash != other.hash:
+            return False
+        if self.pubsub_topic != other.pubsub_topic:
+            return False
+        if self.message != other.message:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeStoredMessage(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return StoredMessage(
+            hash=_UniffiFfiConverterBytes.read(buf),
+            pubsub_topic=_UniffiFfiConverterString.read(buf),
+            message=_UniffiFfiConverterTypeMessage.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterBytes.check_lower(value.hash)
+        _UniffiFfiConverterString.check_lower(value.pubsub_topic)
+        _UniffiFfiConverterTypeMessage.check_lower(value.message)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterBytes.write(value.hash, buf)
+        _UniffiFfiConverterString.write(value.pubsub_topic, buf)
+        _UniffiFfiConverterTypeMessage.write(value.message, buf)
+
+class _UniffiFfiConverterSequenceTypeStoredMessage(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeStoredMessage.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeStoredMessage.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeStoredMessage.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class Fetched:
+    """
+    What was found of many hashes.
+"""
+    def __init__(self, *, messages:typing.List[StoredMessage], missing:typing.List[bytes]):
+        self.messages = messages
+        self.missing = missing
+
+
+
+
+    def __str__(self):
+        return "Fetched(messages={}, missing={})".format(self.messages, self.missing)
+    def __eq__(self, other):
+        if self.messages != other.messages:
+            return False
+        if self.missing != other.missing:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeFetched(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Fetched(
+            messages=_UniffiFfiConverterSequenceTypeStoredMessage.read(buf),
+            missing=_UniffiFfiConverterSequenceBytes.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterSequenceTypeStoredMessage.check_lower(value.messages)
+        _UniffiFfiConverterSequenceBytes.check_lower(value.missing)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterSequenceTypeStoredMessage.write(value.messages, buf)
+        _UniffiFfiConverterSequenceBytes.write(value.missing, buf)
 
 
 
@@ -3586,11 +3968,75 @@ class _UniffiFfiConverterOptionalTypeSyncDialect(_UniffiConverterRustBuffer):
             raise InternalError("Unexpected flag byte for optional type")
 
 @dataclass
+class RateLimit:
+    """
+    How many Store requests are answered in a time.
+"""
+    def __init__(self, *, requests:int, per:Duration):
+        self.requests = requests
+        self.per = per
+
+
+
+
+    def __str__(self):
+        return "RateLimit(requests={}, per={})".format(self.requests, self.per)
+    def __eq__(self, other):
+        if self.requests != other.requests:
+            return False
+        if self.per != other.per:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeRateLimit(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return RateLimit(
+            requests=_UniffiFfiConverterUInt32.read(buf),
+            per=_UniffiFfiConverterDuration.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterUInt32.check_lower(value.requests)
+        _UniffiFfiConverterDuration.check_lower(value.per)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterUInt32.write(value.requests, buf)
+        _UniffiFfiConverterDuration.write(value.per, buf)
+
+class _UniffiFfiConverterOptionalTypeRateLimit(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeRateLimit.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeRateLimit.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeRateLimit.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+@dataclass
 class NodeOptions:
     """
     How a node runs.
 """
-    def __init__(self, *, listen:typing.List[str] = _DEFAULT, cluster_id:int = 0, shards:typing.List[int] = _DEFAULT, identity_file:typing.Optional[str] = _DEFAULT, identity_secret:typing.Optional[bytes] = _DEFAULT, serve_store:bool = True, sync:bool = True, sync_pubsub_topics:typing.List[str] = _DEFAULT, sync_content_topics:typing.List[str] = _DEFAULT, sync_window:typing.Optional[Duration] = _DEFAULT, sync_margin:typing.Optional[Duration] = _DEFAULT, sync_interval:typing.Optional[Duration] = _DEFAULT, sync_max_sessions:typing.Optional[int] = _DEFAULT, sync_max_messages:typing.Optional[int] = _DEFAULT, sync_max_bytes:typing.Optional[int] = _DEFAULT, sync_idle_timeout:typing.Optional[Duration] = _DEFAULT, sync_grace:typing.Optional[Duration] = _DEFAULT, sync_horizon:typing.Optional[Duration] = _DEFAULT, request_timeout:typing.Optional[Duration] = _DEFAULT, max_connections:typing.Optional[int] = _DEFAULT, max_connections_per_peer:typing.Optional[int] = _DEFAULT, max_store_requests:typing.Optional[int] = _DEFAULT, state_file:typing.Optional[str] = _DEFAULT, sync_heartbeat_peers:typing.Optional[int] = _DEFAULT, sync_on_connect:bool = True, resume:bool = True, resume_limit:typing.Optional[Duration] = _DEFAULT, sync_strong:bool = True, sync_dialect:typing.Optional[SyncDialect] = _DEFAULT, relay:bool = False, max_page_bytes:typing.Optional[int] = _DEFAULT):
+    def __init__(self, *, listen:typing.List[str] = _DEFAULT, cluster_id:int = 0, shards:typing.List[int] = _DEFAULT, identity_file:typing.Optional[str] = _DEFAULT, identity_secret:typing.Optional[bytes] = _DEFAULT, serve_store:bool = True, sync:bool = True, sync_pubsub_topics:typing.List[str] = _DEFAULT, sync_content_topics:typing.List[str] = _DEFAULT, sync_window:typing.Optional[Duration] = _DEFAULT, sync_margin:typing.Optional[Duration] = _DEFAULT, sync_interval:typing.Optional[Duration] = _DEFAULT, sync_max_sessions:typing.Optional[int] = _DEFAULT, sync_max_messages:typing.Optional[int] = _DEFAULT, sync_max_bytes:typing.Optional[int] = _DEFAULT, sync_idle_timeout:typing.Optional[Duration] = _DEFAULT, sync_grace:typing.Optional[Duration] = _DEFAULT, sync_horizon:typing.Optional[Duration] = _DEFAULT, request_timeout:typing.Optional[Duration] = _DEFAULT, max_connections:typing.Optional[int] = _DEFAULT, max_connections_per_peer:typing.Optional[int] = _DEFAULT, max_store_requests:typing.Optional[int] = _DEFAULT, state_file:typing.Optional[str] = _DEFAULT, sync_heartbeat_peers:typing.Optional[int] = _DEFAULT, sync_on_connect:bool = True, resume:bool = True, resume_limit:typing.Optional[Duration] = _DEFAULT, sync_strong:bool = True, sync_dialect:typing.Optional[SyncDialect] = _DEFAULT, relay:bool = False, max_page_bytes:typing.Optional[int] = _DEFAULT, store_rate:typing.Optional[RateLimit] = _DEFAULT, store_rate_of_peer:typing.Optional[RateLimit] = _DEFAULT):
         if listen is _DEFAULT:
             self.listen = []
         else:
@@ -3694,12 +4140,20 @@ class NodeOptions:
             self.max_page_bytes = None
         else:
             self.max_page_bytes = max_page_bytes
+        if store_rate is _DEFAULT:
+            self.store_rate = None
+        else:
+            self.store_rate = store_rate
+        if store_rate_of_peer is _DEFAULT:
+            self.store_rate_of_peer = None
+        else:
+            self.store_rate_of_peer = store_rate_of_peer
 
 
 
 
     def __str__(self):
-        return "NodeOptions(listen={}, cluster_id={}, shards={}, identity_file={}, identity_secret={}, serve_store={}, sync={}, sync_pubsub_topics={}, sync_content_topics={}, sync_window={}, sync_margin={}, sync_interval={}, sync_max_sessions={}, sync_max_messages={}, sync_max_bytes={}, sync_idle_timeout={}, sync_grace={}, sync_horizon={}, request_timeout={}, max_connections={}, max_connections_per_peer={}, max_store_requests={}, state_file={}, sync_heartbeat_peers={}, sync_on_connect={}, resume={}, resume_limit={}, sync_strong={}, sync_dialect={}, relay={}, max_page_bytes={})".format(self.listen, self.cluster_id, self.shards, self.identity_file, self.identity_secret, self.serve_store, self.sync, self.sync_pubsub_topics, self.sync_content_topics, self.sync_window, self.sync_margin, self.sync_interval, self.sync_max_sessions, self.sync_max_messages, self.sync_max_bytes, self.sync_idle_timeout, self.sync_grace, self.sync_horizon, self.request_timeout, self.max_connections, self.max_connections_per_peer, self.max_store_requests, self.state_file, self.sync_heartbeat_peers, self.sync_on_connect, self.resume, self.resume_limit, self.sync_strong, self.sync_dialect, self.relay, self.max_page_bytes)
+        return "NodeOptions(listen={}, cluster_id={}, shards={}, identity_file={}, identity_secret={}, serve_store={}, sync={}, sync_pubsub_topics={}, sync_content_topics={}, sync_window={}, sync_margin={}, sync_interval={}, sync_max_sessions={}, sync_max_messages={}, sync_max_bytes={}, sync_idle_timeout={}, sync_grace={}, sync_horizon={}, request_timeout={}, max_connections={}, max_connections_per_peer={}, max_store_requests={}, state_file={}, sync_heartbeat_peers={}, sync_on_connect={}, resume={}, resume_limit={}, sync_strong={}, sync_dialect={}, relay={}, max_page_bytes={}, store_rate={}, store_rate_of_peer={})".format(self.listen, self.cluster_id, self.shards, self.identity_file, self.identity_secret, self.serve_store, self.sync, self.sync_pubsub_topics, self.sync_content_topics, self.sync_window, self.sync_margin, self.sync_interval, self.sync_max_sessions, self.sync_max_messages, self.sync_max_bytes, self.sync_idle_timeout, self.sync_grace, self.sync_horizon, self.request_timeout, self.max_connections, self.max_connections_per_peer, self.max_store_requests, self.state_file, self.sync_heartbeat_peers, self.sync_on_connect, self.resume, self.resume_limit, self.sync_strong, self.sync_dialect, self.relay, self.max_page_bytes, self.store_rate, self.store_rate_of_peer)
     def __eq__(self, other):
         if self.listen != other.listen:
             return False
@@ -3763,6 +4217,10 @@ class NodeOptions:
             return False
         if self.max_page_bytes != other.max_page_bytes:
             return False
+        if self.store_rate != other.store_rate:
+            return False
+        if self.store_rate_of_peer != other.store_rate_of_peer:
+            return False
         return True
 
 class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
@@ -3800,6 +4258,8 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
             sync_dialect=_UniffiFfiConverterOptionalTypeSyncDialect.read(buf),
             relay=_UniffiFfiConverterBoolean.read(buf),
             max_page_bytes=_UniffiFfiConverterOptionalUInt64.read(buf),
+            store_rate=_UniffiFfiConverterOptionalTypeRateLimit.read(buf),
+            store_rate_of_peer=_UniffiFfiConverterOptionalTypeRateLimit.read(buf),
         )
 
     @staticmethod
@@ -3835,6 +4295,8 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalTypeSyncDialect.check_lower(value.sync_dialect)
         _UniffiFfiConverterBoolean.check_lower(value.relay)
         _UniffiFfiConverterOptionalUInt64.check_lower(value.max_page_bytes)
+        _UniffiFfiConverterOptionalTypeRateLimit.check_lower(value.store_rate)
+        _UniffiFfiConverterOptionalTypeRateLimit.check_lower(value.store_rate_of_peer)
 
     @staticmethod
     def write(value, buf):
@@ -3869,6 +4331,8 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalTypeSyncDialect.write(value.sync_dialect, buf)
         _UniffiFfiConverterBoolean.write(value.relay, buf)
         _UniffiFfiConverterOptionalUInt64.write(value.max_page_bytes, buf)
+        _UniffiFfiConverterOptionalTypeRateLimit.write(value.store_rate, buf)
+        _UniffiFfiConverterOptionalTypeRateLimit.write(value.store_rate_of_peer, buf)
 
 class _UniffiFfiConverterSequenceTypeEntry(_UniffiConverterRustBuffer):
     @classmethod
@@ -4103,31 +4567,6 @@ class _UniffiFfiConverterTypePutOutcome(_UniffiConverterRustBuffer):
 
 
 
-class _UniffiFfiConverterOptionalTypeFailure(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        if value is not None:
-            _UniffiFfiConverterTypeFailure.check_lower(value)
-
-    @classmethod
-    def write(cls, value, buf):
-        if value is None:
-            buf.write_u8(0)
-            return
-
-        buf.write_u8(1)
-        _UniffiFfiConverterTypeFailure.write(value, buf)
-
-    @classmethod
-    def read(cls, buf):
-        flag = buf.read_u8()
-        if flag == 0:
-            return None
-        elif flag == 1:
-            return _UniffiFfiConverterTypeFailure.read(buf)
-        else:
-            raise InternalError("Unexpected flag byte for optional type")
-
 @dataclass
 class PutResult:
     """
@@ -4172,29 +4611,6 @@ class _UniffiFfiConverterTypePutResult(_UniffiConverterRustBuffer):
         _UniffiFfiConverterBytes.write(value.hash, buf)
         _UniffiFfiConverterTypePutOutcome.write(value.outcome, buf)
         _UniffiFfiConverterOptionalTypeFailure.write(value.refusal, buf)
-
-class _UniffiFfiConverterSequenceBytes(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        for item in value:
-            _UniffiFfiConverterBytes.check_lower(item)
-
-    @classmethod
-    def write(cls, value, buf):
-        items = len(value)
-        buf.write_i32(items)
-        for item in value:
-            _UniffiFfiConverterBytes.write(item, buf)
-
-    @classmethod
-    def read(cls, buf):
-        count = buf.read_i32()
-        if count < 0:
-            raise InternalError("Unexpected negative sequence length")
-
-        return [
-            _UniffiFfiConverterBytes.read(buf) for i in range(count)
-        ]
 
 
 
@@ -4499,51 +4915,6 @@ class _UniffiFfiConverterTypeStats(_UniffiConverterRustBuffer):
         _UniffiFfiConverterUInt64.write(value.bytes_on_disk, buf)
 
 @dataclass
-class StoredMessage:
-    """
-    A message with what names it: what the archive holds and hands out.
-"""
-    def __init__(self, *, hash:bytes, pubsub_topic:str, message:Message):
-        self.hash = hash
-        self.pubsub_topic = pubsub_topic
-        self.message = message
-
-
-
-
-    def __str__(self):
-        return "StoredMessage(hash={}, pubsub_topic={}, message={})".format(self.hash, self.pubsub_topic, self.message)
-    def __eq__(self, other):
-        if self.hash != other.hash:
-            return False
-        if self.pubsub_topic != other.pubsub_topic:
-            return False
-        if self.message != other.message:
-            return False
-        return True
-
-class _UniffiFfiConverterTypeStoredMessage(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        return StoredMessage(
-            hash=_UniffiFfiConverterBytes.read(buf),
-            pubsub_topic=_UniffiFfiConverterString.read(buf),
-            message=_UniffiFfiConverterTypeMessage.read(buf),
-        )
-
-    @staticmethod
-    def check_lower(value):
-        _UniffiFfiConverterBytes.check_lower(value.hash)
-        _UniffiFfiConverterString.check_lower(value.pubsub_topic)
-        _UniffiFfiConverterTypeMessage.check_lower(value.message)
-
-    @staticmethod
-    def write(value, buf):
-        _UniffiFfiConverterBytes.write(value.hash, buf)
-        _UniffiFfiConverterString.write(value.pubsub_topic, buf)
-        _UniffiFfiConverterTypeMessage.write(value.message, buf)
-
-@dataclass
 class SyncId:
     """
     What names a message in a sync.
@@ -4728,6 +5099,308 @@ class _UniffiFfiConverterOptionalTypeSyncDirection(_UniffiConverterRustBuffer):
             return _UniffiFfiConverterTypeSyncDirection.read(buf)
         else:
             raise InternalError("Unexpected flag byte for optional type")
+
+@dataclass
+class SyncOnceOptions:
+    """
+    What one sync within a time and a number of bytes may take. What is absent is as the library has
+    it.
+"""
+    def __init__(self, *, peers:typing.List[str] = _DEFAULT, window_start:typing.Optional[int] = _DEFAULT, window_end:typing.Optional[int] = _DEFAULT, direction:typing.Optional[SyncDirection] = _DEFAULT, deadline:typing.Optional[Duration] = _DEFAULT, byte_budget:typing.Optional[int] = _DEFAULT):
+        if peers is _DEFAULT:
+            self.peers = []
+        else:
+            self.peers = peers
+        if window_start is _DEFAULT:
+            self.window_start = None
+        else:
+            self.window_start = window_start
+        if window_end is _DEFAULT:
+            self.window_end = None
+        else:
+            self.window_end = window_end
+        if direction is _DEFAULT:
+            self.direction = None
+        else:
+            self.direction = direction
+        if deadline is _DEFAULT:
+            self.deadline = None
+        else:
+            self.deadline = deadline
+        if byte_budget is _DEFAULT:
+            self.byte_budget = None
+        else:
+            self.byte_budget = byte_budget
+
+
+
+
+    def __str__(self):
+        return "SyncOnceOptions(peers={}, window_start={}, window_end={}, direction={}, deadline={}, byte_budget={})".format(self.peers, self.window_start, self.window_end, self.direction, self.deadline, self.byte_budget)
+    def __eq__(self, other):
+        if self.peers != other.peers:
+            return False
+        if self.window_start != other.window_start:
+            return False
+        if self.window_end != other.window_end:
+            return False
+        if self.direction != other.direction:
+            return False
+        if self.deadline != other.deadline:
+            return False
+        if self.byte_budget != other.byte_budget:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeSyncOnceOptions(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return SyncOnceOptions(
+            peers=_UniffiFfiConverterSequenceString.read(buf),
+            window_start=_UniffiFfiConverterOptionalInt64.read(buf),
+            window_end=_UniffiFfiConverterOptionalInt64.read(buf),
+            direction=_UniffiFfiConverterOptionalTypeSyncDirection.read(buf),
+            deadline=_UniffiFfiConverterOptionalDuration.read(buf),
+            byte_budget=_UniffiFfiConverterOptionalUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterSequenceString.check_lower(value.peers)
+        _UniffiFfiConverterOptionalInt64.check_lower(value.window_start)
+        _UniffiFfiConverterOptionalInt64.check_lower(value.window_end)
+        _UniffiFfiConverterOptionalTypeSyncDirection.check_lower(value.direction)
+        _UniffiFfiConverterOptionalDuration.check_lower(value.deadline)
+        _UniffiFfiConverterOptionalUInt64.check_lower(value.byte_budget)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterSequenceString.write(value.peers, buf)
+        _UniffiFfiConverterOptionalInt64.write(value.window_start, buf)
+        _UniffiFfiConverterOptionalInt64.write(value.window_end, buf)
+        _UniffiFfiConverterOptionalTypeSyncDirection.write(value.direction, buf)
+        _UniffiFfiConverterOptionalDuration.write(value.deadline, buf)
+        _UniffiFfiConverterOptionalUInt64.write(value.byte_budget, buf)
+
+
+
+
+
+
+class SyncOnceEnd(enum.Enum):
+    """
+    Why a sync within a time and a number of bytes has ended.
+"""
+
+    COMPLETE = 0
+    """
+    Nothing is lacking.
+"""
+
+    DEADLINE = 1
+    """
+    The time was over.
+"""
+
+    BUDGET = 2
+    """
+    The bytes were used up.
+"""
+
+    PEERS = 3
+    """
+    No peer was left that had not failed.
+"""
+
+
+
+class _UniffiFfiConverterTypeSyncOnceEnd(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return SyncOnceEnd.COMPLETE
+        if variant == 2:
+            return SyncOnceEnd.DEADLINE
+        if variant == 3:
+            return SyncOnceEnd.BUDGET
+        if variant == 4:
+            return SyncOnceEnd.PEERS
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == SyncOnceEnd.COMPLETE:
+            return
+        if value == SyncOnceEnd.DEADLINE:
+            return
+        if value == SyncOnceEnd.BUDGET:
+            return
+        if value == SyncOnceEnd.PEERS:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == SyncOnceEnd.COMPLETE:
+            buf.write_i32(1)
+        if value == SyncOnceEnd.DEADLINE:
+            buf.write_i32(2)
+        if value == SyncOnceEnd.BUDGET:
+            buf.write_i32(3)
+        if value == SyncOnceEnd.PEERS:
+            buf.write_i32(4)
+
+
+
+@dataclass
+class TimeSpan:
+    """
+    A span of time.
+"""
+    def __init__(self, *, start:int, end:int):
+        self.start = start
+        self.end = end
+
+
+
+
+    def __str__(self):
+        return "TimeSpan(start={}, end={})".format(self.start, self.end)
+    def __eq__(self, other):
+        if self.start != other.start:
+            return False
+        if self.end != other.end:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeTimeSpan(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return TimeSpan(
+            start=_UniffiFfiConverterInt64.read(buf),
+            end=_UniffiFfiConverterInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterInt64.check_lower(value.start)
+        _UniffiFfiConverterInt64.check_lower(value.end)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterInt64.write(value.start, buf)
+        _UniffiFfiConverterInt64.write(value.end, buf)
+
+class _UniffiFfiConverterSequenceTypeTimeSpan(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeTimeSpan.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeTimeSpan.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeTimeSpan.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class SyncOnceReport:
+    """
+    What came of a sync within a time and a number of bytes.
+"""
+    def __init__(self, *, end:SyncOnceEnd, window:TimeSpan, lacking:typing.List[TimeSpan], outstanding:int, received:int, sent:int, bytes_in:int, bytes_out:int, duration:Duration, failure:typing.Optional[Failure]):
+        self.end = end
+        self.window = window
+        self.lacking = lacking
+        self.outstanding = outstanding
+        self.received = received
+        self.sent = sent
+        self.bytes_in = bytes_in
+        self.bytes_out = bytes_out
+        self.duration = duration
+        self.failure = failure
+
+
+
+
+    def __str__(self):
+        return "SyncOnceReport(end={}, window={}, lacking={}, outstanding={}, received={}, sent={}, bytes_in={}, bytes_out={}, duration={}, failure={})".format(self.end, self.window, self.lacking, self.outstanding, self.received, self.sent, self.bytes_in, self.bytes_out, self.duration, self.failure)
+    def __eq__(self, other):
+        if self.end != other.end:
+            return False
+        if self.window != other.window:
+            return False
+        if self.lacking != other.lacking:
+            return False
+        if self.outstanding != other.outstanding:
+            return False
+        if self.received != other.received:
+            return False
+        if self.sent != other.sent:
+            return False
+        if self.bytes_in != other.bytes_in:
+            return False
+        if self.bytes_out != other.bytes_out:
+            return False
+        if self.duration != other.duration:
+            return False
+        if self.failure != other.failure:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeSyncOnceReport(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return SyncOnceReport(
+            end=_UniffiFfiConverterTypeSyncOnceEnd.read(buf),
+            window=_UniffiFfiConverterTypeTimeSpan.read(buf),
+            lacking=_UniffiFfiConverterSequenceTypeTimeSpan.read(buf),
+            outstanding=_UniffiFfiConverterUInt64.read(buf),
+            received=_UniffiFfiConverterUInt64.read(buf),
+            sent=_UniffiFfiConverterUInt64.read(buf),
+            bytes_in=_UniffiFfiConverterUInt64.read(buf),
+            bytes_out=_UniffiFfiConverterUInt64.read(buf),
+            duration=_UniffiFfiConverterDuration.read(buf),
+            failure=_UniffiFfiConverterOptionalTypeFailure.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterTypeSyncOnceEnd.check_lower(value.end)
+        _UniffiFfiConverterTypeTimeSpan.check_lower(value.window)
+        _UniffiFfiConverterSequenceTypeTimeSpan.check_lower(value.lacking)
+        _UniffiFfiConverterUInt64.check_lower(value.outstanding)
+        _UniffiFfiConverterUInt64.check_lower(value.received)
+        _UniffiFfiConverterUInt64.check_lower(value.sent)
+        _UniffiFfiConverterUInt64.check_lower(value.bytes_in)
+        _UniffiFfiConverterUInt64.check_lower(value.bytes_out)
+        _UniffiFfiConverterDuration.check_lower(value.duration)
+        _UniffiFfiConverterOptionalTypeFailure.check_lower(value.failure)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterTypeSyncOnceEnd.write(value.end, buf)
+        _UniffiFfiConverterTypeTimeSpan.write(value.window, buf)
+        _UniffiFfiConverterSequenceTypeTimeSpan.write(value.lacking, buf)
+        _UniffiFfiConverterUInt64.write(value.outstanding, buf)
+        _UniffiFfiConverterUInt64.write(value.received, buf)
+        _UniffiFfiConverterUInt64.write(value.sent, buf)
+        _UniffiFfiConverterUInt64.write(value.bytes_in, buf)
+        _UniffiFfiConverterUInt64.write(value.bytes_out, buf)
+        _UniffiFfiConverterDuration.write(value.duration, buf)
+        _UniffiFfiConverterOptionalTypeFailure.write(value.failure, buf)
 
 
 
@@ -5961,6 +6634,46 @@ class NodeEvent:
             return True
 
     @dataclass
+    class CLOCK_SKEW:
+        """
+        The clock of this machine disagrees with those of the peers, as far as three networks or more
+        say the same. Told once, and again when it changes much or is put right.
+"""
+
+        def __init__(self, offset_ms:int, peers:int):
+            self.offset_ms = offset_ms
+
+            """
+        By so many milliseconds the peers' clocks are ahead; behind, where it is negative. Less
+        than ten seconds either way: they agree again.
+"""
+
+            self.peers = peers
+
+            """
+        How many say so; those of one network count as one.
+"""
+
+            pass
+
+
+
+
+
+        def __str__(self):
+            return "NodeEvent.CLOCK_SKEW(offset_ms={}, peers={})".format(self.offset_ms, self.peers)
+        def __eq__(self, other):
+            if not isinstance(other, NodeEvent):
+                return NotImplemented
+            if not other.is_CLOCK_SKEW():
+                return False
+            if self.offset_ms != other.offset_ms:
+                return False
+            if self.peers != other.peers:
+                return False
+            return True
+
+    @dataclass
     class LAGGED:
         """
         The reader was too slow.
@@ -6018,6 +6731,10 @@ class NodeEvent:
         return isinstance(self, NodeEvent.SYNC_FINISHED)
     def is_sync_finished(self) -> bool:
         return isinstance(self, NodeEvent.SYNC_FINISHED)
+    def is_CLOCK_SKEW(self) -> bool:
+        return isinstance(self, NodeEvent.CLOCK_SKEW)
+    def is_clock_skew(self) -> bool:
+        return isinstance(self, NodeEvent.CLOCK_SKEW)
     def is_LAGGED(self) -> bool:
         return isinstance(self, NodeEvent.LAGGED)
     def is_lagged(self) -> bool:
@@ -6033,6 +6750,7 @@ NodeEvent.MESSAGE_STORED = type("NodeEvent.MESSAGE_STORED", (NodeEvent.MESSAGE_S
 NodeEvent.SYNC_STARTED = type("NodeEvent.SYNC_STARTED", (NodeEvent.SYNC_STARTED, NodeEvent,), {})  # type: ignore
 NodeEvent.SYNC_PROGRESS = type("NodeEvent.SYNC_PROGRESS", (NodeEvent.SYNC_PROGRESS, NodeEvent,), {})  # type: ignore
 NodeEvent.SYNC_FINISHED = type("NodeEvent.SYNC_FINISHED", (NodeEvent.SYNC_FINISHED, NodeEvent,), {})  # type: ignore
+NodeEvent.CLOCK_SKEW = type("NodeEvent.CLOCK_SKEW", (NodeEvent.CLOCK_SKEW, NodeEvent,), {})  # type: ignore
 NodeEvent.LAGGED = type("NodeEvent.LAGGED", (NodeEvent.LAGGED, NodeEvent,), {})  # type: ignore
 
 
@@ -6079,6 +6797,11 @@ class _UniffiFfiConverterTypeNodeEvent(_UniffiConverterRustBuffer):
                 _UniffiFfiConverterTypeSyncReport.read(buf),
             )
         if variant == 7:
+            return NodeEvent.CLOCK_SKEW(
+                _UniffiFfiConverterInt64.read(buf),
+                _UniffiFfiConverterUInt32.read(buf),
+            )
+        if variant == 8:
             return NodeEvent.LAGGED(
                 _UniffiFfiConverterUInt64.read(buf),
             )
@@ -6115,6 +6838,10 @@ class _UniffiFfiConverterTypeNodeEvent(_UniffiConverterRustBuffer):
             return
         if value.is_SYNC_FINISHED():
             _UniffiFfiConverterTypeSyncReport.check_lower(value.report)
+            return
+        if value.is_CLOCK_SKEW():
+            _UniffiFfiConverterInt64.check_lower(value.offset_ms)
+            _UniffiFfiConverterUInt32.check_lower(value.peers)
             return
         if value.is_LAGGED():
             _UniffiFfiConverterUInt64.check_lower(value.missed)
@@ -6153,8 +6880,12 @@ class _UniffiFfiConverterTypeNodeEvent(_UniffiConverterRustBuffer):
         if value.is_SYNC_FINISHED():
             buf.write_i32(6)
             _UniffiFfiConverterTypeSyncReport.write(value.report, buf)
-        if value.is_LAGGED():
+        if value.is_CLOCK_SKEW():
             buf.write_i32(7)
+            _UniffiFfiConverterInt64.write(value.offset_ms, buf)
+            _UniffiFfiConverterUInt32.write(value.peers, buf)
+        if value.is_LAGGED():
+            buf.write_i32(8)
             _UniffiFfiConverterUInt64.write(value.missed, buf)
 
 
@@ -6744,29 +7475,6 @@ class _UniffiFfiConverterOptionalTypeQuery(_UniffiConverterRustBuffer):
         else:
             raise InternalError("Unexpected flag byte for optional type")
 
-class _UniffiFfiConverterSequenceTypeStoredMessage(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        for item in value:
-            _UniffiFfiConverterTypeStoredMessage.check_lower(item)
-
-    @classmethod
-    def write(cls, value, buf):
-        items = len(value)
-        buf.write_i32(items)
-        for item in value:
-            _UniffiFfiConverterTypeStoredMessage.write(item, buf)
-
-    @classmethod
-    def read(cls, buf):
-        count = buf.read_i32()
-        if count < 0:
-            raise InternalError("Unexpected negative sequence length")
-
-        return [
-            _UniffiFfiConverterTypeStoredMessage.read(buf) for i in range(count)
-        ]
-
 class _UniffiFfiConverterOptionalTypePage(_UniffiConverterRustBuffer):
     @classmethod
     def check_lower(cls, value):
@@ -7135,6 +7843,14 @@ class ArchiveProtocol(typing.Protocol):
         Fails as `take_down`.
 """
         raise NotImplementedError
+    async def resume(self, ) -> None:
+        """
+        Opens the file or database again. Subscribers hear what others wrote meanwhile. Where it
+        fails the archive stays suspended.
+
+        Fails as the opening does.
+"""
+        raise NotImplementedError
     async def shutdown(self, ) -> None:
         """
         Commits what was accepted and closes the file. Every other call then fails with
@@ -7147,6 +7863,15 @@ class ArchiveProtocol(typing.Protocol):
         Figures.
 
         Fails with `ArchiveIo`, `ArchiveClosed`.
+"""
+        raise NotImplementedError
+    async def suspend(self, ) -> None:
+        """
+        Lets go of the file or database: commits what was accepted, and closes all connections, so
+        that no lock is held and no file is open. Until `resume` whatever is asked fails with
+        `Suspended`; subscribers stay. What is in memory alone is kept. A second time is fine.
+
+        Fails with `ArchiveClosed`.
 """
         raise NotImplementedError
     async def take_down(self, hashes: typing.List[bytes]) -> int:
@@ -7652,6 +8377,26 @@ class Archive(ArchiveProtocol):
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
+    async def resume(self, ) -> None:
+        """
+        Opens the file or database again. Subscribers hear what others wrote meanwhile. Where it
+        fails the archive stays suspended.
+
+        Fails as the opening does.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_archive_resume(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_void,
+            _UniffiLib.ffi_wakustore_rust_future_complete_void,
+            _UniffiLib.ffi_wakustore_rust_future_free_void,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     async def shutdown(self, ) -> None:
         """
         Commits what was accepted and closes the file. Every other call then fails with
@@ -7687,6 +8432,27 @@ class Archive(ArchiveProtocol):
             _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def suspend(self, ) -> None:
+        """
+        Lets go of the file or database: commits what was accepted, and closes all connections, so
+        that no lock is held and no file is open. Until `resume` whatever is asked fails with
+        `Suspended`; subscribers stay. What is in memory alone is kept. A second time is fine.
+
+        Fails with `ArchiveClosed`.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_archive_suspend(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_void,
+            _UniffiLib.ffi_wakustore_rust_future_complete_void,
+            _UniffiLib.ffi_wakustore_rust_future_free_void,
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
@@ -8023,6 +8789,31 @@ class _UniffiFfiConverterOptionalTypeSyncOptions(_UniffiConverterRustBuffer):
         else:
             raise InternalError("Unexpected flag byte for optional type")
 
+class _UniffiFfiConverterOptionalTypeSyncOnceOptions(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeSyncOnceOptions.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeSyncOnceOptions.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeSyncOnceOptions.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
 
 class NodeProtocol(typing.Protocol):
     """
@@ -8053,6 +8844,16 @@ class NodeProtocol(typing.Protocol):
         ascending order. Those of the last run too, where the node keeps its state in a file.
 """
         raise NotImplementedError
+    async def cross_check(self, peers: typing.List[str],query: Query,max: int = 100000) -> CrossCheck:
+        """
+        Asks several store peers for the hashes of a query, puts their answers together, and says
+        what each of them left out: so one server that hides messages is found out by the others. At
+        most `max` hashes of each peer are taken. A peer that fails is told of in the answer.
+
+        Fails with `InvalidArgument` for fewer than two peers or a query that cannot be asked, and
+        with `Address`.
+"""
+        raise NotImplementedError
     async def dial(self, address: str) -> str:
         """
         Connects to an address and gives the peer id. Fine where it is connected already.
@@ -8072,12 +8873,34 @@ class NodeProtocol(typing.Protocol):
         From now on, what happens. A bounded queue; a slow reader is told that it lagged.
 """
         raise NotImplementedError
+    async def fetch(self, peers: typing.List[str],hashes: typing.List[bytes]) -> Fetched:
+        """
+        The messages of these hashes, from the first of the peers that holds them; with no peers
+        named, of the connected ones that speak Store. At most a million hashes in one call; all of
+        what is found is in memory at once. Nothing is stored.
+
+        Fails as `store_query`, where no peer answered for a part of the hashes.
+"""
+        raise NotImplementedError
     def history(self, peer: str,query: Query) -> History:
         """
         A walk through a store peer's history, page by page; nothing is asked until the first page
         is.
 
         Fails as the query is wrong, or with `Address`.
+"""
+        raise NotImplementedError
+    def history_of(self, peers: typing.List[str],query: Query,span: typing.Union[object, typing.Optional[Duration]] = _DEFAULT,filter_at_home: bool = False) -> History:
+        """
+        A walk through the history of several store peers: one is asked for as long as it answers,
+        and another goes on where it fails. With no peers named it is any connected one that speaks
+        Store, the best by what was measured of them first. A query for a time longer than `span` is
+        asked in spans of that length, since some service nodes refuse long ones. With
+        `filter_at_home` the peers are not told which content topics are looked for: they are asked
+        for everything of the pubsub topic and the time, and the rest is left out here.
+
+        Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
+        that there are more than 100,000 of them.
 """
         raise NotImplementedError
     def peer_id(self, ) -> str:
@@ -8088,6 +8911,14 @@ class NodeProtocol(typing.Protocol):
     def peers(self, ) -> typing.List[str]:
         """
         The peers that are connected now.
+"""
+        raise NotImplementedError
+    async def presence(self, peer: str,hashes: typing.List[bytes]) -> typing.List[bytes]:
+        """
+        Those of the hashes that a store peer holds, in the order asked for, each once; at most a
+        million in one call.
+
+        Fails as `store_query`.
 """
         raise NotImplementedError
     async def publish(self, pubsub_topic: str,message: Message) -> bytes:
@@ -8105,6 +8936,15 @@ class NodeProtocol(typing.Protocol):
         The connected peers that are subscribed to a pubsub topic over relay.
 
         Fails with `InvalidTopic`.
+"""
+        raise NotImplementedError
+    async def resume(self, ) -> None:
+        """
+        Comes back: opens the archive, listens at the same addresses where they are free, and dials
+        again the peers that it had dialled. A heartbeat that was missed, or many, come as one. Where
+        it fails the node stays suspended.
+
+        Fails with `Listen`, and as the archive's opening.
 """
         raise NotImplementedError
     async def stop(self, ) -> None:
@@ -8129,6 +8969,14 @@ class NodeProtocol(typing.Protocol):
         Fails with `InvalidTopic`, `Unsupported` where the node does not relay.
 """
         raise NotImplementedError
+    async def suspend(self, ) -> None:
+        """
+        Lets go of what a system takes badly in an app that it freezes: ends syncs (what came is
+        stored), closes all connections and sockets, keeps the node's state, and suspends its
+        archive. What is under way ends with `Suspended`, and so does whatever is asked before
+        `resume`. No timer runs meanwhile. A second time is fine.
+"""
+        raise NotImplementedError
     async def sync(self, peer: str,options: typing.Union[object, typing.Optional[SyncOptions]] = _DEFAULT) -> SyncReport:
         """
         Syncs with a peer now and waits for the end. A session that broke down is an error; what
@@ -8136,6 +8984,16 @@ class NodeProtocol(typing.Protocol):
 
         Fails with `InvalidArgument`, `PeerUnknown`, `Dial`, `ProtocolUnsupported`,
         `SyncProtocol`, `SyncScope`, `SyncBusy`, `StreamClosed`, `TimedOut`.
+"""
+        raise NotImplementedError
+    async def sync_once(self, options: typing.Union[object, typing.Optional[SyncOnceOptions]] = _DEFAULT) -> SyncOnceReport:
+        """
+        Syncs what is due, within a time and a number of bytes, and returns when the time is over at
+        the latest: for the seconds that a phone gives its apps in the background. Wherever it stops,
+        all that came is stored, and the next call goes on from there. Giving up on the call ends it.
+
+        Fails with `SyncBusy` while another of these runs, `PeerUnknown`, `Suspended`,
+        `InvalidArgument`, `Unsupported`, and, where no peer could be synced with at all, as `sync`.
 """
         raise NotImplementedError
     async def unsubscribe(self, pubsub_topic: str) -> None:
@@ -8267,6 +9125,37 @@ class Node(NodeProtocol):
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
+    async def cross_check(self, peers: typing.List[str],query: Query,max: int = 100000) -> CrossCheck:
+        """
+        Asks several store peers for the hashes of a query, puts their answers together, and says
+        what each of them left out: so one server that hides messages is found out by the others. At
+        most `max` hashes of each peer are taken. A peer that fails is told of in the answer.
+
+        Fails with `InvalidArgument` for fewer than two peers or a query that cannot be asked, and
+        with `Address`.
+"""
+
+        _UniffiFfiConverterSequenceString.check_lower(peers)
+
+        _UniffiFfiConverterTypeQuery.check_lower(query)
+
+        _UniffiFfiConverterUInt64.check_lower(max)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterSequenceString.lower(peers),
+            _UniffiFfiConverterTypeQuery.lower(query),
+            _UniffiFfiConverterUInt64.lower(max),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeCrossCheck.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_cross_check(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     async def dial(self, address: str) -> str:
         """
         Connects to an address and gives the peer id. Fine where it is connected already.
@@ -8326,6 +9215,33 @@ class Node(NodeProtocol):
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
+    async def fetch(self, peers: typing.List[str],hashes: typing.List[bytes]) -> Fetched:
+        """
+        The messages of these hashes, from the first of the peers that holds them; with no peers
+        named, of the connected ones that speak Store. At most a million hashes in one call; all of
+        what is found is in memory at once. Nothing is stored.
+
+        Fails as `store_query`, where no peer answered for a part of the hashes.
+"""
+
+        _UniffiFfiConverterSequenceString.check_lower(peers)
+
+        _UniffiFfiConverterSequenceBytes.check_lower(hashes)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterSequenceString.lower(peers),
+            _UniffiFfiConverterSequenceBytes.lower(hashes),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeFetched.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_fetch(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     def history(self, peer: str,query: Query) -> History:
         """
         A walk through a store peer's history, page by page; nothing is asked until the first page
@@ -8347,6 +9263,43 @@ class Node(NodeProtocol):
         _uniffi_ffi_result = _uniffi_rust_call_with_error(
             _uniffi_error_converter,
             _UniffiLib.uniffi_wakustore_fn_method_node_history,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def history_of(self, peers: typing.List[str],query: Query,span: typing.Union[object, typing.Optional[Duration]] = _DEFAULT,filter_at_home: bool = False) -> History:
+        """
+        A walk through the history of several store peers: one is asked for as long as it answers,
+        and another goes on where it fails. With no peers named it is any connected one that speaks
+        Store, the best by what was measured of them first. A query for a time longer than `span` is
+        asked in spans of that length, since some service nodes refuse long ones. With
+        `filter_at_home` the peers are not told which content topics are looked for: they are asked
+        for everything of the pubsub topic and the time, and the rest is left out here.
+
+        Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
+        that there are more than 100,000 of them.
+"""
+
+        _UniffiFfiConverterSequenceString.check_lower(peers)
+
+        _UniffiFfiConverterTypeQuery.check_lower(query)
+
+        if span is _DEFAULT:
+            span = None
+        _UniffiFfiConverterOptionalDuration.check_lower(span)
+
+        _UniffiFfiConverterBoolean.check_lower(filter_at_home)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterSequenceString.lower(peers),
+            _UniffiFfiConverterTypeQuery.lower(query),
+            _UniffiFfiConverterOptionalDuration.lower(span),
+            _UniffiFfiConverterBoolean.lower(filter_at_home),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeHistory.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_wakustore_fn_method_node_history_of,
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
@@ -8380,6 +9333,32 @@ class Node(NodeProtocol):
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
+    async def presence(self, peer: str,hashes: typing.List[bytes]) -> typing.List[bytes]:
+        """
+        Those of the hashes that a store peer holds, in the order asked for, each once; at most a
+        million in one call.
+
+        Fails as `store_query`.
+"""
+
+        _UniffiFfiConverterString.check_lower(peer)
+
+        _UniffiFfiConverterSequenceBytes.check_lower(hashes)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(peer),
+            _UniffiFfiConverterSequenceBytes.lower(hashes),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterSequenceBytes.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_presence(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     async def publish(self, pubsub_topic: str,message: Message) -> bytes:
         """
         Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
@@ -8427,6 +9406,27 @@ class Node(NodeProtocol):
             _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def resume(self, ) -> None:
+        """
+        Comes back: opens the archive, listens at the same addresses where they are free, and dials
+        again the peers that it had dialled. A heartbeat that was missed, or many, come as one. Where
+        it fails the node stays suspended.
+
+        Fails with `Listen`, and as the archive's opening.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_resume(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_void,
+            _UniffiLib.ffi_wakustore_rust_future_complete_void,
+            _UniffiLib.ffi_wakustore_rust_future_free_void,
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
@@ -8497,6 +9497,26 @@ class Node(NodeProtocol):
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
+    async def suspend(self, ) -> None:
+        """
+        Lets go of what a system takes badly in an app that it freezes: ends syncs (what came is
+        stored), closes all connections and sockets, keeps the node's state, and suspends its
+        archive. What is under way ends with `Suspended`, and so does whatever is asked before
+        `resume`. No timer runs meanwhile. A second time is fine.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_suspend(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_void,
+            _UniffiLib.ffi_wakustore_rust_future_complete_void,
+            _UniffiLib.ffi_wakustore_rust_future_free_void,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     async def sync(self, peer: str,options: typing.Union[object, typing.Optional[SyncOptions]] = _DEFAULT) -> SyncReport:
         """
         Syncs with a peer now and waits for the end. A session that broke down is an error; what
@@ -8520,6 +9540,33 @@ class Node(NodeProtocol):
         _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
         return await _uniffi_rust_call_async(
             _UniffiLib.uniffi_wakustore_fn_method_node_sync(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def sync_once(self, options: typing.Union[object, typing.Optional[SyncOnceOptions]] = _DEFAULT) -> SyncOnceReport:
+        """
+        Syncs what is due, within a time and a number of bytes, and returns when the time is over at
+        the latest: for the seconds that a phone gives its apps in the background. Wherever it stops,
+        all that came is stored, and the next call goes on from there. Giving up on the call ends it.
+
+        Fails with `SyncBusy` while another of these runs, `PeerUnknown`, `Suspended`,
+        `InvalidArgument`, `Unsupported`, and, where no peer could be synced with at all, as `sync`.
+"""
+
+        if options is _DEFAULT:
+            options = None
+        _UniffiFfiConverterOptionalTypeSyncOnceOptions.check_lower(options)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterOptionalTypeSyncOnceOptions.lower(options),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeSyncOnceReport.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_sync_once(*_uniffi_lowered_args),
             _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
@@ -9110,6 +10157,7 @@ __all__ = [
     "PutOutcome",
     "Direction",
     "SyncDirection",
+    "SyncOnceEnd",
     "SyncProtocol",
     "SyncReason",
     "Agreement",
@@ -9123,12 +10171,17 @@ __all__ = [
     "BackupReport",
     "ChangedMessage",
     "Coverage",
+    "Failure",
+    "PeerCheck",
+    "CrossCheck",
     "Message",
     "Entry",
-    "Failure",
+    "StoredMessage",
+    "Fetched",
     "Finding",
     "RefusedImport",
     "MoveReport",
+    "RateLimit",
     "NodeOptions",
     "Page",
     "Progress",
@@ -9136,9 +10189,11 @@ __all__ = [
     "Query",
     "SalvageReport",
     "Stats",
-    "StoredMessage",
     "SyncId",
     "SyncDifference",
+    "SyncOnceOptions",
+    "TimeSpan",
+    "SyncOnceReport",
     "SyncOptions",
     "SyncReport",
     "TopicMessage",

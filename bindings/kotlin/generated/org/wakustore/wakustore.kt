@@ -742,9 +742,13 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_wakustore_checksum_method_archive_query(
     ): Int
+    external fun uniffi_wakustore_checksum_method_archive_resume(
+    ): Int
     external fun uniffi_wakustore_checksum_method_archive_shutdown(
     ): Int
     external fun uniffi_wakustore_checksum_method_archive_stats(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_archive_suspend(
     ): Int
     external fun uniffi_wakustore_checksum_method_archive_take_down(
     ): Int
@@ -794,6 +798,12 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_wakustore_checksum_method_node_sync(
     ): Int
+    external fun uniffi_wakustore_checksum_method_node_resume(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_suspend(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_sync_once(
+    ): Int
     external fun uniffi_wakustore_checksum_method_node_publish(
     ): Int
     external fun uniffi_wakustore_checksum_method_node_relay_peers(
@@ -801,6 +811,14 @@ internal object IntegrityCheckingUniffiLib {
     external fun uniffi_wakustore_checksum_method_node_subscribe(
     ): Int
     external fun uniffi_wakustore_checksum_method_node_unsubscribe(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_cross_check(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_fetch(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_history_of(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_presence(
     ): Int
     external fun uniffi_wakustore_checksum_method_history_cursor(
     ): Int
@@ -873,9 +891,13 @@ internal object UniffiLib {
     ): Long
     external fun uniffi_wakustore_fn_method_archive_query(`ptr`: Long,`query`: RustBuffer.ByValue,
     ): Long
+    external fun uniffi_wakustore_fn_method_archive_resume(`ptr`: Long,
+    ): Long
     external fun uniffi_wakustore_fn_method_archive_shutdown(`ptr`: Long,
     ): Long
     external fun uniffi_wakustore_fn_method_archive_stats(`ptr`: Long,
+    ): Long
+    external fun uniffi_wakustore_fn_method_archive_suspend(`ptr`: Long,
     ): Long
     external fun uniffi_wakustore_fn_method_archive_take_down(`ptr`: Long,`hashes`: RustBuffer.ByValue,
     ): Long
@@ -935,6 +957,12 @@ internal object UniffiLib {
     ): Long
     external fun uniffi_wakustore_fn_method_node_sync(`ptr`: Long,`peer`: RustBuffer.ByValue,`options`: RustBuffer.ByValue,
     ): Long
+    external fun uniffi_wakustore_fn_method_node_resume(`ptr`: Long,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_suspend(`ptr`: Long,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_sync_once(`ptr`: Long,`options`: RustBuffer.ByValue,
+    ): Long
     external fun uniffi_wakustore_fn_method_node_publish(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,`message`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_wakustore_fn_method_node_relay_peers(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,
@@ -942,6 +970,14 @@ internal object UniffiLib {
     external fun uniffi_wakustore_fn_method_node_subscribe(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_wakustore_fn_method_node_unsubscribe(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_cross_check(`ptr`: Long,`peers`: RustBuffer.ByValue,`query`: RustBuffer.ByValue,`max`: Long,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_fetch(`ptr`: Long,`peers`: RustBuffer.ByValue,`hashes`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_history_of(`ptr`: Long,`peers`: RustBuffer.ByValue,`query`: RustBuffer.ByValue,`span`: RustBuffer.ByValue,`filterAtHome`: Byte,uniffi_out_err: UniffiRustCallStatus,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_presence(`ptr`: Long,`peer`: RustBuffer.ByValue,`hashes`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_wakustore_fn_clone_history(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Long
@@ -1169,10 +1205,16 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_wakustore_checksum_method_archive_query() and 0xFFFF) != 36289) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
+    if ((lib.uniffi_wakustore_checksum_method_archive_resume() and 0xFFFF) != 13827) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
     if ((lib.uniffi_wakustore_checksum_method_archive_shutdown() and 0xFFFF) != 47394) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_archive_stats() and 0xFFFF) != 33490) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_archive_suspend() and 0xFFFF) != 839) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_archive_take_down() and 0xFFFF) != 56905) {
@@ -1247,6 +1289,15 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_wakustore_checksum_method_node_sync() and 0xFFFF) != 58755) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
+    if ((lib.uniffi_wakustore_checksum_method_node_resume() and 0xFFFF) != 11879) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_suspend() and 0xFFFF) != 34033) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_sync_once() and 0xFFFF) != 949) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
     if ((lib.uniffi_wakustore_checksum_method_node_publish() and 0xFFFF) != 44851) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
@@ -1257,6 +1308,18 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_node_unsubscribe() and 0xFFFF) != 45576) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_cross_check() and 0xFFFF) != 53327) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_fetch() and 0xFFFF) != 41932) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_history_of() and 0xFFFF) != 53420) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_presence() and 0xFFFF) != 21835) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_history_cursor() and 0xFFFF) != 14976) {
@@ -1912,6 +1975,14 @@ public interface ArchiveInterface {
     suspend fun `query`(`query`: Query): Page
 
     /**
+     * Opens the file or database again. Subscribers hear what others wrote meanwhile. Where it
+     * fails the archive stays suspended.
+     *
+     * Fails as the opening does.
+     */
+    suspend fun `resume`()
+
+    /**
      * Commits what was accepted and closes the file. Every other call then fails with
      * `ArchiveClosed`, those of a node over it too; a second `shutdown` is fine. (Letting go of
      * the object does the same, once no node uses the archive any more.)
@@ -1924,6 +1995,15 @@ public interface ArchiveInterface {
      * Fails with `ArchiveIo`, `ArchiveClosed`.
      */
     suspend fun `stats`(): Stats
+
+    /**
+     * Lets go of the file or database: commits what was accepted, and closes all connections, so
+     * that no lock is held and no file is open. Until `resume` whatever is asked fails with
+     * `Suspended`; subscribers stay. What is in memory alone is kept. A second time is fine.
+     *
+     * Fails with `ArchiveClosed`.
+     */
+    suspend fun `suspend`()
 
     /**
      * Takes messages down: those that are held are removed, all in one commit, and none of these
@@ -2391,6 +2471,34 @@ open class Archive: Disposable, AutoCloseable, ArchiveInterface
 
 
     /**
+     * Opens the file or database again. Subscribers hear what others wrote meanwhile. Where it
+     * fails the archive stays suspended.
+     *
+     * Fails as the opening does.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `resume`() {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_archive_resume(
+                uniffiHandle,
+
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_void(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_void(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_void(future) },
+        // lift function
+        { },
+
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
      * Commits what was accepted and closes the file. Every other call then fails with
      * `ArchiveClosed`, those of a node over it too; a second `shutdown` is fine. (Letting go of
      * the object does the same, once no node uses the archive any more.)
@@ -2437,6 +2545,35 @@ open class Archive: Disposable, AutoCloseable, ArchiveInterface
         { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
         // lift function
         { FfiConverterTypeStats.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Lets go of the file or database: commits what was accepted, and closes all connections, so
+     * that no lock is held and no file is open. Until `resume` whatever is asked fails with
+     * `Suspended`; subscribers stay. What is in memory alone is kept. A second time is fine.
+     *
+     * Fails with `ArchiveClosed`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `suspend`() {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_archive_suspend(
+                uniffiHandle,
+
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_void(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_void(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_void(future) },
+        // lift function
+        { },
+
         // Error FFI converter
         WakuException.ErrorHandler,
     )
@@ -3580,6 +3717,33 @@ public interface NodeInterface {
     suspend fun `sync`(`peer`: kotlin.String, `options`: SyncOptions? = null): SyncReport
 
     /**
+     * Comes back: opens the archive, listens at the same addresses where they are free, and dials
+     * again the peers that it had dialled. A heartbeat that was missed, or many, come as one. Where
+     * it fails the node stays suspended.
+     *
+     * Fails with `Listen`, and as the archive's opening.
+     */
+    suspend fun `resume`()
+
+    /**
+     * Lets go of what a system takes badly in an app that it freezes: ends syncs (what came is
+     * stored), closes all connections and sockets, keeps the node's state, and suspends its
+     * archive. What is under way ends with `Suspended`, and so does whatever is asked before
+     * `resume`. No timer runs meanwhile. A second time is fine.
+     */
+    suspend fun `suspend`()
+
+    /**
+     * Syncs what is due, within a time and a number of bytes, and returns when the time is over at
+     * the latest: for the seconds that a phone gives its apps in the background. Wherever it stops,
+     * all that came is stored, and the next call goes on from there. Giving up on the call ends it.
+     *
+     * Fails with `SyncBusy` while another of these runs, `PeerUnknown`, `Suspended`,
+     * `InvalidArgument`, `Unsupported`, and, where no peer could be synced with at all, as `sync`.
+     */
+    suspend fun `syncOnce`(`options`: SyncOnceOptions? = null): SyncOnceReport
+
+    /**
      * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
      * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
      * bring it to others; the same message may be published again.
@@ -3610,6 +3774,46 @@ public interface NodeInterface {
      * Fails as `subscribe`.
      */
     suspend fun `unsubscribe`(`pubsubTopic`: kotlin.String)
+
+    /**
+     * Asks several store peers for the hashes of a query, puts their answers together, and says
+     * what each of them left out: so one server that hides messages is found out by the others. At
+     * most `max` hashes of each peer are taken. A peer that fails is told of in the answer.
+     *
+     * Fails with `InvalidArgument` for fewer than two peers or a query that cannot be asked, and
+     * with `Address`.
+     */
+    suspend fun `crossCheck`(`peers`: List<kotlin.String>, `query`: Query, `max`: kotlin.ULong = 100000uL): CrossCheck
+
+    /**
+     * The messages of these hashes, from the first of the peers that holds them; with no peers
+     * named, of the connected ones that speak Store. At most a million hashes in one call; all of
+     * what is found is in memory at once. Nothing is stored.
+     *
+     * Fails as `store_query`, where no peer answered for a part of the hashes.
+     */
+    suspend fun `fetch`(`peers`: List<kotlin.String>, `hashes`: List<kotlin.ByteArray>): Fetched
+
+    /**
+     * A walk through the history of several store peers: one is asked for as long as it answers,
+     * and another goes on where it fails. With no peers named it is any connected one that speaks
+     * Store, the best by what was measured of them first. A query for a time longer than `span` is
+     * asked in spans of that length, since some service nodes refuse long ones. With
+     * `filter_at_home` the peers are not told which content topics are looked for: they are asked
+     * for everything of the pubsub topic and the time, and the rest is left out here.
+     *
+     * Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
+     * that there are more than 100,000 of them.
+     */
+    fun `historyOf`(`peers`: List<kotlin.String>, `query`: Query, `span`: java.time.Duration? = null, `filterAtHome`: kotlin.Boolean = false): History
+
+    /**
+     * Those of the hashes that a store peer holds, in the order asked for, each once; at most a
+     * million in one call.
+     *
+     * Fails as `store_query`.
+     */
+    suspend fun `presence`(`peer`: kotlin.String, `hashes`: List<kotlin.ByteArray>): List<kotlin.ByteArray>
 
     companion object
 }
@@ -4005,6 +4209,93 @@ open class Node: Disposable, AutoCloseable, NodeInterface
 
 
     /**
+     * Comes back: opens the archive, listens at the same addresses where they are free, and dials
+     * again the peers that it had dialled. A heartbeat that was missed, or many, come as one. Where
+     * it fails the node stays suspended.
+     *
+     * Fails with `Listen`, and as the archive's opening.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `resume`() {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_resume(
+                uniffiHandle,
+
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_void(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_void(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_void(future) },
+        // lift function
+        { },
+
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Lets go of what a system takes badly in an app that it freezes: ends syncs (what came is
+     * stored), closes all connections and sockets, keeps the node's state, and suspends its
+     * archive. What is under way ends with `Suspended`, and so does whatever is asked before
+     * `resume`. No timer runs meanwhile. A second time is fine.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `suspend`() {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_suspend(
+                uniffiHandle,
+
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_void(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_void(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_void(future) },
+        // lift function
+        { },
+
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Syncs what is due, within a time and a number of bytes, and returns when the time is over at
+     * the latest: for the seconds that a phone gives its apps in the background. Wherever it stops,
+     * all that came is stored, and the next call goes on from there. Giving up on the call ends it.
+     *
+     * Fails with `SyncBusy` while another of these runs, `PeerUnknown`, `Suspended`,
+     * `InvalidArgument`, `Unsupported`, and, where no peer could be synced with at all, as `sync`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `syncOnce`(`options`: SyncOnceOptions?) : SyncOnceReport {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_sync_once(
+                uniffiHandle,
+
+        FfiConverterOptionalTypeSyncOnceOptions.lower(`options`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeSyncOnceReport.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
      * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
      * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
      * bring it to others; the same message may be published again.
@@ -4113,6 +4404,126 @@ open class Node: Disposable, AutoCloseable, NodeInterface
         // lift function
         { },
 
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Asks several store peers for the hashes of a query, puts their answers together, and says
+     * what each of them left out: so one server that hides messages is found out by the others. At
+     * most `max` hashes of each peer are taken. A peer that fails is told of in the answer.
+     *
+     * Fails with `InvalidArgument` for fewer than two peers or a query that cannot be asked, and
+     * with `Address`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `crossCheck`(`peers`: List<kotlin.String>, `query`: Query, `max`: kotlin.ULong) : CrossCheck {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_cross_check(
+                uniffiHandle,
+
+        FfiConverterSequenceString.lower(`peers`),
+        FfiConverterTypeQuery.lower(`query`),
+        FfiConverterULong.lower(`max`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeCrossCheck.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * The messages of these hashes, from the first of the peers that holds them; with no peers
+     * named, of the connected ones that speak Store. At most a million hashes in one call; all of
+     * what is found is in memory at once. Nothing is stored.
+     *
+     * Fails as `store_query`, where no peer answered for a part of the hashes.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `fetch`(`peers`: List<kotlin.String>, `hashes`: List<kotlin.ByteArray>) : Fetched {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_fetch(
+                uniffiHandle,
+
+        FfiConverterSequenceString.lower(`peers`),
+        FfiConverterSequenceByteArray.lower(`hashes`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeFetched.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * A walk through the history of several store peers: one is asked for as long as it answers,
+     * and another goes on where it fails. With no peers named it is any connected one that speaks
+     * Store, the best by what was measured of them first. A query for a time longer than `span` is
+     * asked in spans of that length, since some service nodes refuse long ones. With
+     * `filter_at_home` the peers are not told which content topics are looked for: they are asked
+     * for everything of the pubsub topic and the time, and the rest is left out here.
+     *
+     * Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
+     * that there are more than 100,000 of them.
+     */
+    @Throws(WakuException::class)override fun `historyOf`(`peers`: List<kotlin.String>, `query`: Query, `span`: java.time.Duration?, `filterAtHome`: kotlin.Boolean): History {
+            return FfiConverterTypeHistory.lift(
+    callWithHandle {
+    uniffiRustCallWithError(WakuException) { _status ->
+    UniffiLib.uniffi_wakustore_fn_method_node_history_of(
+        it,
+
+        FfiConverterSequenceString.lower(`peers`),
+        FfiConverterTypeQuery.lower(`query`),
+        FfiConverterOptionalDuration.lower(`span`),
+        FfiConverterBoolean.lower(`filterAtHome`),_status)
+}
+    }
+    )
+    }
+
+
+
+    /**
+     * Those of the hashes that a store peer holds, in the order asked for, each once; at most a
+     * million in one call.
+     *
+     * Fails as `store_query`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `presence`(`peer`: kotlin.String, `hashes`: List<kotlin.ByteArray>) : List<kotlin.ByteArray> {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_presence(
+                uniffiHandle,
+
+        FfiConverterString.lower(`peer`),
+        FfiConverterSequenceByteArray.lower(`hashes`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterSequenceByteArray.lift(it) },
         // Error FFI converter
         WakuException.ErrorHandler,
     )
@@ -5165,6 +5576,13 @@ data class ArchiveOptions (
      * What the file is encrypted with, or is to be where it is created.
      */
     val `file`: FileOptions? = null
+    ,
+    /**
+     * How often is looked for what others wrote to the same file or database, while anybody is
+     * subscribed to changes; each 250 ms where absent. Zero where nobody else writes while this is
+     * open: then an idle archive wakes up for nothing.
+     */
+    val `lookEvery`: java.time.Duration? = null
 
 ){
 
@@ -5192,6 +5610,7 @@ public object FfiConverterTypeArchiveOptions: FfiConverterRustBuffer<ArchiveOpti
             FfiConverterOptionalDuration.read(buf),
             FfiConverterBoolean.read(buf),
             FfiConverterOptionalTypeFileOptions.read(buf),
+            FfiConverterOptionalDuration.read(buf),
         )
     }
 
@@ -5206,7 +5625,8 @@ public object FfiConverterTypeArchiveOptions: FfiConverterRustBuffer<ArchiveOpti
             FfiConverterOptionalULong.allocationSize(value.`maxBytes`) +
             FfiConverterOptionalDuration.allocationSize(value.`validatorTimeout`) +
             FfiConverterBoolean.allocationSize(value.`readOnly`) +
-            FfiConverterOptionalTypeFileOptions.allocationSize(value.`file`)
+            FfiConverterOptionalTypeFileOptions.allocationSize(value.`file`) +
+            FfiConverterOptionalDuration.allocationSize(value.`lookEvery`)
     )
 
     override fun write(value: ArchiveOptions, buf: ByteBuffer) {
@@ -5221,6 +5641,7 @@ public object FfiConverterTypeArchiveOptions: FfiConverterRustBuffer<ArchiveOpti
             FfiConverterOptionalDuration.write(value.`validatorTimeout`, buf)
             FfiConverterBoolean.write(value.`readOnly`, buf)
             FfiConverterOptionalTypeFileOptions.write(value.`file`, buf)
+            FfiConverterOptionalDuration.write(value.`lookEvery`, buf)
     }
 }
 
@@ -5416,6 +5837,54 @@ public object FfiConverterTypeCoverage: FfiConverterRustBuffer<Coverage> {
 
 
 /**
+ * What several store peers told when they were asked the same.
+ */
+data class CrossCheck (
+    /**
+     * The hashes of all peers together, each once: in the order of the first peer, then what only
+     * the others told.
+     */
+    val `hashes`: List<kotlin.ByteArray>
+    ,
+    /**
+     * What each peer told, in the order asked for.
+     */
+    val `peers`: List<PeerCheck>
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeCrossCheck: FfiConverterRustBuffer<CrossCheck> {
+    override fun read(buf: ByteBuffer): CrossCheck {
+        return CrossCheck(
+            FfiConverterSequenceByteArray.read(buf),
+            FfiConverterSequenceTypePeerCheck.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: CrossCheck) = (
+            FfiConverterSequenceByteArray.allocationSize(value.`hashes`) +
+            FfiConverterSequenceTypePeerCheck.allocationSize(value.`peers`)
+    )
+
+    override fun write(value: CrossCheck, buf: ByteBuffer) {
+            FfiConverterSequenceByteArray.write(value.`hashes`, buf)
+            FfiConverterSequenceTypePeerCheck.write(value.`peers`, buf)
+    }
+}
+
+
+
+/**
  * One entry of a page.
  */
 data class Entry (
@@ -5513,6 +5982,53 @@ public object FfiConverterTypeFailure: FfiConverterRustBuffer<Failure> {
     override fun write(value: Failure, buf: ByteBuffer) {
             FfiConverterTypeErrorKind.write(value.`kind`, buf)
             FfiConverterString.write(value.`reason`, buf)
+    }
+}
+
+
+
+/**
+ * What was found of many hashes.
+ */
+data class Fetched (
+    /**
+     * The messages that were found, in no particular order, each once.
+     */
+    val `messages`: List<StoredMessage>
+    ,
+    /**
+     * The hashes that no peer held, in the order asked for.
+     */
+    val `missing`: List<kotlin.ByteArray>
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeFetched: FfiConverterRustBuffer<Fetched> {
+    override fun read(buf: ByteBuffer): Fetched {
+        return Fetched(
+            FfiConverterSequenceTypeStoredMessage.read(buf),
+            FfiConverterSequenceByteArray.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: Fetched) = (
+            FfiConverterSequenceTypeStoredMessage.allocationSize(value.`messages`) +
+            FfiConverterSequenceByteArray.allocationSize(value.`missing`)
+    )
+
+    override fun write(value: Fetched, buf: ByteBuffer) {
+            FfiConverterSequenceTypeStoredMessage.write(value.`messages`, buf)
+            FfiConverterSequenceByteArray.write(value.`missing`, buf)
     }
 }
 
@@ -5988,6 +6504,17 @@ data class NodeOptions (
      * What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB where absent.
      */
     val `maxPageBytes`: kotlin.ULong? = null
+    ,
+    /**
+     * How many Store requests are answered in a time, in all; beyond it the answer is 429. No such
+     * limit where absent.
+     */
+    val `storeRate`: RateLimit? = null
+    ,
+    /**
+     * The same of one peer.
+     */
+    val `storeRateOfPeer`: RateLimit? = null
 
 ){
 
@@ -6035,6 +6562,8 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterOptionalTypeSyncDialect.read(buf),
             FfiConverterBoolean.read(buf),
             FfiConverterOptionalULong.read(buf),
+            FfiConverterOptionalTypeRateLimit.read(buf),
+            FfiConverterOptionalTypeRateLimit.read(buf),
         )
     }
 
@@ -6069,7 +6598,9 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterBoolean.allocationSize(value.`syncStrong`) +
             FfiConverterOptionalTypeSyncDialect.allocationSize(value.`syncDialect`) +
             FfiConverterBoolean.allocationSize(value.`relay`) +
-            FfiConverterOptionalULong.allocationSize(value.`maxPageBytes`)
+            FfiConverterOptionalULong.allocationSize(value.`maxPageBytes`) +
+            FfiConverterOptionalTypeRateLimit.allocationSize(value.`storeRate`) +
+            FfiConverterOptionalTypeRateLimit.allocationSize(value.`storeRateOfPeer`)
     )
 
     override fun write(value: NodeOptions, buf: ByteBuffer) {
@@ -6104,6 +6635,8 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterOptionalTypeSyncDialect.write(value.`syncDialect`, buf)
             FfiConverterBoolean.write(value.`relay`, buf)
             FfiConverterOptionalULong.write(value.`maxPageBytes`, buf)
+            FfiConverterOptionalTypeRateLimit.write(value.`storeRate`, buf)
+            FfiConverterOptionalTypeRateLimit.write(value.`storeRateOfPeer`, buf)
     }
 }
 
@@ -6152,6 +6685,70 @@ public object FfiConverterTypePage: FfiConverterRustBuffer<Page> {
     override fun write(value: Page, buf: ByteBuffer) {
             FfiConverterSequenceTypeEntry.write(value.`entries`, buf)
             FfiConverterOptionalByteArray.write(value.`cursor`, buf)
+    }
+}
+
+
+
+/**
+ * What one peer told.
+ */
+data class PeerCheck (
+    /**
+     * As the caller named it.
+     */
+    val `peer`: kotlin.String
+    ,
+    /**
+     * How many hashes it told.
+     */
+    val `told`: kotlin.ULong
+    ,
+    /**
+     * Those that others told and it did not. (It may have come to know them since, or others may
+     * hold what it let go by its retention.)
+     */
+    val `omitted`: List<kotlin.ByteArray>
+    ,
+    /**
+     * Why its answer broke off, where it did; then what it omitted says nothing.
+     */
+    val `failure`: Failure?
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypePeerCheck: FfiConverterRustBuffer<PeerCheck> {
+    override fun read(buf: ByteBuffer): PeerCheck {
+        return PeerCheck(
+            FfiConverterString.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterSequenceByteArray.read(buf),
+            FfiConverterOptionalTypeFailure.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: PeerCheck) = (
+            FfiConverterString.allocationSize(value.`peer`) +
+            FfiConverterULong.allocationSize(value.`told`) +
+            FfiConverterSequenceByteArray.allocationSize(value.`omitted`) +
+            FfiConverterOptionalTypeFailure.allocationSize(value.`failure`)
+    )
+
+    override fun write(value: PeerCheck, buf: ByteBuffer) {
+            FfiConverterString.write(value.`peer`, buf)
+            FfiConverterULong.write(value.`told`, buf)
+            FfiConverterSequenceByteArray.write(value.`omitted`, buf)
+            FfiConverterOptionalTypeFailure.write(value.`failure`, buf)
     }
 }
 
@@ -6457,6 +7054,53 @@ public object FfiConverterTypeQuery: FfiConverterRustBuffer<Query> {
             FfiConverterOptionalTypeDirection.write(value.`direction`, buf)
             FfiConverterUInt.write(value.`limit`, buf)
             FfiConverterBoolean.write(value.`includeData`, buf)
+    }
+}
+
+
+
+/**
+ * How many Store requests are answered in a time.
+ */
+data class RateLimit (
+    /**
+     * So many, at least 1.
+     */
+    val `requests`: kotlin.UInt
+    ,
+    /**
+     * In so long, more than zero.
+     */
+    val `per`: java.time.Duration
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeRateLimit: FfiConverterRustBuffer<RateLimit> {
+    override fun read(buf: ByteBuffer): RateLimit {
+        return RateLimit(
+            FfiConverterUInt.read(buf),
+            FfiConverterDuration.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: RateLimit) = (
+            FfiConverterUInt.allocationSize(value.`requests`) +
+            FfiConverterDuration.allocationSize(value.`per`)
+    )
+
+    override fun write(value: RateLimit, buf: ByteBuffer) {
+            FfiConverterUInt.write(value.`requests`, buf)
+            FfiConverterDuration.write(value.`per`, buf)
     }
 }
 
@@ -6793,6 +7437,201 @@ public object FfiConverterTypeSyncId: FfiConverterRustBuffer<SyncId> {
 
 
 /**
+ * What one sync within a time and a number of bytes may take. What is absent is as the library has
+ * it.
+ */
+data class SyncOnceOptions (
+    /**
+     * With whom, each by its peer id or an address: the first that can be reached, and another
+     * where it fails. With none named: a peer that is connected, or else one that was dialled
+     * before.
+     */
+    val `peers`: List<kotlin.String> = listOf()
+    ,
+    /**
+     * Where the span to sync starts, in Unix nanoseconds. Without one it is what is due: the window
+     * of a sync before now, and what was missed before that.
+     */
+    val `windowStart`: kotlin.Long? = null
+    ,
+    /**
+     * Where the span ends.
+     */
+    val `windowEnd`: kotlin.Long? = null
+    ,
+    /**
+     * Which way messages go; both where absent.
+     */
+    val `direction`: SyncDirection? = null
+    ,
+    /**
+     * When it is over, at the latest; after 25 seconds where absent.
+     */
+    val `deadline`: java.time.Duration? = null
+    ,
+    /**
+     * The most bytes, both ways, of Sync and Store. What was asked of a Store peer before is still
+     * read: up to two hundred messages.
+     */
+    val `byteBudget`: kotlin.ULong? = null
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeSyncOnceOptions: FfiConverterRustBuffer<SyncOnceOptions> {
+    override fun read(buf: ByteBuffer): SyncOnceOptions {
+        return SyncOnceOptions(
+            FfiConverterSequenceString.read(buf),
+            FfiConverterOptionalLong.read(buf),
+            FfiConverterOptionalLong.read(buf),
+            FfiConverterOptionalTypeSyncDirection.read(buf),
+            FfiConverterOptionalDuration.read(buf),
+            FfiConverterOptionalULong.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: SyncOnceOptions) = (
+            FfiConverterSequenceString.allocationSize(value.`peers`) +
+            FfiConverterOptionalLong.allocationSize(value.`windowStart`) +
+            FfiConverterOptionalLong.allocationSize(value.`windowEnd`) +
+            FfiConverterOptionalTypeSyncDirection.allocationSize(value.`direction`) +
+            FfiConverterOptionalDuration.allocationSize(value.`deadline`) +
+            FfiConverterOptionalULong.allocationSize(value.`byteBudget`)
+    )
+
+    override fun write(value: SyncOnceOptions, buf: ByteBuffer) {
+            FfiConverterSequenceString.write(value.`peers`, buf)
+            FfiConverterOptionalLong.write(value.`windowStart`, buf)
+            FfiConverterOptionalLong.write(value.`windowEnd`, buf)
+            FfiConverterOptionalTypeSyncDirection.write(value.`direction`, buf)
+            FfiConverterOptionalDuration.write(value.`deadline`, buf)
+            FfiConverterOptionalULong.write(value.`byteBudget`, buf)
+    }
+}
+
+
+
+/**
+ * What came of a sync within a time and a number of bytes.
+ */
+data class SyncOnceReport (
+    /**
+     * Why it ended.
+     */
+    val `end`: SyncOnceEnd
+    ,
+    /**
+     * What was to be synced, from the first moment to the last.
+     */
+    val `window`: TimeSpan
+    ,
+    /**
+     * What is left of it, ascending: the next call goes on there.
+     */
+    val `lacking`: List<TimeSpan>
+    ,
+    /**
+     * Messages that a peer is known to have, and that are not here.
+     */
+    val `outstanding`: kotlin.ULong
+    ,
+    /**
+     * Messages that came and were stored (new ones only).
+     */
+    val `received`: kotlin.ULong
+    ,
+    /**
+     * Messages that were sent.
+     */
+    val `sent`: kotlin.ULong
+    ,
+    /**
+     * Bytes of Sync and Store that came, whoever they were for.
+     */
+    val `bytesIn`: kotlin.ULong
+    ,
+    /**
+     * Bytes of Sync and Store that went.
+     */
+    val `bytesOut`: kotlin.ULong
+    ,
+    /**
+     * How long it took.
+     */
+    val `duration`: java.time.Duration
+    ,
+    /**
+     * Why the last peer that failed did.
+     */
+    val `failure`: Failure?
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeSyncOnceReport: FfiConverterRustBuffer<SyncOnceReport> {
+    override fun read(buf: ByteBuffer): SyncOnceReport {
+        return SyncOnceReport(
+            FfiConverterTypeSyncOnceEnd.read(buf),
+            FfiConverterTypeTimeSpan.read(buf),
+            FfiConverterSequenceTypeTimeSpan.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterDuration.read(buf),
+            FfiConverterOptionalTypeFailure.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: SyncOnceReport) = (
+            FfiConverterTypeSyncOnceEnd.allocationSize(value.`end`) +
+            FfiConverterTypeTimeSpan.allocationSize(value.`window`) +
+            FfiConverterSequenceTypeTimeSpan.allocationSize(value.`lacking`) +
+            FfiConverterULong.allocationSize(value.`outstanding`) +
+            FfiConverterULong.allocationSize(value.`received`) +
+            FfiConverterULong.allocationSize(value.`sent`) +
+            FfiConverterULong.allocationSize(value.`bytesIn`) +
+            FfiConverterULong.allocationSize(value.`bytesOut`) +
+            FfiConverterDuration.allocationSize(value.`duration`) +
+            FfiConverterOptionalTypeFailure.allocationSize(value.`failure`)
+    )
+
+    override fun write(value: SyncOnceReport, buf: ByteBuffer) {
+            FfiConverterTypeSyncOnceEnd.write(value.`end`, buf)
+            FfiConverterTypeTimeSpan.write(value.`window`, buf)
+            FfiConverterSequenceTypeTimeSpan.write(value.`lacking`, buf)
+            FfiConverterULong.write(value.`outstanding`, buf)
+            FfiConverterULong.write(value.`received`, buf)
+            FfiConverterULong.write(value.`sent`, buf)
+            FfiConverterULong.write(value.`bytesIn`, buf)
+            FfiConverterULong.write(value.`bytesOut`, buf)
+            FfiConverterDuration.write(value.`duration`, buf)
+            FfiConverterOptionalTypeFailure.write(value.`failure`, buf)
+    }
+}
+
+
+
+/**
  * One sync on demand.
  */
 data class SyncOptions (
@@ -7101,6 +7940,53 @@ public object FfiConverterTypeSyncReport: FfiConverterRustBuffer<SyncReport> {
             FfiConverterULong.write(value.`idsCompared`, buf)
             FfiConverterULong.write(value.`refused`, buf)
             FfiConverterOptionalTypeSyncDifference.write(value.`difference`, buf)
+    }
+}
+
+
+
+/**
+ * A span of time.
+ */
+data class TimeSpan (
+    /**
+     * Where it starts, in Unix nanoseconds.
+     */
+    val `start`: kotlin.Long
+    ,
+    /**
+     * Where it ends; this moment is not in it.
+     */
+    val `end`: kotlin.Long
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeTimeSpan: FfiConverterRustBuffer<TimeSpan> {
+    override fun read(buf: ByteBuffer): TimeSpan {
+        return TimeSpan(
+            FfiConverterLong.read(buf),
+            FfiConverterLong.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: TimeSpan) = (
+            FfiConverterLong.allocationSize(value.`start`) +
+            FfiConverterLong.allocationSize(value.`end`)
+    )
+
+    override fun write(value: TimeSpan, buf: ByteBuffer) {
+            FfiConverterLong.write(value.`start`, buf)
+            FfiConverterLong.write(value.`end`, buf)
     }
 }
 
@@ -7702,6 +8588,10 @@ enum class ErrorKind(val value: kotlin.Int) {
      */
     RESOURCES(15),
     /**
+     * The archive, or the node, is suspended: it works again once it is resumed.
+     */
+    SUSPENDED(16),
+    /**
      * A pubsub or content topic is empty, too long, not UTF-8, or malformed.
      */
     INVALID_TOPIC(100),
@@ -8102,6 +8992,27 @@ sealed class NodeEvent {
     }
 
     /**
+     * The clock of this machine disagrees with those of the peers, as far as three networks or more
+     * say the same. Told once, and again when it changes much or is put right.
+     */
+    data class ClockSkew(
+        /**
+         * By so many milliseconds the peers' clocks are ahead; behind, where it is negative. Less
+         * than ten seconds either way: they agree again.
+         */
+        val `offsetMs`: kotlin.Long,
+        /**
+         * How many say so; those of one network count as one.
+         */
+        val `peers`: kotlin.UInt) : NodeEvent()
+
+    {
+
+
+        companion object
+    }
+
+    /**
      * The reader was too slow.
      */
     data class Lagged(
@@ -8162,7 +9073,11 @@ public object FfiConverterTypeNodeEvent : FfiConverterRustBuffer<NodeEvent>{
             6 -> NodeEvent.SyncFinished(
                 FfiConverterTypeSyncReport.read(buf),
                 )
-            7 -> NodeEvent.Lagged(
+            7 -> NodeEvent.ClockSkew(
+                FfiConverterLong.read(buf),
+                FfiConverterUInt.read(buf),
+                )
+            8 -> NodeEvent.Lagged(
                 FfiConverterULong.read(buf),
                 )
             else -> throw RuntimeException("invalid enum value, something is very wrong!!")
@@ -8224,6 +9139,14 @@ public object FfiConverterTypeNodeEvent : FfiConverterRustBuffer<NodeEvent>{
                 + FfiConverterTypeSyncReport.allocationSize(value.`report`)
             )
         }
+        is NodeEvent.ClockSkew -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+                + FfiConverterLong.allocationSize(value.`offsetMs`)
+                + FfiConverterUInt.allocationSize(value.`peers`)
+            )
+        }
         is NodeEvent.Lagged -> {
             // Add the size for the Int that specifies the variant plus the size needed for all fields
             (
@@ -8277,8 +9200,14 @@ public object FfiConverterTypeNodeEvent : FfiConverterRustBuffer<NodeEvent>{
                 FfiConverterTypeSyncReport.write(value.`report`, buf)
                 Unit
             }
-            is NodeEvent.Lagged -> {
+            is NodeEvent.ClockSkew -> {
                 buf.putInt(7)
+                FfiConverterLong.write(value.`offsetMs`, buf)
+                FfiConverterUInt.write(value.`peers`, buf)
+                Unit
+            }
+            is NodeEvent.Lagged -> {
+                buf.putInt(8)
                 FfiConverterULong.write(value.`missed`, buf)
                 Unit
             }
@@ -8478,6 +9407,59 @@ public object FfiConverterTypeSyncDirection: FfiConverterRustBuffer<SyncDirectio
     override fun allocationSize(value: SyncDirection) = 4UL
 
     override fun write(value: SyncDirection, buf: ByteBuffer) {
+        buf.putInt(value.ordinal + 1)
+    }
+}
+
+
+
+
+
+/**
+ * Why a sync within a time and a number of bytes has ended.
+ */
+
+enum class SyncOnceEnd(val value: kotlin.UByte) {
+
+    /**
+     * Nothing is lacking.
+     */
+    COMPLETE(0u),
+    /**
+     * The time was over.
+     */
+    DEADLINE(1u),
+    /**
+     * The bytes were used up.
+     */
+    BUDGET(2u),
+    /**
+     * No peer was left that had not failed.
+     */
+    PEERS(3u);
+
+
+
+
+    companion object
+}
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeSyncOnceEnd: FfiConverterRustBuffer<SyncOnceEnd> {
+    override fun read(buf: ByteBuffer) = try {
+
+        SyncOnceEnd.entries[buf.getInt() - 1]
+
+    } catch (e: IndexOutOfBoundsException) {
+        throw RuntimeException("invalid enum value, something is very wrong!!", e)
+    }
+
+    override fun allocationSize(value: SyncOnceEnd) = 4UL
+
+    override fun write(value: SyncOnceEnd, buf: ByteBuffer) {
         buf.putInt(value.ordinal + 1)
     }
 }
@@ -9351,6 +10333,38 @@ public object FfiConverterOptionalTypeQuery: FfiConverterRustBuffer<Query?> {
 /**
  * @suppress
  */
+public object FfiConverterOptionalTypeRateLimit: FfiConverterRustBuffer<RateLimit?> {
+    override fun read(buf: ByteBuffer): RateLimit? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeRateLimit.read(buf)
+    }
+
+    override fun allocationSize(value: RateLimit?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeRateLimit.allocationSize(value)
+        }
+    }
+
+    override fun write(value: RateLimit?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeRateLimit.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
 public object FfiConverterOptionalTypeSyncDifference: FfiConverterRustBuffer<SyncDifference?> {
     override fun read(buf: ByteBuffer): SyncDifference? {
         if (buf.get().toInt() == 0) {
@@ -9373,6 +10387,38 @@ public object FfiConverterOptionalTypeSyncDifference: FfiConverterRustBuffer<Syn
         } else {
             buf.put(1)
             FfiConverterTypeSyncDifference.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterOptionalTypeSyncOnceOptions: FfiConverterRustBuffer<SyncOnceOptions?> {
+    override fun read(buf: ByteBuffer): SyncOnceOptions? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeSyncOnceOptions.read(buf)
+    }
+
+    override fun allocationSize(value: SyncOnceOptions?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeSyncOnceOptions.allocationSize(value)
+        }
+    }
+
+    override fun write(value: SyncOnceOptions?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeSyncOnceOptions.write(value, buf)
         }
     }
 }
@@ -9867,6 +10913,34 @@ public object FfiConverterSequenceTypeFinding: FfiConverterRustBuffer<List<Findi
 /**
  * @suppress
  */
+public object FfiConverterSequenceTypePeerCheck: FfiConverterRustBuffer<List<PeerCheck>> {
+    override fun read(buf: ByteBuffer): List<PeerCheck> {
+        val len = buf.getInt()
+        return List<PeerCheck>(len) {
+            FfiConverterTypePeerCheck.read(buf)
+        }
+    }
+
+    override fun allocationSize(value: List<PeerCheck>): ULong {
+        val sizeForLength = 4UL
+        val sizeForItems = value.map { FfiConverterTypePeerCheck.allocationSize(it) }.sum()
+        return sizeForLength + sizeForItems
+    }
+
+    override fun write(value: List<PeerCheck>, buf: ByteBuffer) {
+        buf.putInt(value.size)
+        value.iterator().forEach {
+            FfiConverterTypePeerCheck.write(it, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
 public object FfiConverterSequenceTypePutResult: FfiConverterRustBuffer<List<PutResult>> {
     override fun read(buf: ByteBuffer): List<PutResult> {
         val len = buf.getInt()
@@ -9969,6 +11043,34 @@ public object FfiConverterSequenceTypeSyncId: FfiConverterRustBuffer<List<SyncId
         buf.putInt(value.size)
         value.iterator().forEach {
             FfiConverterTypeSyncId.write(it, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterSequenceTypeTimeSpan: FfiConverterRustBuffer<List<TimeSpan>> {
+    override fun read(buf: ByteBuffer): List<TimeSpan> {
+        val len = buf.getInt()
+        return List<TimeSpan>(len) {
+            FfiConverterTypeTimeSpan.read(buf)
+        }
+    }
+
+    override fun allocationSize(value: List<TimeSpan>): ULong {
+        val sizeForLength = 4UL
+        val sizeForItems = value.map { FfiConverterTypeTimeSpan.allocationSize(it) }.sum()
+        return sizeForLength + sizeForItems
+    }
+
+    override fun write(value: List<TimeSpan>, buf: ByteBuffer) {
+        buf.putInt(value.size)
+        value.iterator().forEach {
+            FfiConverterTypeTimeSpan.write(it, buf)
         }
     }
 }
