@@ -27,7 +27,7 @@ pub use error::{Error, ErrorKind, Result};
 uniffi::setup_scaffolding!();
 
 /// The snippets of the guides, compiled.
-#[cfg(all(doctest, feature = "node"))]
+#[cfg(all(doctest, feature = "node", feature = "sqlite"))]
 mod guides {
     #[doc = include_str!("../docs/PRIVACY.md")]
     mod privacy {}

@@ -134,7 +134,7 @@ int main(void)
     wks_node_free(server);
     wks_archive_free(ours);
     wks_archive_free(theirs);
-    OK(wks_shutdown(&err));
+    OK(wks_shutdown(10000, &err));
     snprintf(payload, sizeof payload, "rm -r %s", directory);
     CHECK(system(payload) == 0);
     puts("phone: ok");
