@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 use super::archive_feed::ArchiveFeed;
 use super::behaviour::Behaviour;
 use super::book::Book;
+use super::clock_watch::ClockWatch;
 use super::event::{self, Hub};
 use super::keeper::Keeper;
 use super::keeping::Keeping;
@@ -23,9 +24,10 @@ use super::measured::Measured;
 use super::shared::Shared;
 use super::store_service::StoreService;
 use super::streams::Streams;
-use super::swarm::{State, SwarmTask};
+use super::swarm::{Rebuild, State, SwarmTask};
 use super::sync_host::SyncHost;
 use super::tasks::Tasks;
+use super::traffic::Traffic;
 use super::{
     NodeConfig, address, book_bytes, identity, keeping, relay_intake, state, sync_host, transport,
 };
@@ -44,7 +46,7 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(1800);
 /// waits for its turn is not read.
 const MAX_NEGOTIATING: usize = transport::MAX_STREAMS;
 /// How long it may take until all listeners stand.
-const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Store requests of ours on their way at once; more of them wait.
 const MAX_ASKING: usize = 32;
 /// Commands on their way to the swarm; more of them wait with those who send them.
@@ -73,7 +75,13 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
     let fresh = identity::random()?;
 
     let tasks = Arc::new(Tasks::new());
-    let swarm = build_swarm(&config, &key, &tasks)?;
+    let traffic = Arc::new(Traffic::default());
+    let rebuild: Rebuild = {
+        let (config, key) = (config.clone(), key.clone());
+        let (tasks, traffic) = (tasks.clone(), traffic.clone());
+        Box::new(move || build_swarm(&config, &key, &tasks, &traffic))
+    };
+    let swarm = rebuild()?;
     let (commands, to_swarm) = mpsc::channel(COMMANDS);
     let (sync, to_sync) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared {
@@ -91,6 +99,9 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         measured: Measured::default(),
         online: AtomicBool::new(false),
         asking: Semaphore::new(MAX_ASKING),
+        clock: ClockWatch::new(),
+        traffic,
+        once: tokio::sync::Mutex::default(),
         coverage: RwLock::new(Vec::new()),
     });
 
@@ -109,7 +120,8 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
     let states = book_file.map(|path| keep_file(&tasks, path));
     let keeping = Keeping::new(keeper, started, states);
     let state = State::new(config.cluster_id, metadata, store, intake, keeping);
-    let mut task = SwarmTask { swarm, commands: to_swarm, shared: shared.clone(), state };
+    let shared_too = shared.clone();
+    let mut task = SwarmTask { swarm, commands: to_swarm, shared: shared_too, state, rebuild };
     let listening = match timeout(LISTEN_TIMEOUT, task.listen(&listen)).await {
         Ok(listening) => listening,
         Err(_) => Err(Error::new(
@@ -225,7 +237,12 @@ fn listen_addresses(config: &NodeConfig) -> Result<Vec<Multiaddr>> {
     config.listen.iter().map(parse).collect()
 }
 
-fn build_swarm(config: &NodeConfig, key: &Keypair, tasks: &Arc<Tasks>) -> Result<Swarm<Behaviour>> {
+fn build_swarm(
+    config: &NodeConfig,
+    key: &Keypair,
+    tasks: &Arc<Tasks>,
+    traffic: &Arc<Traffic>,
+) -> Result<Swarm<Behaviour>> {
     let mut accepted = vec![wire::metadata::PROTOCOL];
     if config.serve_store {
         accepted.push(wire::store::PROTOCOL);
@@ -237,12 +254,15 @@ fn build_swarm(config: &NodeConfig, key: &Keypair, tasks: &Arc<Tasks>) -> Result
         }
     }
     let accepted = accepted.into_iter().map(StreamProtocol::new).collect();
-    let behaviour = Behaviour::new(config, key, Streams::new(accepted, tasks.clone()))?;
+    let behaviour = {
+        let streams = Streams::new(accepted, tasks.clone(), traffic.clone());
+        Behaviour::new(config, key, streams)?
+    };
     let transport = transport::build(key, config.request_timeout)?;
     // Connections run in the node's own set of tasks, so that a stop joins them too.
     let executor = {
         let tasks = tasks.clone();
-        move |connection| tasks.spawn_until_killed(connection)
+        move |connection| tasks.spawn_connection(connection)
     };
     let swarm_config = Config::with_executor(executor)
         .with_idle_connection_timeout(IDLE_CONNECTION)
