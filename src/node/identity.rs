@@ -1,6 +1,7 @@
 //! The node's identity key, and the file it may be kept in.
 //!
-//! The file holds libp2p's protobuf encoding of an ed25519 key. It comes into being whole or not at
+//! The file holds libp2p's protobuf encoding of a key: ed25519 where it was made here, or
+//! secp256k1, which deployed nodes have. It comes into being whole or not at
 //! all, with mode 0600. An existing file that others than its owner may read or write is refused:
 //! a key that others know is no identity.
 
@@ -8,7 +9,7 @@ use std::fs::File;
 use std::io::{ErrorKind as IoKind, Read};
 use std::path::Path;
 
-use libp2p::identity::Keypair;
+use libp2p::identity::{Keypair, secp256k1};
 
 use super::{Identity, whole_file};
 use crate::error::{Error, ErrorKind, Result, bail};
@@ -21,6 +22,7 @@ pub(super) fn load(identity: &Identity) -> Result<Keypair> {
     match identity {
         Identity::Ephemeral => generate(),
         Identity::Secret(secret) => from_secret(*secret),
+        Identity::Secp256k1(secret) => from_secp256k1(*secret),
         Identity::File(path) => match read(path)? {
             Some(key) => Ok(key),
             None => create(path),
@@ -36,6 +38,13 @@ fn from_secret(mut secret: [u8; 32]) -> Result<Keypair> {
     // The constructor wipes the array that it is given.
     Keypair::ed25519_from_bytes(&mut secret)
         .map_err(|_| Error::new(ErrorKind::InvalidArgument, "the secret is not an ed25519 key"))
+}
+
+fn from_secp256k1(mut secret: [u8; 32]) -> Result<Keypair> {
+    // As above, it wipes what it is given.
+    let secret = secp256k1::SecretKey::try_from_bytes(&mut secret)
+        .map_err(|_| Error::new(ErrorKind::InvalidArgument, "the secret is not a secp256k1 key"))?;
+    Ok(secp256k1::Keypair::from(secret).into())
 }
 
 /// Random bytes of the operating system.
@@ -69,7 +78,7 @@ fn read(path: &Path) -> Result<Option<Keypair>> {
         Ok(key) => Ok(Some(key)),
         Err(_) => bail!(
             KeyFile,
-            "{} does not hold an ed25519 key in libp2p's protobuf encoding",
+            "{} does not hold an ed25519 or secp256k1 key in libp2p's protobuf encoding",
             path.display()
         ),
     }

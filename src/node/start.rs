@@ -15,13 +15,18 @@ use super::archive_feed::ArchiveFeed;
 use super::behaviour::Behaviour;
 use super::event::{self, Hub};
 use super::measured::Measured;
+use super::names::Names;
 use super::shared::Shared;
 use super::store_service::StoreService;
 use super::streams::Streams;
 use super::swarm::{State, SwarmTask};
 use super::sync_host::SyncHost;
 use super::tasks::Tasks;
-use super::{NodeConfig, address, identity, relay_intake, state, sync_host, transport};
+use super::transport::Connections;
+use super::{
+    NodeConfig, address, bootstrap, discovery, identity, relay_intake, state, sync_host, tls,
+    transport,
+};
 use crate::archive::Archive;
 use crate::engine::EngineConfig;
 use crate::error::{Error, ErrorKind, Result, bail};
@@ -50,6 +55,8 @@ const EVENT_FEED: usize = 16 * 1024;
 pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Shared>> {
     check(&config)?;
     let listen = listen_addresses(&config)?;
+    let bootstrap = bootstrap::parse(&config.bootstrap)?;
+    let trees = discovery::parse(&config.discovery.trees)?;
     let identity = config.identity.clone();
     let key = tokio::task::spawn_blocking(move || identity::load(&identity))
         .await
@@ -61,8 +68,15 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
     let seed = u64::from_le_bytes(identity::random()?);
     let fresh = identity::random()?;
 
+    let names = Names::new(&config.name_servers)?;
+    let (roots, wss) = (config.extra_roots.clone(), config.wss.clone());
+    let tls = tokio::task::spawn_blocking(move || tls::config(&roots, wss.as_ref()))
+        .await
+        .map_err(|e| Error::new(ErrorKind::Internal, format!("loading certificates: {e}")))??;
+
     let tasks = Arc::new(Tasks::new());
-    let swarm = build_swarm(&config, &key, &tasks)?;
+    let transport = transport::build(&key, config.request_timeout, &names, tls)?;
+    let swarm = build_swarm(&config, &key, transport, &tasks)?;
     let (commands, to_swarm) = mpsc::channel(COMMANDS);
     let (sync, to_sync) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared {
@@ -73,6 +87,7 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         commands,
         sync,
         relays: config.relay,
+        names,
         request_timeout: config.request_timeout,
         addresses: RwLock::new(Vec::new()),
         peers: RwLock::new(BTreeMap::new()),
@@ -107,6 +122,11 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
     }
     for topic in &relayed {
         task.subscribe(topic)?;
+    }
+    bootstrap::begin(&shared, bootstrap);
+    if !trees.is_empty() {
+        let cluster = config.cluster_id;
+        tasks.spawn(discovery::run(shared.clone(), config.discovery, trees, cluster));
     }
     let (ended, ends) = mpsc::unbounded_channel();
     let events = archive.subscribe(EVENT_FEED);
@@ -162,6 +182,7 @@ fn check(config: &NodeConfig) -> Result<()> {
     if config.request_timeout.is_zero() {
         bail!(InvalidArgument, "the request timeout is 0: nothing could be asked within it");
     }
+    discovery::check(&config.discovery)?;
     if let Some(path) = &config.state {
         state::check(path)?;
     }
@@ -183,7 +204,12 @@ fn listen_addresses(config: &NodeConfig) -> Result<Vec<Multiaddr>> {
     config.listen.iter().map(parse).collect()
 }
 
-fn build_swarm(config: &NodeConfig, key: &Keypair, tasks: &Arc<Tasks>) -> Result<Swarm<Behaviour>> {
+fn build_swarm(
+    config: &NodeConfig,
+    key: &Keypair,
+    transport: Connections,
+    tasks: &Arc<Tasks>,
+) -> Result<Swarm<Behaviour>> {
     let mut accepted = vec![wire::metadata::PROTOCOL];
     if config.serve_store {
         accepted.push(wire::store::PROTOCOL);
@@ -196,7 +222,6 @@ fn build_swarm(config: &NodeConfig, key: &Keypair, tasks: &Arc<Tasks>) -> Result
     }
     let accepted = accepted.into_iter().map(StreamProtocol::new).collect();
     let behaviour = Behaviour::new(config, key, Streams::new(accepted, tasks.clone()))?;
-    let transport = transport::build(key, config.request_timeout)?;
     // Connections run in the node's own set of tasks, so that a stop joins them too.
     let executor = {
         let tasks = tasks.clone();

@@ -127,7 +127,9 @@ impl SwarmTask {
         self.commands.close();
         let _ = tokio::time::timeout(GOODBYE, self.say_goodbye()).await;
         // The sockets go before the rest ends: when the node is joined, its ports are free.
+        let addresses = self.state.listeners.addresses();
         drop(self);
+        let _ = tokio::time::timeout(GOODBYE, listeners::freed(&addresses)).await;
         drop(ending);
     }
 
@@ -327,7 +329,7 @@ impl SwarmTask {
             Place::Named(name, at) => {
                 let shared = self.shared.clone();
                 self.shared.tasks.spawn(async move {
-                    let group = facts::resolve(name, at).await;
+                    let group = facts::resolve(&shared.names, name, at).await;
                     let _ = shared.commands.send(Command::Placed { peer, group }).await;
                 });
             }
