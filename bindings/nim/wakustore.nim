@@ -785,9 +785,14 @@ proc close*(archive: Archive): Op[void] =
 proc startNode*(
     archive: Archive, listen: openArray[string] = [], clusterId = 0'u32,
     shards: openArray[uint32] = [], keyFile = "", stateFile = "",
-    syncOnConnect = true): Op[Node] =
+    syncOnConnect = true, discoveryTrees: openArray[string] = [],
+    nameServers: openArray[string] = [], extraRoots: openArray[string] = [], wssChainFile = "",
+    wssKeyFile = ""): Op[Node] =
   ## Starts a node over an archive and listens. In `stateFile` it keeps when it was last online and
-  ## with whom it agrees over what.
+  ## with whom it agrees over what. It finds peers in `discoveryTrees` (`enrtree://KEY@DOMAIN`).
+  ## Names are looked up by `nameServers`, or by the system's. `extraRoots` are authorities (PEM or
+  ## DER) that are trusted beside those of the public web; with `wssChainFile` and `wssKeyFile` it
+  ## listens at `/tls/ws` addresses.
   var options: WksNodeOptions
   ok wks_node_options_new(addr options, addr err)
   defer: wks_node_options_free(options)
@@ -797,6 +802,11 @@ proc startNode*(
   if keyFile.len > 0: ok wks_node_options_set_identity_file(options, lend(keyFile), addr err)
   if stateFile.len > 0: ok wks_node_options_set_state_file(options, lend(stateFile), addr err)
   ok wks_node_options_set_sync_on_connect(options, uint8(syncOnConnect), addr err)
+  for url in discoveryTrees: ok wks_node_options_add_discovery_tree(options, lend(url), addr err)
+  for server in nameServers: ok wks_node_options_add_name_server(options, lend(server), addr err)
+  for root in extraRoots: ok wks_node_options_add_root(options, lend(root), addr err)
+  if wssChainFile.len > 0 or wssKeyFile.len > 0:
+    ok wks_node_options_set_wss_files(options, lend(wssChainFile), lend(wssKeyFile), addr err)
   starting(Node, wks_node_start_async(options, archive.held, op, addr err))
 
 proc peerId*(node: Node): string =

@@ -46,9 +46,6 @@ pub struct NodeConfig {
     /// port `192.0.2.1:5353`; at most 16. The system's, as they are when the node starts, where
     /// there are none (on Android nobody is known then).
     pub name_servers: Vec<String>,
-    /// Peers that are dialled when the node starts, and again until each was reached: addresses,
-    /// with or without `/p2p/…` at their ends; at most 256.
-    pub bootstrap: Vec<String>,
     /// Trees in DNS in which it finds peers.
     pub discovery: Discovery,
     /// The cluster; peers of another are dropped.
@@ -97,7 +94,6 @@ impl Default for NodeConfig {
             wss: None,
             extra_roots: Vec::new(),
             name_servers: Vec::new(),
-            bootstrap: Vec::new(),
             discovery: Discovery::default(),
             cluster_id: 0,
             shards: Vec::new(),

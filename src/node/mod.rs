@@ -12,7 +12,6 @@ mod address;
 mod archive_feed;
 mod bans;
 mod behaviour;
-mod bootstrap;
 mod conduct;
 mod config;
 mod dials;

@@ -24,8 +24,7 @@ use super::sync_host::SyncHost;
 use super::tasks::Tasks;
 use super::transport::Connections;
 use super::{
-    NodeConfig, address, bootstrap, discovery, identity, relay_intake, state, sync_host, tls,
-    transport,
+    NodeConfig, address, discovery, identity, relay_intake, state, sync_host, tls, transport,
 };
 use crate::archive::Archive;
 use crate::engine::EngineConfig;
@@ -55,7 +54,6 @@ const EVENT_FEED: usize = 16 * 1024;
 pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Shared>> {
     check(&config)?;
     let listen = listen_addresses(&config)?;
-    let bootstrap = bootstrap::parse(&config.bootstrap)?;
     let trees = discovery::parse(&config.discovery.trees)?;
     let identity = config.identity.clone();
     let key = tokio::task::spawn_blocking(move || identity::load(&identity))
@@ -123,7 +121,6 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
     for topic in &relayed {
         task.subscribe(topic)?;
     }
-    bootstrap::begin(&shared, bootstrap);
     if !trees.is_empty() {
         let cluster = config.cluster_id;
         tasks.spawn(discovery::run(shared.clone(), config.discovery, trees, cluster));

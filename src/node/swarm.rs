@@ -375,6 +375,15 @@ impl SwarmTask {
     fn on_metadata(&mut self, peer: PeerId, answer: &Answer) {
         let Some(state) = self.state.peers.get_mut(&peer) else { return };
         let verdict = metadata::judge(self.state.cluster_id, answer);
+        let name = peer.to_string();
+        if verdict.is_ok() && matches!(state.verdict, Verdict::Pending(_)) {
+            // Before those who wait for the dial hear of it, so that they see it.
+            if state.facts.info.store {
+                self.shared.store.write().unwrap_or_else(PoisonError::into_inner).insert(peer);
+            }
+            let mut all = self.shared.peers.write().unwrap_or_else(PoisonError::into_inner);
+            all.insert(peer, name.clone());
+        }
         if !state.judge(peer, verdict.clone()) {
             return;
         }
@@ -383,15 +392,6 @@ impl SwarmTask {
                 if state.facts.are_complete() {
                     let _ = self.shared.sync.send(Input::Connected { peer, facts: state.facts });
                 }
-                if state.facts.info.store {
-                    let mut store =
-                        self.shared.store.write().unwrap_or_else(PoisonError::into_inner);
-                    store.insert(peer);
-                }
-                let name = peer.to_string();
-                let mut all = self.shared.peers.write().unwrap_or_else(PoisonError::into_inner);
-                all.insert(peer, name.clone());
-                drop(all);
                 self.shared.hub.send(NodeEvent::PeerConnected { peer_id: name });
             }
             Err(why) => {

@@ -42,7 +42,7 @@ impl OptionsObject {
 /// The most addresses, shards, or topics of each kind, that options hold.
 const MAX_LIST: usize = 1024;
 
-fn add<T>(list: &mut Vec<T>, entry: T, what: &str) -> Result<()> {
+pub(super) fn add<T>(list: &mut Vec<T>, entry: T, what: &str) -> Result<()> {
     if list.len() >= MAX_LIST {
         bail!(InvalidArgument, "a node has at most {MAX_LIST} {what}");
     }
@@ -107,8 +107,9 @@ pub extern "C" fn wks_node_options_set_identity_secret(
     })
 }
 
-/// Listens there: a multiaddress, `/ip4/127.0.0.1/tcp/0` say, or one that ends in `/ws`. Port 0 takes
-/// a free one.
+/// Listens there: a multiaddress, `/ip4/127.0.0.1/tcp/0` say, or one that ends in `/ws`, in
+/// `/udp/0/quic-v1`, or with a certificate (`wks_node_options_set_wss_files`) in `/tls/ws`. Port 0
+/// takes a free one.
 ///
 /// Threads: any. Blocks: no. Owns: nothing; the address is copied.
 /// Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` where it is not UTF-8 or

@@ -37,8 +37,6 @@ pub struct Discovery {
     pub interval: Duration,
     /// How long one walk may take. A minute by default.
     pub time_limit: Duration,
-    /// Up to how many connections the node dials peers that it has found. 8 by default.
-    pub max_peers: usize,
 }
 
 impl Default for Discovery {
@@ -47,7 +45,6 @@ impl Default for Discovery {
             trees: Vec::new(),
             interval: Duration::from_secs(3600),
             time_limit: Duration::from_secs(60),
-            max_peers: 8,
         }
     }
 }
@@ -131,7 +128,7 @@ pub(super) async fn run(shared: Arc<Shared>, config: Discovery, trees: Vec<TreeU
         tracing::info!(peers = harvest.found.len(), left_out, "discovery: the trees were walked");
         let found_none = harvest.found.is_empty();
         let ours = wanted(harvest.found.into_values(), shared.peer_id, cluster);
-        shared.learn(ours, config.max_peers).await;
+        learn::give(&shared, ours).await;
         let pause = if found_none { retry.min(config.interval) } else { config.interval };
         retry = if found_none { retry.saturating_mul(2) } else { RETRY };
         tokio::time::sleep(pause).await;
