@@ -271,6 +271,8 @@ mod tests {
     }
 
     proptest::proptest! {
+        // Signing takes its time.
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
         #[test]
         fn nothing_that_is_read_panics(bytes in proptest::collection::vec(0u8.., 0..300)) {
             let _ = Record::parse(&format!("enr:{}", data_encoding::BASE64URL_NOPAD.encode(&bytes)));

@@ -257,6 +257,7 @@ mod tests {
     }
 
     proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(96))]
         #[test]
         fn nothing_that_is_read_panics(text in ".{0,300}") {
             let _ = Entry::parse(&text);
