@@ -91,6 +91,22 @@ async fn everything_works_over_quic() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_over_quic_are_limited_too() {
+    let few = NodeConfig { max_connections: 4, ..listening(&[QUIC]) };
+    let server = Node::start(few, in_memory()).await.unwrap();
+    let mut clients = Vec::new();
+    let mut connected = 0;
+    for _ in 0..6 {
+        let client = start(&[QUIC], &in_memory()).await;
+        connected += usize::from(soon(client.dial(&address(&server))).await.is_ok());
+        clients.push(client);
+    }
+    assert_eq!(connected, 3, "a quarter is kept for dials of our own");
+    assert!(soon(server.dial(&address(&clients[5]))).await.is_ok());
+    assert_eq!(server.peers().len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_node_leaves_its_quic_port_and_its_peers_hear_of_it() {
     let archive = in_memory();
     put(&archive, vec![message(1, 100)]).await;
