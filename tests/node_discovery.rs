@@ -295,7 +295,8 @@ async fn a_node_finds_its_peers() {
     let records = [record_of(&store, 31, cluster), record_of(&other, 32, 99)];
     tree.publish(&by, &records, &[], 5);
     let finding = NodeConfig {
-        listen: vec![],
+        // On this machine alone, as those that it finds.
+        listen: vec![TCP.into()],
         name_servers: vec![dns.at.clone()],
         discovery: Discovery {
             trees: vec![url(&by, "fleet.test")],
