@@ -55,7 +55,7 @@ pub use discovery::{Capabilities, Discovered, DiscoveredPeer, Discovery, discove
 pub use event::{Events, NodeEvent, SyncStarted};
 pub use history::{History, HistoryOptions};
 pub use rate::RateLimit;
-pub use store_fetch::{CrossCheck, Fetched, PeerCheck};
+pub use store_fetch::{CrossCheck, Fetched, MAX_FETCH, PeerCheck};
 pub use tls::TlsFiles;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -47,3 +47,4 @@ mod topics;
 mod user;
 mod validator;
 mod version;
+mod walk;
