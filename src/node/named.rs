@@ -4,6 +4,9 @@
 //! records are whole addresses of any transport, above all of them. Several addresses of one name
 //! are tried with a small lead each, and the first that answers is taken, so that a dead one costs
 //! little. What must hold: the lookups and the dials of one address are bounded.
+//!
+//! libp2p's own layer for names is not used: it panics where an answer holds its records beside it,
+//! and what a `/dnsaddr` stands for it can dial only with the transport that it wraps.
 
 use std::collections::VecDeque;
 use std::io;
