@@ -1,9 +1,9 @@
 //! The node's identity key, and the file it may be kept in.
 //!
-//! The file holds libp2p's protobuf encoding of a key: ed25519 where it was made here, or
-//! secp256k1, which deployed nodes have. It comes into being whole or not at
-//! all, with mode 0600. An existing file that others than its owner may read or write is refused:
-//! a key that others know is no identity.
+//! The file holds libp2p's protobuf encoding of a key: an ed25519 one where it is made here; one that
+//! is there may be secp256k1, as deployed nodes have. It comes into being whole or not at all, with
+//! mode 0600. An existing file that others than its owner may read or write is refused: a key that
+//! others know is no identity.
 
 use std::fs::File;
 use std::io::{ErrorKind as IoKind, Read};
