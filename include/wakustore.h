@@ -3226,8 +3226,9 @@ wks_status wks_node_options_set_identity_secret(struct wks_node_options options,
                                                 struct wks_error *error);
 
 /**
- * Listens there: a multiaddress, `/ip4/127.0.0.1/tcp/0` say, or one that ends in `/ws`. Port 0 takes
- * a free one.
+ * Listens there: a multiaddress, `/ip4/127.0.0.1/tcp/0` say, or one that ends in `/ws`, in
+ * `/udp/0/quic-v1`, or with a certificate (`wks_node_options_set_wss_files`) in `/tls/ws`. Port 0
+ * takes a free one.
  *
  * Threads: any. Blocks: no. Owns: nothing; the address is copied.
  * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` where it is not UTF-8 or
@@ -3937,6 +3938,75 @@ wks_status wks_findings_get(struct wks_findings findings,
  * Errors: none; a stale handle is ignored.
  */
 void wks_findings_free(struct wks_findings findings);
+
+/**
+ * Finds peers in this tree in DNS (EIP-1459), `enrtree://KEY@DOMAIN`, and in others that were added.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the URL is copied.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` where it is not UTF-8.
+ * (What is no such URL, and more than 16, are refused when the node is started.)
+ */
+wks_status wks_node_options_add_discovery_tree(struct wks_node_options options,
+                                               struct wks_bytes url,
+                                               struct wks_error *error);
+
+/**
+ * How often the discovery trees are walked through again, in milliseconds. 3,600,000 by default.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_discovery_interval(struct wks_node_options options,
+                                                   uint64_t ms,
+                                                   struct wks_error *error);
+
+/**
+ * Looks names up with this name server, `192.0.2.1` or `192.0.2.1:5353`, and with others that were
+ * added; without any, with the system's.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the address is copied.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` where it is not UTF-8.
+ * (What is no such address, and more than 16, are refused when the node is started.)
+ */
+wks_status wks_node_options_add_name_server(struct wks_node_options options,
+                                            struct wks_bytes address,
+                                            struct wks_error *error);
+
+/**
+ * Trusts this authority, beside those of the public web, when a `/tls/ws` or `/wss` address is
+ * dialled: certificates in PEM, or one in DER.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the bytes are copied.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for more than a MiB.
+ * (What is no certificate is refused when the node is started.)
+ */
+wks_status wks_node_options_add_root(struct wks_node_options options,
+                                     struct wks_bytes certificates,
+                                     struct wks_error *error);
+
+/**
+ * Listens at `/tls/ws` (or `/wss`) addresses with this certificate: two files in PEM, the
+ * certificate with those between it and its authority, and its key. The paths are UTF-8.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the paths are copied.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` where a path is empty,
+ * not UTF-8 or has a NUL in it. (The files are read when the node is started.)
+ */
+wks_status wks_node_options_set_wss_files(struct wks_node_options options,
+                                          struct wks_bytes chain,
+                                          struct wks_bytes key,
+                                          struct wks_error *error);
+
+/**
+ * Uses this identity key: the 32 secret bytes of a secp256k1 key, as deployed nodes have them. Only
+ * a node with such a key can be published in a discovery tree.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the secret is copied.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` unless there are 32.
+ */
+wks_status wks_node_options_set_identity_secp256k1(struct wks_node_options options,
+                                                   struct wks_bytes secret,
+                                                   struct wks_error *error);
 
 /**
  * Keeps the node's own state (when it was last online, with whom it agrees over what) in this file,

@@ -118,7 +118,8 @@ async fn where_nobody_is_is_told() {
         "",
         "nonsense",
         "/ip4/1.2.3.4",
-        "/ip4/127.0.0.1/udp/1/quic-v1",
+        "/ip4/127.0.0.1/udp/1",
+        "/ip4/127.0.0.1/udp/1/quic",
         "/ip4/127.0.0.1/tcp/1/ws/tcp/2",
         "/unix/socket",
     ] {
@@ -212,7 +213,7 @@ async fn a_port_in_use_and_bad_listen_addresses_are_told() {
     for (listen, kind) in [
         (taken.as_str(), ErrorKind::Listen),
         ("here", ErrorKind::Address),
-        ("/ip4/127.0.0.1/udp/0/quic-v1", ErrorKind::Address),
+        ("/ip4/127.0.0.1/udp/0/quic", ErrorKind::Address),
     ] {
         let started =
             Node::start(NodeConfig { listen: vec![listen.into()], ..config() }, in_memory());

@@ -878,12 +878,18 @@ proc startNode*(
     syncOnConnect = true, relay = false, bootstrap: openArray[string] = [],
     storePeers = -1, syncPeers = -1, relayPeers = -1,
     maxIncoming = -1, maxOutgoing = -1, reserved = -1, keepPeers = true,
-    redialMs = 1_000'u64, redialMaxMs = 300_000'u64, offlineGraceMs = 10_000'u64): Op[Node] =
+    redialMs = 1_000'u64, redialMaxMs = 300_000'u64, offlineGraceMs = 10_000'u64,
+    discoveryTrees: openArray[string] = [], nameServers: openArray[string] = [],
+    extraRoots: openArray[string] = [], wssChainFile = "", wssKeyFile = ""): Op[Node] =
   ## Starts a node over an archive and listens. In `stateFile` it keeps when it was last online and
   ## with whom it agrees over what, and beside it (`keepPeers`) where it reached peers. The peers of
   ## `bootstrap` are dialled and kept, and as many others as speak Store, sync and relay as are
   ## asked for; below 0 it is as the library has it. With `relay` it takes part in gossipsub, from
   ## the start in the topics of its shards, and stores what comes.
+  ## It finds peers in `discoveryTrees` (`enrtree://KEY@DOMAIN`). Names are looked up by
+  ## `nameServers`, or by the system's. `extraRoots` are authorities (PEM or DER) that are trusted
+  ## beside those of the public web; with `wssChainFile` and `wssKeyFile` it listens at `/tls/ws`
+  ## addresses.
   var options: WksNodeOptions
   ok wks_node_options_new(addr options, addr err)
   defer: wks_node_options_free(options)
@@ -906,6 +912,11 @@ proc startNode*(
   ok wks_node_options_set_keep_peers(options, uint8(keepPeers), addr err)
   ok wks_node_options_set_redial(options, redialMs, redialMaxMs, addr err)
   ok wks_node_options_set_offline_grace(options, offlineGraceMs, addr err)
+  for url in discoveryTrees: ok wks_node_options_add_discovery_tree(options, lend(url), addr err)
+  for server in nameServers: ok wks_node_options_add_name_server(options, lend(server), addr err)
+  for root in extraRoots: ok wks_node_options_add_root(options, lend(root), addr err)
+  if wssChainFile.len > 0 or wssKeyFile.len > 0:
+    ok wks_node_options_set_wss_files(options, lend(wssChainFile), lend(wssKeyFile), addr err)
   starting(Node, wks_node_start_async(options, archive.held, op, addr err))
 
 proc peerId*(node: Node): string =

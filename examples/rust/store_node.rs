@@ -18,6 +18,11 @@
 //! `--relay-peers` say, out of a book that is kept beside the state (`--keep-peers no`: it is not).
 //! `--max-connections`, `--max-incoming`, `--max-outgoing` and `--reserved` bound connections.
 //!
+//! `--discover enrtree://KEY@DOMAIN` finds peers in DNS, asking the name servers of `--name-server`
+//! where there are any. `--wss-chain FILE --wss-key FILE` (PEM) is the certificate for listening at
+//! `/ip4/…/tcp/…/tls/ws`; `--root FILE` names an authority that is trusted when such a peer is dialled.
+//! `--key-secp256k1 FILE` is a key as nwaku's `--nodekey` has it, 64 hexadecimal digits.
+//!
 //! It prints the addresses that it listens at, one a line, then `ready`; then a line for each sync
 //! that has ended, and `online` and `offline` when it is. It runs until its standard input closes, or until it is interrupted or terminated;
 //! with `--stdin no` (for a service manager, which gives it none) until one of the latter.
@@ -31,7 +36,9 @@ use wakustore::archive::{
     Archive, ArchiveConfig, PostgresBackend, PostgresConfig, Retention, SqliteBackend, SqliteConfig,
 };
 use wakustore::engine::{Dialect, EngineConfig, SyncOptions};
-use wakustore::node::{Events, Identity, Node, NodeConfig, NodeEvent, NodeSyncReport, RateLimit};
+use wakustore::node::{
+    Events, Identity, Node, NodeConfig, NodeEvent, NodeSyncReport, RateLimit, TlsFiles,
+};
 use wakustore::types::{PubsubTopic, Timestamp};
 use wakustore::wire::reconciliation::Scope;
 
@@ -54,7 +61,9 @@ const USAGE: &str = "usage: store_node --path FILE|:memory:|postgres://… [--li
                      [--store-rate-of-peer REQUESTS/SECONDS] [--bootstrap ADDRESS]… \
                      [--store-peers N] [--sync-peers N] [--relay-peers N] [--keep-peers yes|no] \
                      [--max-connections N] [--max-incoming N] [--max-outgoing N] [--reserved N] \
-                     [--stdin yes|no]";
+                     [--discover enrtree://…]… [--discover-interval SECONDS] \
+                     [--name-server IP:PORT]… [--root FILE]… [--wss-chain FILE --wss-key FILE] \
+                     [--key-secp256k1 FILE] [--stdin yes|no]";
 
 fn yes(flag: &str, value: &str) -> Fallible<bool> {
     match value {
@@ -123,6 +132,36 @@ fn engine_option(engine: &mut EngineConfig, flag: &str, value: &str) -> Fallible
     Ok(true)
 }
 
+/// 32 bytes of a file with 64 hexadecimal digits.
+fn secret(path: &str) -> Fallible<[u8; 32]> {
+    let text = std::fs::read_to_string(path)?;
+    let digits = text.trim().trim_start_matches("0x");
+    let mut secret = [0; 32];
+    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(format!("{path} does not hold 64 hexadecimal digits").into());
+    }
+    for (n, byte) in secret.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digits[2 * n..2 * n + 2], 16)?;
+    }
+    Ok(secret)
+}
+
+/// The flags that say how it reaches others. Whether it was one of them.
+fn reach_option(node: &mut NodeConfig, flag: &str, value: &str) -> Fallible<bool> {
+    let none = || TlsFiles { chain: "".into(), key: "".into() };
+    match flag {
+        "--discover" => node.discovery.trees.push(value.to_owned()),
+        "--discover-interval" => node.discovery.interval = Duration::from_secs(value.parse()?),
+        "--name-server" => node.name_servers.push(value.to_owned()),
+        "--root" => node.extra_roots.push(std::fs::read(value)?),
+        "--wss-chain" => node.wss.get_or_insert_with(none).chain = value.into(),
+        "--wss-key" => node.wss.get_or_insert_with(none).key = value.into(),
+        "--key-secp256k1" => node.identity = Identity::Secp256k1(secret(value)?),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
 fn options() -> Fallible<Options> {
     let mut options = Options {
         path: String::new(),
@@ -137,6 +176,7 @@ fn options() -> Fallible<Options> {
         if engine_option(&mut options.node.engine, &flag, &value)?
             || peer_option(&mut options.node, &flag, &value)?
             || retention_option(&mut options.retention, &flag, &value)?
+            || reach_option(&mut options.node, &flag, &value)?
         {
             continue;
         }

@@ -55,8 +55,8 @@ pub(super) fn parse(text: &str) -> Result<Address> {
     if !is_usable(&at) {
         bail!(
             Address,
-            "{text:?} is not an address for this node: it takes /ip4, /ip6 or /dns, then /tcp, and \
-             perhaps /ws"
+            "{text:?} is not an address for this node: it takes /ip4, /ip6 or /dns, then /tcp and \
+             perhaps /ws or /tls/ws, or /udp and /quic-v1"
         );
     }
     Ok(Address { at, peer })
@@ -65,13 +65,14 @@ pub(super) fn parse(text: &str) -> Result<Address> {
 /// Whether the transport can do something with it. The transport's own refusals come late, and
 /// wrapped in several layers.
 pub(super) fn is_usable(at: &Multiaddr) -> bool {
-    use Protocol::{Dns, Dns4, Dns6, Dnsaddr, Ip4, Ip6, Tcp, Tls, Ws, Wss};
+    use Protocol::{Dns, Dns4, Dns6, Dnsaddr, Ip4, Ip6, QuicV1, Sni, Tcp, Tls, Udp, Ws, Wss};
     let parts: Vec<Protocol<'_>> = at.iter().collect();
     match parts.as_slice() {
         [Dnsaddr(_)] => true,
         [Ip4(_) | Ip6(_) | Dns(_) | Dns4(_) | Dns6(_), Tcp(_), rest @ ..] => {
-            matches!(rest, [] | [Ws(_) | Wss(_)] | [Tls, Ws(_)])
+            matches!(rest, [] | [Ws(_) | Wss(_)] | [Tls, Ws(_)] | [Tls, Sni(_), Ws(_)])
         }
+        [Ip4(_) | Ip6(_) | Dns(_) | Dns4(_) | Dns6(_), Udp(_), QuicV1] => true,
         _ => false,
     }
 }

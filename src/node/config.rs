@@ -3,21 +3,24 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{PeerConfig, RateLimit};
+use super::{Discovery, PeerConfig, RateLimit, TlsFiles};
 use crate::engine::EngineConfig;
 
-/// The node's identity key: ed25519, or in a file also secp256k1 (as deployed nodes have).
+/// The node's identity key.
 #[derive(Clone, Default)]
 pub enum Identity {
-    /// A new one for this run.
+    /// A new one for this run (ed25519).
     #[default]
     Ephemeral,
-    /// Kept in this file, in libp2p's protobuf encoding: created whole and with mode 0600 where
-    /// there is none. A file that others than its owner may read or write, or that holds no key,
+    /// Kept in this file, in libp2p's protobuf encoding (ed25519, or secp256k1 as deployed nodes have
+    /// it): created whole, an ed25519 one, with mode 0600 where there is none. A file that others than its owner may read or write, or that holds no key,
     /// is refused ([`crate::ErrorKind::KeyFile`]).
     File(PathBuf),
-    /// The 32 secret bytes.
+    /// The 32 secret bytes of an ed25519 key.
     Secret([u8; 32]),
+    /// The 32 secret bytes of a secp256k1 key, as deployed nodes have them: only a node with such a
+    /// key can be published in a discovery tree.
+    Secp256k1([u8; 32]),
 }
 
 /// How a node runs.
@@ -31,8 +34,20 @@ pub enum Identity {
 pub struct NodeConfig {
     /// Who it is.
     pub identity: Identity,
-    /// Where it listens: `/ip4/…/tcp/…`, or `/ip4/…/tcp/…/ws`; port 0 takes a free one. May be empty.
+    /// Where it listens: `/ip4/…/tcp/…`, `/ip4/…/tcp/…/ws`, `/ip4/…/udp/…/quic-v1`, or with a
+    /// certificate (`wss`) `/ip4/…/tcp/…/tls/ws`; port 0 takes a free one. May be empty.
     pub listen: Vec<String>,
+    /// The certificate for listening at `/tls/ws` (or `/wss`) addresses.
+    pub wss: Option<TlsFiles>,
+    /// Certificates of authorities, in PEM (several in one are fine) or DER, that are trusted
+    /// beside those of the public web when a `/tls/ws` or `/wss` address is dialled.
+    pub extra_roots: Vec<Vec<u8>>,
+    /// The name servers that look up `/dns` addresses and discovery trees: `192.0.2.1`, or with a
+    /// port `192.0.2.1:5353`; at most 16. The system's, as they are when the node starts, where
+    /// there are none (on Android nobody is known then).
+    pub name_servers: Vec<String>,
+    /// Trees in DNS in which it finds peers.
+    pub discovery: Discovery,
     /// The cluster; peers of another are dropped.
     pub cluster_id: u32,
     /// The shards it tells in metadata. Its sync scope is in `engine`.
@@ -79,6 +94,10 @@ impl Default for NodeConfig {
         NodeConfig {
             identity: Identity::Ephemeral,
             listen: Vec::new(),
+            wss: None,
+            extra_roots: Vec::new(),
+            name_servers: Vec::new(),
+            discovery: Discovery::default(),
             cluster_id: 0,
             shards: Vec::new(),
             relay: false,

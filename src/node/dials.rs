@@ -77,7 +77,9 @@ fn explain_tries(tries: &[(Multiaddr, TransportError<std::io::Error>)]) -> Error
         let at = without_peer(address);
         let reason = match error {
             TransportError::MultiaddrNotSupported(_) => {
-                "this node dials /ip4, /ip6 and /dns addresses with /tcp, and /ws on top".to_owned()
+                "this node dials /ip4, /ip6 and /dns addresses with /tcp (and /ws or /tls/ws on top), or \
+                 /udp and /quic-v1"
+                    .to_owned()
             }
             TransportError::Other(e) => {
                 let reason = innermost(e);

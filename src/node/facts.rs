@@ -3,7 +3,7 @@
 //! What must hold: a peer's address group is made from where the connection really leads, never
 //! from what the peer says; it is the same in every run, since coverage is kept by it.
 
-use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use libp2p::core::ConnectedPoint;
@@ -11,6 +11,7 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, identify};
 use sha2::{Digest, Sha256};
 
+use super::names::{Family, Names};
 use crate::engine::{AddressGroup, PeerInfo};
 use crate::wire::{reconciliation, store, strong};
 
@@ -114,12 +115,12 @@ fn without_peer(at: &Multiaddr) -> Multiaddr {
     at.iter().take_while(|part| !matches!(part, Protocol::P2p(_))).collect()
 }
 
-/// Asks the system's resolver where a name leads. A name may lead to several places: the least of
-/// their numbers is taken, so that it is the same the next time.
-pub(super) async fn resolve(name: String, at: Multiaddr) -> AddressGroup {
-    let asking = tokio::task::spawn_blocking(move || (name.as_str(), 0).to_socket_addrs());
-    let ips: Vec<IpAddr> = match tokio::time::timeout(RESOLVE_TIMEOUT, asking).await {
-        Ok(Ok(Ok(found))) => found.map(|at| at.ip()).collect(),
+/// Asks the resolver where a name leads. A name may lead to several places: the least of their
+/// numbers is taken, so that it is the same the next time.
+pub(super) async fn resolve(names: &Names, name: String, at: Multiaddr) -> AddressGroup {
+    let asking = names.ips(&name, Family::Any);
+    let ips = match tokio::time::timeout(RESOLVE_TIMEOUT, asking).await {
+        Ok(Ok(ips)) => ips,
         _ => Vec::new(),
     };
     of_resolved(&ips, &at)

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{ErrorKind as IoKind, Read};
 use std::path::Path;
 
-use libp2p::identity::Keypair;
+use libp2p::identity::{Keypair, secp256k1};
 
 use super::{Identity, whole_file};
 use crate::error::{Error, ErrorKind, Result, bail};
@@ -22,6 +22,7 @@ pub(super) fn load(identity: &Identity) -> Result<Keypair> {
     match identity {
         Identity::Ephemeral => generate(),
         Identity::Secret(secret) => from_secret(*secret),
+        Identity::Secp256k1(secret) => from_secp256k1(*secret),
         Identity::File(path) => match read(path)? {
             Some(key) => Ok(key),
             None => create(path),
@@ -37,6 +38,13 @@ fn from_secret(mut secret: [u8; 32]) -> Result<Keypair> {
     // The constructor wipes the array that it is given.
     Keypair::ed25519_from_bytes(&mut secret)
         .map_err(|_| Error::new(ErrorKind::InvalidArgument, "the secret is not an ed25519 key"))
+}
+
+fn from_secp256k1(mut secret: [u8; 32]) -> Result<Keypair> {
+    // As above, it wipes what it is given.
+    let secret = secp256k1::SecretKey::try_from_bytes(&mut secret)
+        .map_err(|_| Error::new(ErrorKind::InvalidArgument, "the secret is not a secp256k1 key"))?;
+    Ok(secp256k1::Keypair::from(secret).into())
 }
 
 /// Random bytes of the operating system.

@@ -1,6 +1,8 @@
 //! Where the node listens: in the order in which it was asked to.
 
+use std::io::ErrorKind as IoKind;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use libp2p::core::transport::{ListenerId, TransportError};
 use libp2p::multiaddr::Protocol;
@@ -35,7 +37,8 @@ where
         Err(TransportError::MultiaddrNotSupported(_)) => {
             bail!(
                 Address,
-                "this node listens at /ip4 or /ip6, /tcp, and /ws on top: not at {address}"
+                "this node listens at /ip4 or /ip6, /tcp, and /ws on top (/tls/ws with a \
+                 certificate), or /udp and /quic-v1: not at {address}"
             )
         }
         Err(TransportError::Other(e)) => Err(failed(address, &innermost(&e))),
@@ -55,6 +58,22 @@ fn check_free(address: &Multiaddr) -> Result<()> {
     match std::net::TcpListener::bind(at) {
         Ok(_) => Ok(()),
         Err(e) => Err(failed(address, &e.to_string())),
+    }
+}
+
+/// Waits until the UDP ports of these are free, for a while: what ran over QUIC keeps its socket until
+/// the other side has heard of the end.
+pub(super) async fn freed(addresses: &[Multiaddr]) {
+    for address in addresses {
+        let parts: Vec<Protocol<'_>> = address.iter().take(2).collect();
+        let at = match parts.as_slice() {
+            [Protocol::Ip4(ip), Protocol::Udp(port)] => SocketAddr::from((*ip, *port)),
+            [Protocol::Ip6(ip), Protocol::Udp(port)] => SocketAddr::from((*ip, *port)),
+            _ => continue,
+        };
+        while std::net::UdpSocket::bind(at).is_err_and(|e| e.kind() == IoKind::AddrInUse) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 

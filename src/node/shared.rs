@@ -16,6 +16,7 @@ use super::event::{Hub, NodeEvent};
 use super::keeping::KnownPeer;
 use super::measured::Measured;
 use super::metadata::Answer;
+use super::names::Names;
 use super::peers::Waiter;
 use super::relay::Wish;
 use super::relay_intake::Judged;
@@ -79,6 +80,8 @@ pub(super) struct Shared {
     pub(super) sync: mpsc::UnboundedSender<Input>,
     /// Whether the node takes part in relay.
     pub(super) relays: bool,
+    /// Looks up names.
+    pub(super) names: Names,
     pub(super) request_timeout: Duration,
     pub(super) addresses: RwLock<Vec<Multiaddr>>,
     /// The peers that were taken in, and their names.

@@ -21,6 +21,7 @@ use super::event::{self, Hub};
 use super::keeper::Keeper;
 use super::keeping::Keeping;
 use super::measured::Measured;
+use super::names::Names;
 use super::shared::Shared;
 use super::store_service::StoreService;
 use super::streams::Streams;
@@ -28,8 +29,10 @@ use super::swarm::{Rebuild, State, SwarmTask};
 use super::sync_host::SyncHost;
 use super::tasks::Tasks;
 use super::traffic::Traffic;
+use super::transport::Connections;
 use super::{
-    NodeConfig, address, book_bytes, identity, keeping, relay_intake, state, sync_host, transport,
+    NodeConfig, address, book_bytes, discovery, identity, keeping, relay_intake, state, sync_host,
+    tls, transport,
 };
 use crate::archive::Archive;
 use crate::engine::EngineConfig;
@@ -60,6 +63,7 @@ const EVENT_FEED: usize = 16 * 1024;
 pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Shared>> {
     check(&config)?;
     let listen = listen_addresses(&config)?;
+    let trees = discovery::parse(&config.discovery.trees)?;
     let identity = config.identity.clone();
     let key = tokio::task::spawn_blocking(move || identity::load(&identity))
         .await
@@ -74,12 +78,21 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
     let seed = u64::from_le_bytes(identity::random()?);
     let fresh = identity::random()?;
 
+    let names = Names::new(&config.name_servers)?;
+    let (roots, wss) = (config.extra_roots.clone(), config.wss.clone());
+    let tls = tokio::task::spawn_blocking(move || tls::config(&roots, wss.as_ref()))
+        .await
+        .map_err(|e| Error::new(ErrorKind::Internal, format!("loading certificates: {e}")))??;
+
     let tasks = Arc::new(Tasks::new());
     let traffic = Arc::new(Traffic::default());
     let rebuild: Rebuild = {
-        let (config, key) = (config.clone(), key.clone());
+        let (config, key, names) = (config.clone(), key.clone(), names.clone());
         let (tasks, traffic) = (tasks.clone(), traffic.clone());
-        Box::new(move || build_swarm(&config, &key, &tasks, &traffic))
+        Box::new(move || {
+            let transport = transport::build(&key, config.request_timeout, &names, tls.clone())?;
+            build_swarm(&config, &key, transport, &tasks, &traffic)
+        })
     };
     let swarm = rebuild()?;
     let (commands, to_swarm) = mpsc::channel(COMMANDS);
@@ -92,6 +105,7 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         commands,
         sync,
         relays: config.relay,
+        names,
         request_timeout: config.request_timeout,
         addresses: RwLock::new(Vec::new()),
         peers: RwLock::new(BTreeMap::new()),
@@ -137,6 +151,10 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
     }
     for topic in &relayed {
         task.subscribe(topic)?;
+    }
+    if !trees.is_empty() {
+        let cluster = config.cluster_id;
+        tasks.spawn(discovery::run(shared.clone(), config.discovery, trees, cluster));
     }
     let (ended, ends) = mpsc::unbounded_channel();
     let events = archive.subscribe(EVENT_FEED);
@@ -216,6 +234,7 @@ fn check(config: &NodeConfig) -> Result<()> {
     if config.request_timeout.is_zero() {
         bail!(InvalidArgument, "the request timeout is 0: nothing could be asked within it");
     }
+    discovery::check(&config.discovery)?;
     if let Some(path) = &config.state {
         state::check(path)?;
     }
@@ -240,6 +259,7 @@ fn listen_addresses(config: &NodeConfig) -> Result<Vec<Multiaddr>> {
 fn build_swarm(
     config: &NodeConfig,
     key: &Keypair,
+    transport: Connections,
     tasks: &Arc<Tasks>,
     traffic: &Arc<Traffic>,
 ) -> Result<Swarm<Behaviour>> {
@@ -258,7 +278,6 @@ fn build_swarm(
         let streams = Streams::new(accepted, tasks.clone(), traffic.clone());
         Behaviour::new(config, key, streams)?
     };
-    let transport = transport::build(key, config.request_timeout)?;
     // Connections run in the node's own set of tasks, so that a stop joins them too.
     let executor = {
         let tasks = tasks.clone();

@@ -158,7 +158,9 @@ impl SwarmTask {
         self.keep_end();
         let _ = tokio::time::timeout(GOODBYE, self.say_goodbye()).await;
         // The sockets go before the rest ends: when the node is joined, its ports are free.
+        let addresses = self.state.listeners.addresses();
         drop(self);
+        let _ = tokio::time::timeout(GOODBYE, listeners::freed(&addresses)).await;
         drop(ending);
     }
 
@@ -376,7 +378,7 @@ impl SwarmTask {
             Place::Named(name, at) => {
                 let shared = self.shared.clone();
                 self.shared.tasks.spawn_visit(async move {
-                    let group = facts::resolve(name, at).await;
+                    let group = facts::resolve(&shared.names, name, at).await;
                     let _ = shared.commands.send(Command::Placed { peer, group }).await;
                 });
             }
@@ -432,6 +434,15 @@ impl SwarmTask {
     fn on_metadata(&mut self, peer: PeerId, answer: &Answer) {
         let Some(state) = self.state.peers.get_mut(&peer) else { return };
         let verdict = metadata::judge(self.state.cluster_id, answer);
+        let name = peer.to_string();
+        if verdict.is_ok() && matches!(state.verdict, Verdict::Pending(_)) {
+            // Before those who wait for the dial hear of it, so that they see it.
+            if state.facts.info.store {
+                self.shared.store.write().unwrap_or_else(PoisonError::into_inner).insert(peer);
+            }
+            let mut all = self.shared.peers.write().unwrap_or_else(PoisonError::into_inner);
+            all.insert(peer, name.clone());
+        }
         if !state.judge(peer, verdict.clone()) {
             return;
         }
@@ -440,15 +451,6 @@ impl SwarmTask {
                 if state.facts.are_complete() {
                     let _ = self.shared.sync.send(Input::Connected { peer, facts: state.facts });
                 }
-                if state.facts.info.store {
-                    let mut store =
-                        self.shared.store.write().unwrap_or_else(PoisonError::into_inner);
-                    store.insert(peer);
-                }
-                let name = peer.to_string();
-                let mut all = self.shared.peers.write().unwrap_or_else(PoisonError::into_inner);
-                all.insert(peer, name.clone());
-                drop(all);
                 self.shared.hub.send(NodeEvent::PeerConnected { peer_id: name });
                 self.keep_taken(peer, true);
             }

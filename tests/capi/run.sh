@@ -83,6 +83,13 @@ for name in async keeping node phone relay walks; do
     check "$name under the sanitizers" timeout 240 "$work/$name-asan"
 done
 
+mkdir "$work/certificates"
+check "a certificate is made" "$root/tests/certificate.sh" "$work/certificates"
+build reach "$here/reach.c" "${linked[@]}"
+check "reach" timeout 120 "$work/reach" "$work/certificates"
+build reach-asan "$here/reach.c" "${linked[@]}" "${asan[@]}"
+check "reach under the sanitizers" timeout 240 "$work/reach-asan" "$work/certificates"
+
 mkdir "$work/states" "$work/states-asan"
 build sync "$here/sync.c" "${linked[@]}"
 check "sync" timeout 120 "$work/sync" "$work/states"

@@ -526,6 +526,14 @@ proc wks_node_options_set_sync_on_connect*(options: WksNodeOptions, on: uint8,
                                            error: ptr WksError): cint
 proc wks_node_options_set_identity_file*(options: WksNodeOptions, path: WksBytes,
                                          error: ptr WksError): cint
+proc wks_node_options_add_discovery_tree*(options: WksNodeOptions, url: WksBytes,
+                                          error: ptr WksError): cint
+proc wks_node_options_add_name_server*(options: WksNodeOptions, address: WksBytes,
+                                       error: ptr WksError): cint
+proc wks_node_options_add_root*(options: WksNodeOptions, certificates: WksBytes,
+                                error: ptr WksError): cint
+proc wks_node_options_set_wss_files*(options: WksNodeOptions, chain: WksBytes, key: WksBytes,
+                                     error: ptr WksError): cint
 proc wks_node_options_free*(options: WksNodeOptions)
 proc wks_node_start_async*(options: WksNodeOptions, archive: WksArchive, op: ptr WksOp,
                            error: ptr WksError): cint

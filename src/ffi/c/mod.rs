@@ -25,6 +25,7 @@ mod memory;
 mod message;
 mod node;
 mod node_options;
+mod node_reach_options;
 mod node_sync_options;
 mod nwaku;
 mod op;

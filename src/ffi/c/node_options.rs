@@ -107,8 +107,9 @@ pub extern "C" fn wks_node_options_set_identity_secret(
     })
 }
 
-/// Listens there: a multiaddress, `/ip4/127.0.0.1/tcp/0` say, or one that ends in `/ws`. Port 0 takes
-/// a free one.
+/// Listens there: a multiaddress, `/ip4/127.0.0.1/tcp/0` say, or one that ends in `/ws`, in
+/// `/udp/0/quic-v1`, or with a certificate (`wks_node_options_set_wss_files`) in `/tls/ws`. Port 0
+/// takes a free one.
 ///
 /// Threads: any. Blocks: no. Owns: nothing; the address is copied.
 /// Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` where it is not UTF-8 or

@@ -12,13 +12,14 @@ use super::sync::{SyncDialect, SyncProtocol};
 use super::walk::RateLimit;
 use crate::engine::{self, EngineConfig};
 use crate::error::bail;
-use crate::node::{Identity, NodeConfig};
+use crate::node::{Discovery, Identity, NodeConfig, TlsFiles};
 use crate::wire::reconciliation::Scope;
 
 /// How a node runs.
 #[derive(Clone, uniffi::Record)]
 pub struct NodeOptions {
-    /// Where it listens: `/ip4/…/tcp/…`, or `/ip4/…/tcp/…/ws`; port 0 takes a free one.
+    /// Where it listens: `/ip4/…/tcp/…`, `/ip4/…/tcp/…/ws`, `/ip4/…/udp/…/quic-v1`, or with a
+    /// certificate `/ip4/…/tcp/…/tls/ws`; port 0 takes a free one.
     #[uniffi(default = [])]
     pub listen: Vec<String>,
     /// The cluster; peers of another are dropped.
@@ -129,6 +130,31 @@ pub struct NodeOptions {
     /// Which peers it keeps connected by itself, and the room for others.
     #[uniffi(default = None)]
     pub peers: Option<PeerOptions>,
+    /// The 32 secret bytes of a secp256k1 key, as deployed nodes have them, instead of a file. Only
+    /// a node with such a key can be published in a discovery tree.
+    #[uniffi(default = None)]
+    pub identity_secp256k1: Option<Vec<u8>>,
+    /// The trees in DNS in which it finds peers (EIP-1459): `enrtree://KEY@DOMAIN`, at most 16.
+    #[uniffi(default = [])]
+    pub discovery_trees: Vec<String>,
+    /// How often they are walked through again; an hour where absent.
+    #[uniffi(default = None)]
+    pub discovery_interval: Option<Duration>,
+    /// The name servers that look names up, `192.0.2.1` or `192.0.2.1:5353`, at most 16; the
+    /// system's where empty (on Android, whose apps are not told of them, there are none then).
+    #[uniffi(default = [])]
+    pub name_servers: Vec<String>,
+    /// Certificates of authorities, in PEM or DER, that are trusted beside those of the public web
+    /// when a `/tls/ws` or `/wss` address is dialled.
+    #[uniffi(default = [])]
+    pub extra_roots: Vec<Vec<u8>>,
+    /// The file of the certificate with which it listens at `/tls/ws` addresses, in PEM, with those
+    /// between it and its authority.
+    #[uniffi(default = None)]
+    pub wss_chain_file: Option<String>,
+    /// The file of its key, in PEM.
+    #[uniffi(default = None)]
+    pub wss_key_file: Option<String>,
 }
 
 /// Which way messages go in a sync.
@@ -203,8 +229,20 @@ impl NodeOptions {
             ..default.engine
         };
         Ok(NodeConfig {
-            identity: identity(self.identity_file, self.identity_secret)?,
+            identity: identity(self.identity_file, self.identity_secret, self.identity_secp256k1)?,
             listen: self.listen,
+            wss: match (self.wss_chain_file, self.wss_key_file) {
+                (None, None) => None,
+                (Some(chain), Some(key)) => Some(TlsFiles { chain: chain.into(), key: key.into() }),
+                _ => return Err(half_a_certificate()),
+            },
+            extra_roots: self.extra_roots,
+            name_servers: self.name_servers,
+            discovery: Discovery {
+                trees: self.discovery_trees,
+                interval: self.discovery_interval.unwrap_or(default.discovery.interval),
+                ..default.discovery
+            },
             cluster_id: self.cluster_id,
             shards: self.shards,
             relay: self.relay,
@@ -226,24 +264,35 @@ impl NodeOptions {
     }
 }
 
-fn identity(file: Option<String>, secret: Option<Vec<u8>>) -> crate::Result<Identity> {
-    match (file, secret) {
-        (None, None) => Ok(Identity::Ephemeral),
-        (Some(file), None) => Ok(Identity::File(PathBuf::from(file))),
-        (None, Some(secret)) => match <[u8; 32]>::try_from(secret.as_slice()) {
-            Ok(secret) => Ok(Identity::Secret(secret)),
-            Err(_) => {
-                bail!(
-                    InvalidArgument,
-                    "identity_secret is 32 bytes long, this one is {}",
-                    secret.len()
-                )
-            }
-        },
-        (Some(_), Some(_)) => {
-            bail!(InvalidArgument, "identity_file and identity_secret exclude each other")
+fn identity(
+    file: Option<String>,
+    ed25519: Option<Vec<u8>>,
+    secp256k1: Option<Vec<u8>>,
+) -> crate::Result<Identity> {
+    match (file, ed25519, secp256k1) {
+        (None, None, None) => Ok(Identity::Ephemeral),
+        (Some(file), None, None) => Ok(Identity::File(PathBuf::from(file))),
+        (None, Some(secret), None) => Ok(Identity::Secret(secret_of(&secret)?)),
+        (None, None, Some(secret)) => Ok(Identity::Secp256k1(secret_of(&secret)?)),
+        _ => bail!(
+            InvalidArgument,
+            "identity_file, identity_secret and identity_secp256k1 exclude each other"
+        ),
+    }
+}
+
+fn secret_of(bytes: &[u8]) -> crate::Result<[u8; 32]> {
+    match bytes.try_into() {
+        Ok(secret) => Ok(secret),
+        Err(_) => {
+            bail!(InvalidArgument, "an identity secret is 32 bytes long, this is {}", bytes.len())
         }
     }
+}
+
+fn half_a_certificate() -> super::error::WakuError {
+    let reason = "wss_chain_file and wss_key_file belong together";
+    crate::Error::new(crate::ErrorKind::InvalidArgument, reason).into()
 }
 
 impl SyncOptions {

@@ -341,12 +341,20 @@ def start_node(
     redial_min: Union[float, timedelta, None] = None,
     redial_max: Union[float, timedelta, None] = None,
     offline_grace: Union[float, timedelta, None] = None,
+    identity_secp256k1: Optional[bytes] = None,
+    discovery_trees: Iterable[str] = (),
+    discovery_interval: Union[float, timedelta, None] = None,
+    name_servers: Iterable[str] = (),
+    extra_roots: Iterable[bytes] = (),
+    wss_chain_file: Union[str, os.PathLike[str], None] = None,
+    wss_key_file: Union[str, os.PathLike[str], None] = None,
 ) -> Starting[Node]:
     """Starts a node over an archive: ``async with start_node(archive, …) as node``.
 
-    Listens at ``listen`` (``/ip4/127.0.0.1/tcp/0``, with ``/ws`` behind it for WebSocket). The
-    identity key is kept in ``identity_file`` (created with mode 0600 where there is none) or given as
-    ``identity_secret``; without either it is a new one. A sync compares the last ``sync_window``
+    Listens at ``listen`` (``/ip4/127.0.0.1/tcp/0``, with ``/ws`` behind it for WebSocket,
+    ``/ip4/127.0.0.1/udp/0/quic-v1`` for QUIC). The identity key is kept in ``identity_file`` (created
+    with mode 0600 where there is none) or given as ``identity_secret`` (ed25519) or
+    ``identity_secp256k1``; without any it is a new one. A sync compares the last ``sync_window``
     seconds (one hour) up to ``sync_margin`` seconds (20) before now, of the topics named, or of
     all; one with a random peer is made every ``sync_interval`` seconds (300; 0 for none).
     With ``state_file`` the node keeps when it was last online and with whom it agrees over what,
@@ -364,6 +372,12 @@ def start_node(
     ``redial_max`` (300). With ``state_file`` and ``keep_peers`` it keeps where it reached them.
     Peers may open ``max_incoming`` connections, of which ``reserved`` are not for strangers, and the
     node ``max_outgoing``. ``offline_grace`` seconds (10) without a peer, and it is offline.
+
+    It finds peers in ``discovery_trees`` (``enrtree://KEY@DOMAIN``), again every
+    ``discovery_interval`` seconds (an hour). Names are looked up by ``name_servers``
+    (``192.0.2.1``, ``192.0.2.1:5353``), or by the system's. ``extra_roots`` are authorities (PEM or
+    DER) that are trusted, beside those of the public web, where a ``/tls/ws`` address is dialled;
+    with ``wss_chain_file`` and ``wss_key_file`` (PEM) it listens at such addresses.
     """
 
     async def start() -> Node:
@@ -414,6 +428,13 @@ def start_node(
                 redial_max=seconds(redial_max),
                 offline_grace=seconds(offline_grace),
             ),
+            identity_secp256k1=identity_secp256k1,
+            discovery_trees=list(discovery_trees),
+            discovery_interval=seconds(discovery_interval),
+            name_servers=list(name_servers),
+            extra_roots=list(extra_roots),
+            wss_chain_file=None if wss_chain_file is None else os.fspath(wss_chain_file),
+            wss_key_file=None if wss_key_file is None else os.fspath(wss_key_file),
         )
         return Node(await call(lambda: g.Node.start(archive._inner, options)), archive)
 
