@@ -1153,6 +1153,14 @@ typedef struct wks_event_info {
      * Whether we began the sync.
      */
     uint8_t initiator;
+    /**
+     * The file, as it was called.
+     */
+    struct wks_bytes path;
+    /**
+     * What is wrong with it.
+     */
+    struct wks_bytes why;
 } wks_event_info;
 
 /**
@@ -1716,6 +1724,22 @@ typedef struct wks_check_peer {
  * `wks_event_progress`.
  */
 #define WKS_EVENT_SYNC_PROGRESS 7
+
+/**
+ * A peer is connected again, or for the first time.
+ */
+#define WKS_EVENT_ONLINE 9
+
+/**
+ * No peer has been connected for the grace, while the node looks for some. It goes on dialling.
+ */
+#define WKS_EVENT_OFFLINE 10
+
+/**
+ * A file of the node's own could not be used and was moved aside (`.bad` is put behind its name); the
+ * node goes on without what was in it: `path`, `why`. Told to the first that reads the events.
+ */
+#define WKS_EVENT_STATE_SET_ASIDE 11
 
 /**
  * The message's content does not give the hash that it is filed under.
@@ -4110,6 +4134,153 @@ wks_status wks_move_refused(struct wks_move report,
  * Errors: none; a stale handle is ignored.
  */
 void wks_move_free(struct wks_move report);
+
+/**
+ * Keeps this peer connected: an address, best with `/p2p/` and the peer id at its end. It is dialled
+ * at the start and whenever it went, after waits that grow with each failure. At most 256.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the address is copied.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` where it is not UTF-8 or
+ * there are more than 1,024. (One that cannot be dialled, or too many, are refused when the node is
+ * started.)
+ */
+wks_status wks_node_options_add_bootstrap(struct wks_node_options options,
+                                          struct wks_bytes address,
+                                          struct wks_error *error);
+
+/**
+ * So many peers that speak Store are kept connected, out of those that the node reached before or
+ * learned of; at most 64. By default 4 where the node has bootstrap peers or learned of some, and
+ * none otherwise.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_store_peers(struct wks_node_options options,
+                                            uint32_t peers,
+                                            struct wks_error *error);
+
+/**
+ * The same of peers that sync.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_sync_peers(struct wks_node_options options,
+                                           uint32_t peers,
+                                           struct wks_error *error);
+
+/**
+ * The same of peers that relay, where the node relays itself.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_relay_peers(struct wks_node_options options,
+                                            uint32_t peers,
+                                            struct wks_error *error);
+
+/**
+ * The most connections that peers open. By default three quarters of all, so that the node can
+ * always dial.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_max_incoming(struct wks_node_options options,
+                                             uint32_t connections,
+                                             struct wks_error *error);
+
+/**
+ * The most connections that the node opens. By default as many as there may be in all.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_max_outgoing(struct wks_node_options options,
+                                             uint32_t connections,
+                                             struct wks_error *error);
+
+/**
+ * So many of the connections that peers open are not for strangers, which speak neither Store nor
+ * sync. By default a quarter of them. More than there are is refused when the node is started.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_reserved(struct wks_node_options options,
+                                         uint32_t connections,
+                                         struct wks_error *error);
+
+/**
+ * Whether the node keeps where it reached peers in a file beside its state (`.peers` is put behind
+ * the name): 1, the default, or 0. Without a state file it does not.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_INVALID_ARGUMENT` for any other number.
+ */
+wks_status wks_node_options_set_keep_peers(struct wks_node_options options,
+                                           uint8_t on,
+                                           struct wks_error *error);
+
+/**
+ * The wait before a peer is dialled again, and the longest that it grows to, in milliseconds. 1,000
+ * and 300,000 by default. Zero, or a first one beyond the longest, is refused when the node is
+ * started.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_redial(struct wks_node_options options,
+                                       uint64_t first_ms,
+                                       uint64_t longest_ms,
+                                       struct wks_error *error);
+
+/**
+ * So long without a connected peer, in milliseconds, and the node is offline. 10,000 by default.
+ * Zero is refused when the node is started.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_options_set_offline_grace(struct wks_node_options options,
+                                              uint64_t ms,
+                                              struct wks_error *error);
+
+/**
+ * Whether a peer is connected, or was until less than the grace ago: 1 or 0. Changes are told as
+ * `WKS_EVENT_ONLINE` and `WKS_EVENT_OFFLINE`.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_online(struct wks_node node, uint8_t *online, struct wks_error *error);
+
+/**
+ * Tells the node that the network is another, or back: whoever is to be dialled again is dialled
+ * soon, and not after the wait that earlier failures brought about.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_network_changed(struct wks_node node, struct wks_error *error);
+
+/**
+ * Tells the node of a peer that the host found by a discovery of its own: an address that ends in
+ * `/p2p/` and the peer id, and whether the peer is said to speak Store, to sync, and to relay (0 or
+ * 1 each). It is dialled where peers of its kind are wanted. An address that leads into a private
+ * network or to this machine is taken only where the node itself listens nowhere else.
+ *
+ * Threads: any. Blocks: no. Owns: nothing; the address is copied.
+ * Errors: `WKS_ERR_ADDRESS`, `WKS_ERR_INVALID_ARGUMENT` for any other number or where the address is
+ * not UTF-8, `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_learn(struct wks_node node,
+                          struct wks_bytes address,
+                          uint8_t store,
+                          uint8_t sync,
+                          uint8_t relay,
+                          struct wks_error *error);
 
 /**
  * Whether the node takes part in relay (gossipsub): 0, the default, or 1. Then it is subscribed to

@@ -155,11 +155,13 @@ type
 
   EventKind* {.pure.} = enum
     Other, PeerConnected, PeerDisconnected, MessageStored, SyncFinished, Lagged, SyncStarted,
-    SyncProgress
+    SyncProgress, Online, Offline, StateSetAside
 
   Event* = object
     case kind*: EventKind
-    of EventKind.Other: discard
+    of EventKind.Other, EventKind.Online, EventKind.Offline: discard
+    of EventKind.StateSetAside:
+      path*, why*: string    ## The file that could not be used, and what is wrong with it.
     of EventKind.PeerConnected, EventKind.PeerDisconnected:
       peerId*: string
     of EventKind.MessageStored:
@@ -402,6 +404,9 @@ proc eventOf(event: WksEvent): Event =
               windowEnd: i.windowEnd)
   of 7: Event(kind: EventKind.SyncProgress, session: i.session, partner: text(i.peerId),
               figures: figuresOf(event))
+  of 9: Event(kind: EventKind.Online)
+  of 10: Event(kind: EventKind.Offline)
+  of 11: Event(kind: EventKind.StateSetAside, path: text(i.path), why: text(i.why))
   else: Event(kind: EventKind.Other)
 
 proc changeOf(change: WksChange): Change =
@@ -833,10 +838,15 @@ include wakustore/tools
 proc startNode*(
     archive: Archive, listen: openArray[string] = [], clusterId = 0'u32,
     shards: openArray[uint32] = [], keyFile = "", stateFile = "",
-    syncOnConnect = true, relay = false): Op[Node] =
+    syncOnConnect = true, relay = false, bootstrap: openArray[string] = [],
+    storePeers = -1, syncPeers = -1, relayPeers = -1,
+    maxIncoming = -1, maxOutgoing = -1, reserved = -1, keepPeers = true,
+    redialMs = 1_000'u64, redialMaxMs = 300_000'u64, offlineGraceMs = 10_000'u64): Op[Node] =
   ## Starts a node over an archive and listens. In `stateFile` it keeps when it was last online and
-  ## with whom it agrees over what. With `relay` it takes part in gossipsub, from the start in the
-  ## topics of its shards, and stores what comes.
+  ## with whom it agrees over what, and beside it (`keepPeers`) where it reached peers. The peers of
+  ## `bootstrap` are dialled and kept, and as many others as speak Store, sync and relay as are
+  ## asked for; below 0 it is as the library has it. With `relay` it takes part in gossipsub, from
+  ## the start in the topics of its shards, and stores what comes.
   var options: WksNodeOptions
   ok wks_node_options_new(addr options, addr err)
   defer: wks_node_options_free(options)
@@ -847,6 +857,18 @@ proc startNode*(
   if stateFile.len > 0: ok wks_node_options_set_state_file(options, lend(stateFile), addr err)
   ok wks_node_options_set_sync_on_connect(options, uint8(syncOnConnect), addr err)
   ok wks_node_options_set_relay(options, uint8(relay), addr err)
+  for address in bootstrap: ok wks_node_options_add_bootstrap(options, lend(address), addr err)
+  template given(number: int, setter: untyped) =
+    if number >= 0: ok setter(options, uint32(number), addr err)
+  given storePeers, wks_node_options_set_store_peers
+  given syncPeers, wks_node_options_set_sync_peers
+  given relayPeers, wks_node_options_set_relay_peers
+  given maxIncoming, wks_node_options_set_max_incoming
+  given maxOutgoing, wks_node_options_set_max_outgoing
+  given reserved, wks_node_options_set_reserved
+  ok wks_node_options_set_keep_peers(options, uint8(keepPeers), addr err)
+  ok wks_node_options_set_redial(options, redialMs, redialMaxMs, addr err)
+  ok wks_node_options_set_offline_grace(options, offlineGraceMs, addr err)
   starting(Node, wks_node_start_async(options, archive.held, op, addr err))
 
 proc peerId*(node: Node): string =
@@ -865,6 +887,20 @@ proc peers*(node: Node): seq[string] =
   var strings: WksStrings
   ok wks_node_peers(node.held, addr strings, addr err)
   textsOf(strings)
+
+proc online*(node: Node): bool =
+  ## Whether a peer is connected, or was until less than the grace ago.
+  var on: uint8
+  ok wks_node_online(node.held, addr on, addr err)
+  on != 0
+
+proc networkChanged*(node: Node) =
+  ## The network is another, or back: whoever is to be dialled again is dialled soon.
+  ok wks_node_network_changed(node.held, addr err)
+
+proc learn*(node: Node, address: string, store, sync, relay = false) =
+  ## Tells the node of a peer that was found, by an address that ends in its peer id.
+  ok wks_node_learn(node.held, lend(address), uint8(store), uint8(sync), uint8(relay), addr err)
 
 proc dial*(node: Node, address: string): Op[string] =
   ## Connects to an address and gives the peer id.

@@ -89,6 +89,12 @@ check "sync" timeout 120 "$work/sync" "$work/states"
 build sync-asan "$here/sync.c" "${linked[@]}" "${asan[@]}"
 check "sync under the sanitizers" timeout 240 "$work/sync-asan" "$work/states-asan"
 
+mkdir "$work/peers" "$work/peers-asan"
+build peers-test "$here/peers.c" "${linked[@]}"
+check "peers" timeout 120 "$work/peers-test" "$work/peers"
+build peers-test-asan "$here/peers.c" "${linked[@]}" "${asan[@]}"
+check "peers under the sanitizers" timeout 240 "$work/peers-test-asan" "$work/peers-asan"
+
 mkdir "$work/tools" "$work/tools-asan"
 build tools-test "$here/tools.c" "${linked[@]}"
 check "tools" timeout 120 "$work/tools-test" "$work/tools"

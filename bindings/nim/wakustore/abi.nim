@@ -266,6 +266,7 @@ type
     protocol*: int32
     begun*: int32
     initiator*: uint8
+    path*, why*: WksBytes
 
   WksChangeInfo* {.importc: "wks_change_info", header: "wakustore.h", bycopy.} = object
     structSize* {.importc: "struct_size".}: csize_t
@@ -461,6 +462,30 @@ proc wks_node_options_set_cluster_id*(options: WksNodeOptions, id: uint32,
 proc wks_node_options_add_shard*(options: WksNodeOptions, shard: uint32, error: ptr WksError): cint
 proc wks_node_options_set_state_file*(options: WksNodeOptions, path: WksBytes,
                                       error: ptr WksError): cint
+proc wks_node_options_add_bootstrap*(options: WksNodeOptions, address: WksBytes,
+                                     error: ptr WksError): cint
+proc wks_node_options_set_store_peers*(options: WksNodeOptions, peers: uint32,
+                                       error: ptr WksError): cint
+proc wks_node_options_set_sync_peers*(options: WksNodeOptions, peers: uint32,
+                                      error: ptr WksError): cint
+proc wks_node_options_set_relay_peers*(options: WksNodeOptions, peers: uint32,
+                                       error: ptr WksError): cint
+proc wks_node_options_set_max_incoming*(options: WksNodeOptions, connections: uint32,
+                                        error: ptr WksError): cint
+proc wks_node_options_set_max_outgoing*(options: WksNodeOptions, connections: uint32,
+                                        error: ptr WksError): cint
+proc wks_node_options_set_reserved*(options: WksNodeOptions, connections: uint32,
+                                    error: ptr WksError): cint
+proc wks_node_options_set_keep_peers*(options: WksNodeOptions, on: uint8,
+                                      error: ptr WksError): cint
+proc wks_node_options_set_redial*(options: WksNodeOptions, firstMs, longestMs: uint64,
+                                  error: ptr WksError): cint
+proc wks_node_options_set_offline_grace*(options: WksNodeOptions, ms: uint64,
+                                         error: ptr WksError): cint
+proc wks_node_online*(node: WksNode, online: ptr uint8, error: ptr WksError): cint
+proc wks_node_network_changed*(node: WksNode, error: ptr WksError): cint
+proc wks_node_learn*(node: WksNode, address: WksBytes, store, sync, relay: uint8,
+                     error: ptr WksError): cint
 proc wks_node_options_set_sync_on_connect*(options: WksNodeOptions, on: uint8,
                                            error: ptr WksError): cint
 proc wks_node_options_set_identity_file*(options: WksNodeOptions, path: WksBytes,

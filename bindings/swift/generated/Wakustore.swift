@@ -1855,6 +1855,34 @@ public protocol NodeProtocol: AnyObject, Sendable {
     func sync(peer: String, options: SyncOptions?) async throws  -> SyncReport
 
     /**
+     * The peers that the node knows of: configured, reached, or learned; at most 1,000, in no
+     * particular order.
+     */
+    func knownPeers() async throws  -> [KnownPeer]
+
+    /**
+     * Tells the node of a peer that the host found by a discovery of its own: addresses that all
+     * end in its `/p2p/{peer id}`, and what it is said to speak. It is dialled where peers of its
+     * kind are wanted. Addresses that lead into a private network or to this machine are taken only
+     * where the node itself listens nowhere else.
+     *
+     * Fails with `Address`.
+     */
+    func learn(addresses: [String], store: Bool, sync: Bool, relay: Bool) throws
+
+    /**
+     * Tells the node that the network is another, or back: whoever is to be dialled again is
+     * dialled soon, and not after the wait that earlier failures brought about.
+     */
+    func networkChanged() throws
+
+    /**
+     * Whether a peer is connected, or was until less than the grace ago. Changes are told as the
+     * events `Online` and `Offline`.
+     */
+    func online() throws  -> Bool
+
+    /**
      * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
      * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
      * bring it to others; the same message may be published again.
@@ -2217,6 +2245,72 @@ open func sync(peer: String, options: SyncOptions? = nil)async throws  -> SyncRe
             liftFunc: FfiConverterTypeSyncReport_lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
+}
+
+    /**
+     * The peers that the node knows of: configured, reached, or learned; at most 1,000, in no
+     * particular order.
+     */
+open func knownPeers()async throws  -> [KnownPeer]  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_known_peers(
+                        self.uniffiCloneHandle()
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterSequenceTypeKnownPeer.lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Tells the node of a peer that the host found by a discovery of its own: addresses that all
+     * end in its `/p2p/{peer id}`, and what it is said to speak. It is dialled where peers of its
+     * kind are wanted. Addresses that lead into a private network or to this machine are taken only
+     * where the node itself listens nowhere else.
+     *
+     * Fails with `Address`.
+     */
+open func learn(addresses: [String], store: Bool = false, sync: Bool = false, relay: Bool = false)throws   {try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_node_learn(
+            self.uniffiCloneHandle(),
+        FfiConverterSequenceString.lower(addresses),
+        FfiConverterBool.lower(store),
+        FfiConverterBool.lower(sync),
+        FfiConverterBool.lower(relay),uniffiCallStatus
+    )
+}
+}
+
+    /**
+     * Tells the node that the network is another, or back: whoever is to be dialled again is
+     * dialled soon, and not after the wait that earlier failures brought about.
+     */
+open func networkChanged()throws   {try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_node_network_changed(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+}
+}
+
+    /**
+     * Whether a peer is connected, or was until less than the grace ago. Changes are told as the
+     * events `Online` and `Offline`.
+     */
+open func online()throws  -> Bool  {
+    return try  FfiConverterBool.lift(try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_node_online(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+})
 }
 
     /**
@@ -3851,6 +3945,135 @@ public func FfiConverterTypeFinding_lower(_ value: Finding) -> RustBuffer {
 
 
 /**
+ * A peer that a node knows of.
+ */
+public struct KnownPeer: Equatable, Hashable {
+    /**
+     * Who.
+     */
+    public let peerId: String
+    /**
+     * Where it was reached, or is said to be, the best first; at most four.
+     */
+    public let addresses: [String]
+    /**
+     * It speaks Store, as it said last, or as discovery says.
+     */
+    public let store: Bool
+    /**
+     * It syncs.
+     */
+    public let sync: Bool
+    /**
+     * It relays.
+     */
+    public let relay: Bool
+    /**
+     * This node reached it, in this run or an earlier one.
+     */
+    public let reached: Bool
+    /**
+     * It was configured as a bootstrap peer.
+     */
+    public let configured: Bool
+    /**
+     * It is connected now.
+     */
+    public let connected: Bool
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Who.
+         */peerId: String,
+        /**
+         * Where it was reached, or is said to be, the best first; at most four.
+         */addresses: [String],
+        /**
+         * It speaks Store, as it said last, or as discovery says.
+         */store: Bool,
+        /**
+         * It syncs.
+         */sync: Bool,
+        /**
+         * It relays.
+         */relay: Bool,
+        /**
+         * This node reached it, in this run or an earlier one.
+         */reached: Bool,
+        /**
+         * It was configured as a bootstrap peer.
+         */configured: Bool,
+        /**
+         * It is connected now.
+         */connected: Bool) {
+        self.peerId = peerId
+        self.addresses = addresses
+        self.store = store
+        self.sync = sync
+        self.relay = relay
+        self.reached = reached
+        self.configured = configured
+        self.connected = connected
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension KnownPeer: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeKnownPeer: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> KnownPeer {
+        return
+            try KnownPeer(
+                peerId: FfiConverterString.read(from: &buf),
+                addresses: FfiConverterSequenceString.read(from: &buf),
+                store: FfiConverterBool.read(from: &buf),
+                sync: FfiConverterBool.read(from: &buf),
+                relay: FfiConverterBool.read(from: &buf),
+                reached: FfiConverterBool.read(from: &buf),
+                configured: FfiConverterBool.read(from: &buf),
+                connected: FfiConverterBool.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: KnownPeer, into buf: inout [UInt8]) {
+        FfiConverterString.write(value.peerId, into: &buf)
+        FfiConverterSequenceString.write(value.addresses, into: &buf)
+        FfiConverterBool.write(value.store, into: &buf)
+        FfiConverterBool.write(value.sync, into: &buf)
+        FfiConverterBool.write(value.relay, into: &buf)
+        FfiConverterBool.write(value.reached, into: &buf)
+        FfiConverterBool.write(value.configured, into: &buf)
+        FfiConverterBool.write(value.connected, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeKnownPeer_lift(_ buf: RustBuffer) throws -> KnownPeer {
+    return try FfiConverterTypeKnownPeer.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeKnownPeer_lower(_ value: KnownPeer) -> RustBuffer {
+    return FfiConverterTypeKnownPeer.lower(value)
+}
+
+
+/**
  * A message of the network (14/WAKU2-MESSAGE). Absent and empty are told apart where the wire
  * tells them apart.
  */
@@ -4268,6 +4491,10 @@ public struct NodeOptions: Equatable, Hashable {
      * The same of one peer.
      */
     public let storeRateOfPeer: RateLimit?
+    /**
+     * Which peers it keeps connected by itself, and the room for others.
+     */
+    public let peers: PeerOptions?
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
@@ -4379,7 +4606,10 @@ public struct NodeOptions: Equatable, Hashable {
          */storeRate: RateLimit? = nil,
         /**
          * The same of one peer.
-         */storeRateOfPeer: RateLimit? = nil) {
+         */storeRateOfPeer: RateLimit? = nil,
+        /**
+         * Which peers it keeps connected by itself, and the room for others.
+         */peers: PeerOptions? = nil) {
         self.listen = listen
         self.clusterId = clusterId
         self.shards = shards
@@ -4413,6 +4643,7 @@ public struct NodeOptions: Equatable, Hashable {
         self.maxPageBytes = maxPageBytes
         self.storeRate = storeRate
         self.storeRateOfPeer = storeRateOfPeer
+        self.peers = peers
     }
 
 
@@ -4463,7 +4694,8 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
                 relay: FfiConverterBool.read(from: &buf),
                 maxPageBytes: FfiConverterOptionUInt64.read(from: &buf),
                 storeRate: FfiConverterOptionTypeRateLimit.read(from: &buf),
-                storeRateOfPeer: FfiConverterOptionTypeRateLimit.read(from: &buf)
+                storeRateOfPeer: FfiConverterOptionTypeRateLimit.read(from: &buf),
+                peers: FfiConverterOptionTypePeerOptions.read(from: &buf)
         )
     }
 
@@ -4501,6 +4733,7 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
         FfiConverterOptionUInt64.write(value.maxPageBytes, into: &buf)
         FfiConverterOptionTypeRateLimit.write(value.storeRate, into: &buf)
         FfiConverterOptionTypeRateLimit.write(value.storeRateOfPeer, into: &buf)
+        FfiConverterOptionTypePeerOptions.write(value.peers, into: &buf)
     }
 }
 
@@ -4679,6 +4912,176 @@ public func FfiConverterTypePeerCheck_lift(_ buf: RustBuffer) throws -> PeerChec
 #endif
 public func FfiConverterTypePeerCheck_lower(_ value: PeerCheck) -> RustBuffer {
     return FfiConverterTypePeerCheck.lower(value)
+}
+
+
+/**
+ * Which peers a node keeps connected by itself, and the room for others; what is absent is as the
+ * library has it.
+ */
+public struct PeerOptions: Equatable, Hashable {
+    /**
+     * Addresses of peers that are to be connected at all times, best with `/p2p/…` at their end;
+     * at most 256. One that cannot be reached, or went, is dialled again and again.
+     */
+    public let bootstrap: [String]
+    /**
+     * So many peers that speak Store are kept connected, out of those that the node reached before
+     * or learned of; at most 64. 4 where the node has bootstrap peers or learned of some, and none
+     * otherwise.
+     */
+    public let storePeers: UInt32?
+    /**
+     * The same of peers that sync.
+     */
+    public let syncPeers: UInt32?
+    /**
+     * The same of peers that relay, where the node relays itself.
+     */
+    public let relayPeers: UInt32?
+    /**
+     * Connections that peers open; three quarters of all where absent.
+     */
+    public let maxIncoming: UInt32?
+    /**
+     * Connections that the node opens; as many as there may be in all where absent.
+     */
+    public let maxOutgoing: UInt32?
+    /**
+     * So many of the connections that peers open are not for strangers, which speak neither Store
+     * nor sync; a quarter of them where absent.
+     */
+    public let reserved: UInt32?
+    /**
+     * Whether the node keeps where it reached peers in a file beside its state.
+     */
+    public let keep: Bool
+    /**
+     * The wait before a peer is dialled again; one second where absent. It doubles with each
+     * failure.
+     */
+    public let redialMin: TimeInterval?
+    /**
+     * The longest such wait; five minutes where absent.
+     */
+    public let redialMax: TimeInterval?
+    /**
+     * So long without a connected peer, and the node is offline; ten seconds where absent.
+     */
+    public let offlineGrace: TimeInterval?
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Addresses of peers that are to be connected at all times, best with `/p2p/…` at their end;
+         * at most 256. One that cannot be reached, or went, is dialled again and again.
+         */bootstrap: [String] = [],
+        /**
+         * So many peers that speak Store are kept connected, out of those that the node reached before
+         * or learned of; at most 64. 4 where the node has bootstrap peers or learned of some, and none
+         * otherwise.
+         */storePeers: UInt32? = nil,
+        /**
+         * The same of peers that sync.
+         */syncPeers: UInt32? = nil,
+        /**
+         * The same of peers that relay, where the node relays itself.
+         */relayPeers: UInt32? = nil,
+        /**
+         * Connections that peers open; three quarters of all where absent.
+         */maxIncoming: UInt32? = nil,
+        /**
+         * Connections that the node opens; as many as there may be in all where absent.
+         */maxOutgoing: UInt32? = nil,
+        /**
+         * So many of the connections that peers open are not for strangers, which speak neither Store
+         * nor sync; a quarter of them where absent.
+         */reserved: UInt32? = nil,
+        /**
+         * Whether the node keeps where it reached peers in a file beside its state.
+         */keep: Bool = true,
+        /**
+         * The wait before a peer is dialled again; one second where absent. It doubles with each
+         * failure.
+         */redialMin: TimeInterval? = nil,
+        /**
+         * The longest such wait; five minutes where absent.
+         */redialMax: TimeInterval? = nil,
+        /**
+         * So long without a connected peer, and the node is offline; ten seconds where absent.
+         */offlineGrace: TimeInterval? = nil) {
+        self.bootstrap = bootstrap
+        self.storePeers = storePeers
+        self.syncPeers = syncPeers
+        self.relayPeers = relayPeers
+        self.maxIncoming = maxIncoming
+        self.maxOutgoing = maxOutgoing
+        self.reserved = reserved
+        self.keep = keep
+        self.redialMin = redialMin
+        self.redialMax = redialMax
+        self.offlineGrace = offlineGrace
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension PeerOptions: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypePeerOptions: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> PeerOptions {
+        return
+            try PeerOptions(
+                bootstrap: FfiConverterSequenceString.read(from: &buf),
+                storePeers: FfiConverterOptionUInt32.read(from: &buf),
+                syncPeers: FfiConverterOptionUInt32.read(from: &buf),
+                relayPeers: FfiConverterOptionUInt32.read(from: &buf),
+                maxIncoming: FfiConverterOptionUInt32.read(from: &buf),
+                maxOutgoing: FfiConverterOptionUInt32.read(from: &buf),
+                reserved: FfiConverterOptionUInt32.read(from: &buf),
+                keep: FfiConverterBool.read(from: &buf),
+                redialMin: FfiConverterOptionDuration.read(from: &buf),
+                redialMax: FfiConverterOptionDuration.read(from: &buf),
+                offlineGrace: FfiConverterOptionDuration.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: PeerOptions, into buf: inout [UInt8]) {
+        FfiConverterSequenceString.write(value.bootstrap, into: &buf)
+        FfiConverterOptionUInt32.write(value.storePeers, into: &buf)
+        FfiConverterOptionUInt32.write(value.syncPeers, into: &buf)
+        FfiConverterOptionUInt32.write(value.relayPeers, into: &buf)
+        FfiConverterOptionUInt32.write(value.maxIncoming, into: &buf)
+        FfiConverterOptionUInt32.write(value.maxOutgoing, into: &buf)
+        FfiConverterOptionUInt32.write(value.reserved, into: &buf)
+        FfiConverterBool.write(value.keep, into: &buf)
+        FfiConverterOptionDuration.write(value.redialMin, into: &buf)
+        FfiConverterOptionDuration.write(value.redialMax, into: &buf)
+        FfiConverterOptionDuration.write(value.offlineGrace, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePeerOptions_lift(_ buf: RustBuffer) throws -> PeerOptions {
+    return try FfiConverterTypePeerOptions.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePeerOptions_lower(_ value: PeerOptions) -> RustBuffer {
+    return FfiConverterTypePeerOptions.lower(value)
 }
 
 
@@ -7557,6 +7960,26 @@ public enum NodeEvent: Equatable, Hashable {
          */report: SyncReport
     )
     /**
+     * A peer is connected again, or for the first time.
+     */
+    case online
+    /**
+     * No peer has been connected for the grace, while the node looks for some. It goes on dialling.
+     */
+    case offline
+    /**
+     * A file of the node's own could not be used and was moved aside; the node goes on without what
+     * was in it. Told to the first that reads the events.
+     */
+    case stateSetAside(
+        /**
+         * The file, as it was called; `.bad` is put behind its name.
+         */path: String,
+        /**
+         * What is wrong with it.
+         */why: String
+    )
+    /**
      * The reader was too slow.
      */
     case lagged(
@@ -7603,7 +8026,14 @@ public struct FfiConverterTypeNodeEvent: FfiConverterRustBuffer {
         case 6: return .syncFinished(report: try FfiConverterTypeSyncReport.read(from: &buf)
         )
 
-        case 7: return .lagged(missed: try FfiConverterUInt64.read(from: &buf)
+        case 7: return .online
+
+        case 8: return .offline
+
+        case 9: return .stateSetAside(path: try FfiConverterString.read(from: &buf), why: try FfiConverterString.read(from: &buf)
+        )
+
+        case 10: return .lagged(missed: try FfiConverterUInt64.read(from: &buf)
         )
 
         default: throw UniffiInternalError.unexpectedEnumCase
@@ -7656,8 +8086,22 @@ public struct FfiConverterTypeNodeEvent: FfiConverterRustBuffer {
             FfiConverterTypeSyncReport.write(report, into: &buf)
 
 
-        case let .lagged(missed):
+        case .online:
             writeInt(&buf, Int32(7))
+
+
+        case .offline:
+            writeInt(&buf, Int32(8))
+
+
+        case let .stateSetAside(path,why):
+            writeInt(&buf, Int32(9))
+            FfiConverterString.write(path, into: &buf)
+            FfiConverterString.write(why, into: &buf)
+
+
+        case let .lagged(missed):
+            writeInt(&buf, Int32(10))
             FfiConverterUInt64.write(missed, into: &buf)
 
         }
@@ -8838,6 +9282,30 @@ fileprivate struct FfiConverterOptionTypePage: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterOptionTypePeerOptions: FfiConverterRustBuffer {
+    typealias SwiftType = PeerOptions?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypePeerOptions.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypePeerOptions.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterOptionTypeQuery: FfiConverterRustBuffer {
     typealias SwiftType = Query?
 
@@ -9293,6 +9761,31 @@ fileprivate struct FfiConverterSequenceTypeFinding: FfiConverterRustBuffer {
         seq.reserveCapacity(Int(len))
         for _ in 0 ..< len {
             seq.append(try FfiConverterTypeFinding.read(from: &buf))
+        }
+        return seq
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterSequenceTypeKnownPeer: FfiConverterRustBuffer {
+    typealias SwiftType = [KnownPeer]
+
+    public static func write(_ value: [KnownPeer], into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        for item in value {
+            FfiConverterTypeKnownPeer.write(item, into: &buf)
+        }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> [KnownPeer] {
+        let len: Int32 = try readInt(&buf)
+        var seq = [KnownPeer]()
+        seq.reserveCapacity(Int(len))
+        for _ in 0 ..< len {
+            seq.append(try FfiConverterTypeKnownPeer.read(from: &buf))
         }
         return seq
     }
@@ -9847,6 +10340,18 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_node_sync() != 58755) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_known_peers() != 2764) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_learn() != 15064) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_network_changed() != 40926) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_online() != 96) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_node_publish() != 44851) {

@@ -479,6 +479,26 @@ uint64_t uniffi_wakustore_fn_method_node_store_query(uint64_t ptr, RustBuffer pe
 uint64_t uniffi_wakustore_fn_method_node_sync(uint64_t ptr, RustBuffer peer, RustBuffer options
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_KNOWN_PEERS
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_KNOWN_PEERS
+uint64_t uniffi_wakustore_fn_method_node_known_peers(uint64_t ptr
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_LEARN
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_LEARN
+void uniffi_wakustore_fn_method_node_learn(uint64_t ptr, RustBuffer addresses, int8_t store, int8_t sync, int8_t relay, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_NETWORK_CHANGED
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_NETWORK_CHANGED
+void uniffi_wakustore_fn_method_node_network_changed(uint64_t ptr, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_ONLINE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_ONLINE
+int8_t uniffi_wakustore_fn_method_node_online(uint64_t ptr, RustCallStatus *_Nonnull out_status
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_PUBLISH
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_PUBLISH
 uint64_t uniffi_wakustore_fn_method_node_publish(uint64_t ptr, RustBuffer pubsub_topic, RustBuffer message
@@ -1174,6 +1194,30 @@ uint16_t uniffi_wakustore_checksum_method_node_store_query(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_SYNC
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_SYNC
 uint16_t uniffi_wakustore_checksum_method_node_sync(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_KNOWN_PEERS
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_KNOWN_PEERS
+uint16_t uniffi_wakustore_checksum_method_node_known_peers(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_LEARN
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_LEARN
+uint16_t uniffi_wakustore_checksum_method_node_learn(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_NETWORK_CHANGED
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_NETWORK_CHANGED
+uint16_t uniffi_wakustore_checksum_method_node_network_changed(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_ONLINE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_ONLINE
+uint16_t uniffi_wakustore_checksum_method_node_online(void
 
 );
 #endif

@@ -29,6 +29,7 @@ mod node_sync_options;
 mod nwaku;
 mod op;
 mod page;
+mod peers;
 mod process;
 mod query;
 mod queue;

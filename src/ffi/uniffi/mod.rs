@@ -13,6 +13,7 @@ mod error;
 mod message;
 mod node;
 mod options;
+mod peers;
 mod query;
 mod relay;
 mod stream;
@@ -27,6 +28,7 @@ pub use error::{ErrorKind, Failure, WakuError};
 pub use message::{Message, Origin, PutOutcome, PutResult, StoredMessage, TopicMessage};
 pub use node::{Node, NodeEvent, SyncReport};
 pub use options::{NodeOptions, SyncDirection, SyncOptions};
+pub use peers::{KnownPeer, PeerOptions};
 pub use query::{Direction, Entry, Page, Query};
 pub use stream::{History, NodeEvents};
 pub use sync::{

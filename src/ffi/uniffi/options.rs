@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::error::Result;
 use super::message;
+use super::peers::PeerOptions;
 use super::query::time_range;
 use super::sync::{SyncDialect, SyncProtocol};
 use super::walk::RateLimit;
@@ -125,6 +126,9 @@ pub struct NodeOptions {
     /// The same of one peer.
     #[uniffi(default = None)]
     pub store_rate_of_peer: Option<RateLimit>,
+    /// Which peers it keeps connected by itself, and the room for others.
+    #[uniffi(default = None)]
+    pub peers: Option<PeerOptions>,
 }
 
 /// Which way messages go in a sync.
@@ -216,6 +220,7 @@ impl NodeOptions {
             max_connections_per_peer: self
                 .max_connections_per_peer
                 .unwrap_or(default.max_connections_per_peer),
+            peers: self.peers.map_or(default.peers, Into::into),
             max_store_requests: size(self.max_store_requests, default.max_store_requests),
         })
     }

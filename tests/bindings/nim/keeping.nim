@@ -129,6 +129,35 @@ proc validator(loop: Completions) {.async.} =
   check seen[].batches == 102 and seen[].messages == 2004, $seen[]
   deallocShared(seen)
 
+proc told(loop: Completions, events: Events, kind: EventKind) {.async.} =
+  while true:
+    let event = await loop.wait events.next()
+    check event.isSome, "the node stopped"
+    if event.get.kind == kind: return
+
+proc peers(loop: Completions) {.async.} =
+  let one = await loop.wait openArchive(":memory:")
+  let two = await loop.wait openArchive(":memory:")
+  let other = await loop.wait startNode(one, ["/ip4/127.0.0.1/tcp/0"])
+  let node = await loop.wait startNode(
+    two, ["/ip4/127.0.0.1/tcp/0"], bootstrap = [other.addresses[0]], storePeers = 1,
+    syncPeers = 1, relayPeers = 0, maxIncoming = 20, maxOutgoing = 20, reserved = 5,
+    keepPeers = false, redialMs = 100, redialMaxMs = 1000, offlineGraceMs = 300)
+  let events = node.events()
+  while not node.online: await sleepAsync(20)
+  await loop.wait other.stop()
+  await loop.told(events, EventKind.Offline)
+  check not node.online, "nobody is there"
+  let found = await loop.wait startNode(one, ["/ip4/127.0.0.1/tcp/0"])
+  node.learn(found.addresses[0], store = true)
+  node.networkChanged()
+  await loop.told(events, EventKind.Online)
+  check node.peers == @[found.peerId], $node.peers
+  await loop.wait node.stop()
+  await loop.wait found.stop()
+  await loop.wait one.close()
+  await loop.wait two.close()
+
 proc tools(loop: Completions) {.async.} =
   let dir = createTempDir("wakustore-", "-nim")
   defer: removeDir(dir)
@@ -222,6 +251,7 @@ proc run() {.async.} =
   await loop.retention()
   await loop.takedowns()
   await loop.validator()
+  await loop.peers()
   loop.close()
 
 when isMainModule:

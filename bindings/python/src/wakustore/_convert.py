@@ -14,6 +14,7 @@ from ._types import (
     Failure,
     Fetched,
     Invalid,
+    KnownPeer,
     Lagged,
     Message,
     MessageStored,
@@ -21,12 +22,15 @@ from ._types import (
     MessagesRemoved,
     MessagesStored,
     NodeEvent,
+    Offline,
+    Online,
     Page,
     PeerCheck,
     PeerConnected,
     PeerDisconnected,
     PutResult,
     Query,
+    StateSetAside,
     Stats,
     StoredMessage,
     SyncDifference,
@@ -220,7 +224,27 @@ def event_out(e: Any) -> NodeEvent:
         return PeerConnected(e.peer_id)
     if e.is_peer_disconnected():
         return PeerDisconnected(e.peer_id)
+    if e.is_online():
+        return Online()
+    if e.is_offline():
+        return Offline()
+    if e.is_state_set_aside():
+        return StateSetAside(e.path, e.why)
     return Lagged(e.missed)
+
+
+def known_peer_out(p: Any) -> KnownPeer:
+    """A peer that a node knows of."""
+    return KnownPeer(
+        peer_id=p.peer_id,
+        addresses=list(p.addresses),
+        store=p.store,
+        sync=p.sync,
+        relay=p.relay,
+        reached=p.reached,
+        configured=p.configured,
+        connected=p.connected,
+    )
 
 
 def change_out(c: Any) -> Change:

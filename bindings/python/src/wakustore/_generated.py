@@ -596,6 +596,14 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_history_of() != 63582:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_known_peers() != 2764:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_learn() != 15064:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_network_changed() != 40926:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_online() != 96:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_peer_id() != 42407:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_peers() != 58713:
@@ -795,6 +803,18 @@ _UniffiLib.uniffi_wakustore_checksum_method_node_history.restype = ctypes.c_uint
 _UniffiLib.uniffi_wakustore_checksum_method_node_history_of.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_history_of.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_known_peers.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_known_peers.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_learn.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_learn.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_network_changed.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_network_changed.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_online.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_online.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_peer_id.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_peer_id.restype = ctypes.c_uint16
@@ -1105,6 +1125,29 @@ _UniffiLib.uniffi_wakustore_fn_method_node_history_of.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_history_of.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_known_peers.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_known_peers.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_learn.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    ctypes.c_int8,
+    ctypes.c_int8,
+    ctypes.c_int8,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_learn.restype = None
+_UniffiLib.uniffi_wakustore_fn_method_node_network_changed.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_network_changed.restype = None
+_UniffiLib.uniffi_wakustore_fn_method_node_online.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_online.restype = ctypes.c_int8
 _UniffiLib.uniffi_wakustore_fn_method_node_peer_id.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -3625,6 +3668,104 @@ class _UniffiFfiConverterTypeFinding(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalBytes.write(value.hash, buf)
         _UniffiFfiConverterString.write(value.detail, buf)
 
+class _UniffiFfiConverterSequenceString(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterString.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterString.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterString.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class KnownPeer:
+    """
+    A peer that a node knows of.
+"""
+    def __init__(self, *, peer_id:str, addresses:typing.List[str], store:bool, sync:bool, relay:bool, reached:bool, configured:bool, connected:bool):
+        self.peer_id = peer_id
+        self.addresses = addresses
+        self.store = store
+        self.sync = sync
+        self.relay = relay
+        self.reached = reached
+        self.configured = configured
+        self.connected = connected
+
+
+
+
+    def __str__(self):
+        return "KnownPeer(peer_id={}, addresses={}, store={}, sync={}, relay={}, reached={}, configured={}, connected={})".format(self.peer_id, self.addresses, self.store, self.sync, self.relay, self.reached, self.configured, self.connected)
+    def __eq__(self, other):
+        if self.peer_id != other.peer_id:
+            return False
+        if self.addresses != other.addresses:
+            return False
+        if self.store != other.store:
+            return False
+        if self.sync != other.sync:
+            return False
+        if self.relay != other.relay:
+            return False
+        if self.reached != other.reached:
+            return False
+        if self.configured != other.configured:
+            return False
+        if self.connected != other.connected:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeKnownPeer(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return KnownPeer(
+            peer_id=_UniffiFfiConverterString.read(buf),
+            addresses=_UniffiFfiConverterSequenceString.read(buf),
+            store=_UniffiFfiConverterBoolean.read(buf),
+            sync=_UniffiFfiConverterBoolean.read(buf),
+            relay=_UniffiFfiConverterBoolean.read(buf),
+            reached=_UniffiFfiConverterBoolean.read(buf),
+            configured=_UniffiFfiConverterBoolean.read(buf),
+            connected=_UniffiFfiConverterBoolean.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterString.check_lower(value.peer_id)
+        _UniffiFfiConverterSequenceString.check_lower(value.addresses)
+        _UniffiFfiConverterBoolean.check_lower(value.store)
+        _UniffiFfiConverterBoolean.check_lower(value.sync)
+        _UniffiFfiConverterBoolean.check_lower(value.relay)
+        _UniffiFfiConverterBoolean.check_lower(value.reached)
+        _UniffiFfiConverterBoolean.check_lower(value.configured)
+        _UniffiFfiConverterBoolean.check_lower(value.connected)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterString.write(value.peer_id, buf)
+        _UniffiFfiConverterSequenceString.write(value.addresses, buf)
+        _UniffiFfiConverterBoolean.write(value.store, buf)
+        _UniffiFfiConverterBoolean.write(value.sync, buf)
+        _UniffiFfiConverterBoolean.write(value.relay, buf)
+        _UniffiFfiConverterBoolean.write(value.reached, buf)
+        _UniffiFfiConverterBoolean.write(value.configured, buf)
+        _UniffiFfiConverterBoolean.write(value.connected, buf)
+
 @dataclass
 class RefusedImport:
     """
@@ -3779,29 +3920,6 @@ class _UniffiFfiConverterTypeMoveReport(_UniffiConverterRustBuffer):
         _UniffiFfiConverterUInt64.write(value.without_proof, buf)
         _UniffiFfiConverterOptionalString.write(value.position, buf)
         _UniffiFfiConverterBoolean.write(value.complete, buf)
-
-class _UniffiFfiConverterSequenceString(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        for item in value:
-            _UniffiFfiConverterString.check_lower(item)
-
-    @classmethod
-    def write(cls, value, buf):
-        items = len(value)
-        buf.write_i32(items)
-        for item in value:
-            _UniffiFfiConverterString.write(item, buf)
-
-    @classmethod
-    def read(cls, buf):
-        count = buf.read_i32()
-        if count < 0:
-            raise InternalError("Unexpected negative sequence length")
-
-        return [
-            _UniffiFfiConverterString.read(buf) for i in range(count)
-        ]
 
 class _UniffiFfiConverterSequenceUInt32(_UniffiConverterRustBuffer):
     @classmethod
@@ -3965,11 +4083,160 @@ class _UniffiFfiConverterOptionalTypeRateLimit(_UniffiConverterRustBuffer):
             raise InternalError("Unexpected flag byte for optional type")
 
 @dataclass
+class PeerOptions:
+    """
+    Which peers a node keeps connected by itself, and the room for others; what is absent is as the
+    library has it.
+"""
+    def __init__(self, *, bootstrap:typing.List[str] = _DEFAULT, store_peers:typing.Optional[int] = _DEFAULT, sync_peers:typing.Optional[int] = _DEFAULT, relay_peers:typing.Optional[int] = _DEFAULT, max_incoming:typing.Optional[int] = _DEFAULT, max_outgoing:typing.Optional[int] = _DEFAULT, reserved:typing.Optional[int] = _DEFAULT, keep:bool = True, redial_min:typing.Optional[Duration] = _DEFAULT, redial_max:typing.Optional[Duration] = _DEFAULT, offline_grace:typing.Optional[Duration] = _DEFAULT):
+        if bootstrap is _DEFAULT:
+            self.bootstrap = []
+        else:
+            self.bootstrap = bootstrap
+        if store_peers is _DEFAULT:
+            self.store_peers = None
+        else:
+            self.store_peers = store_peers
+        if sync_peers is _DEFAULT:
+            self.sync_peers = None
+        else:
+            self.sync_peers = sync_peers
+        if relay_peers is _DEFAULT:
+            self.relay_peers = None
+        else:
+            self.relay_peers = relay_peers
+        if max_incoming is _DEFAULT:
+            self.max_incoming = None
+        else:
+            self.max_incoming = max_incoming
+        if max_outgoing is _DEFAULT:
+            self.max_outgoing = None
+        else:
+            self.max_outgoing = max_outgoing
+        if reserved is _DEFAULT:
+            self.reserved = None
+        else:
+            self.reserved = reserved
+        self.keep = keep
+        if redial_min is _DEFAULT:
+            self.redial_min = None
+        else:
+            self.redial_min = redial_min
+        if redial_max is _DEFAULT:
+            self.redial_max = None
+        else:
+            self.redial_max = redial_max
+        if offline_grace is _DEFAULT:
+            self.offline_grace = None
+        else:
+            self.offline_grace = offline_grace
+
+
+
+
+    def __str__(self):
+        return "PeerOptions(bootstrap={}, store_peers={}, sync_peers={}, relay_peers={}, max_incoming={}, max_outgoing={}, reserved={}, keep={}, redial_min={}, redial_max={}, offline_grace={})".format(self.bootstrap, self.store_peers, self.sync_peers, self.relay_peers, self.max_incoming, self.max_outgoing, self.reserved, self.keep, self.redial_min, self.redial_max, self.offline_grace)
+    def __eq__(self, other):
+        if self.bootstrap != other.bootstrap:
+            return False
+        if self.store_peers != other.store_peers:
+            return False
+        if self.sync_peers != other.sync_peers:
+            return False
+        if self.relay_peers != other.relay_peers:
+            return False
+        if self.max_incoming != other.max_incoming:
+            return False
+        if self.max_outgoing != other.max_outgoing:
+            return False
+        if self.reserved != other.reserved:
+            return False
+        if self.keep != other.keep:
+            return False
+        if self.redial_min != other.redial_min:
+            return False
+        if self.redial_max != other.redial_max:
+            return False
+        if self.offline_grace != other.offline_grace:
+            return False
+        return True
+
+class _UniffiFfiConverterTypePeerOptions(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return PeerOptions(
+            bootstrap=_UniffiFfiConverterSequenceString.read(buf),
+            store_peers=_UniffiFfiConverterOptionalUInt32.read(buf),
+            sync_peers=_UniffiFfiConverterOptionalUInt32.read(buf),
+            relay_peers=_UniffiFfiConverterOptionalUInt32.read(buf),
+            max_incoming=_UniffiFfiConverterOptionalUInt32.read(buf),
+            max_outgoing=_UniffiFfiConverterOptionalUInt32.read(buf),
+            reserved=_UniffiFfiConverterOptionalUInt32.read(buf),
+            keep=_UniffiFfiConverterBoolean.read(buf),
+            redial_min=_UniffiFfiConverterOptionalDuration.read(buf),
+            redial_max=_UniffiFfiConverterOptionalDuration.read(buf),
+            offline_grace=_UniffiFfiConverterOptionalDuration.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterSequenceString.check_lower(value.bootstrap)
+        _UniffiFfiConverterOptionalUInt32.check_lower(value.store_peers)
+        _UniffiFfiConverterOptionalUInt32.check_lower(value.sync_peers)
+        _UniffiFfiConverterOptionalUInt32.check_lower(value.relay_peers)
+        _UniffiFfiConverterOptionalUInt32.check_lower(value.max_incoming)
+        _UniffiFfiConverterOptionalUInt32.check_lower(value.max_outgoing)
+        _UniffiFfiConverterOptionalUInt32.check_lower(value.reserved)
+        _UniffiFfiConverterBoolean.check_lower(value.keep)
+        _UniffiFfiConverterOptionalDuration.check_lower(value.redial_min)
+        _UniffiFfiConverterOptionalDuration.check_lower(value.redial_max)
+        _UniffiFfiConverterOptionalDuration.check_lower(value.offline_grace)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterSequenceString.write(value.bootstrap, buf)
+        _UniffiFfiConverterOptionalUInt32.write(value.store_peers, buf)
+        _UniffiFfiConverterOptionalUInt32.write(value.sync_peers, buf)
+        _UniffiFfiConverterOptionalUInt32.write(value.relay_peers, buf)
+        _UniffiFfiConverterOptionalUInt32.write(value.max_incoming, buf)
+        _UniffiFfiConverterOptionalUInt32.write(value.max_outgoing, buf)
+        _UniffiFfiConverterOptionalUInt32.write(value.reserved, buf)
+        _UniffiFfiConverterBoolean.write(value.keep, buf)
+        _UniffiFfiConverterOptionalDuration.write(value.redial_min, buf)
+        _UniffiFfiConverterOptionalDuration.write(value.redial_max, buf)
+        _UniffiFfiConverterOptionalDuration.write(value.offline_grace, buf)
+
+class _UniffiFfiConverterOptionalTypePeerOptions(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypePeerOptions.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypePeerOptions.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypePeerOptions.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+@dataclass
 class NodeOptions:
     """
     How a node runs.
 """
-    def __init__(self, *, listen:typing.List[str] = _DEFAULT, cluster_id:int = 0, shards:typing.List[int] = _DEFAULT, identity_file:typing.Optional[str] = _DEFAULT, identity_secret:typing.Optional[bytes] = _DEFAULT, serve_store:bool = True, sync:bool = True, sync_pubsub_topics:typing.List[str] = _DEFAULT, sync_content_topics:typing.List[str] = _DEFAULT, sync_window:typing.Optional[Duration] = _DEFAULT, sync_margin:typing.Optional[Duration] = _DEFAULT, sync_interval:typing.Optional[Duration] = _DEFAULT, sync_max_sessions:typing.Optional[int] = _DEFAULT, sync_max_messages:typing.Optional[int] = _DEFAULT, sync_max_bytes:typing.Optional[int] = _DEFAULT, sync_idle_timeout:typing.Optional[Duration] = _DEFAULT, sync_grace:typing.Optional[Duration] = _DEFAULT, sync_horizon:typing.Optional[Duration] = _DEFAULT, request_timeout:typing.Optional[Duration] = _DEFAULT, max_connections:typing.Optional[int] = _DEFAULT, max_connections_per_peer:typing.Optional[int] = _DEFAULT, max_store_requests:typing.Optional[int] = _DEFAULT, state_file:typing.Optional[str] = _DEFAULT, sync_heartbeat_peers:typing.Optional[int] = _DEFAULT, sync_on_connect:bool = True, resume:bool = True, resume_limit:typing.Optional[Duration] = _DEFAULT, sync_strong:bool = True, sync_dialect:typing.Optional[SyncDialect] = _DEFAULT, relay:bool = False, max_page_bytes:typing.Optional[int] = _DEFAULT, store_rate:typing.Optional[RateLimit] = _DEFAULT, store_rate_of_peer:typing.Optional[RateLimit] = _DEFAULT):
+    def __init__(self, *, listen:typing.List[str] = _DEFAULT, cluster_id:int = 0, shards:typing.List[int] = _DEFAULT, identity_file:typing.Optional[str] = _DEFAULT, identity_secret:typing.Optional[bytes] = _DEFAULT, serve_store:bool = True, sync:bool = True, sync_pubsub_topics:typing.List[str] = _DEFAULT, sync_content_topics:typing.List[str] = _DEFAULT, sync_window:typing.Optional[Duration] = _DEFAULT, sync_margin:typing.Optional[Duration] = _DEFAULT, sync_interval:typing.Optional[Duration] = _DEFAULT, sync_max_sessions:typing.Optional[int] = _DEFAULT, sync_max_messages:typing.Optional[int] = _DEFAULT, sync_max_bytes:typing.Optional[int] = _DEFAULT, sync_idle_timeout:typing.Optional[Duration] = _DEFAULT, sync_grace:typing.Optional[Duration] = _DEFAULT, sync_horizon:typing.Optional[Duration] = _DEFAULT, request_timeout:typing.Optional[Duration] = _DEFAULT, max_connections:typing.Optional[int] = _DEFAULT, max_connections_per_peer:typing.Optional[int] = _DEFAULT, max_store_requests:typing.Optional[int] = _DEFAULT, state_file:typing.Optional[str] = _DEFAULT, sync_heartbeat_peers:typing.Optional[int] = _DEFAULT, sync_on_connect:bool = True, resume:bool = True, resume_limit:typing.Optional[Duration] = _DEFAULT, sync_strong:bool = True, sync_dialect:typing.Optional[SyncDialect] = _DEFAULT, relay:bool = False, max_page_bytes:typing.Optional[int] = _DEFAULT, store_rate:typing.Optional[RateLimit] = _DEFAULT, store_rate_of_peer:typing.Optional[RateLimit] = _DEFAULT, peers:typing.Optional[PeerOptions] = _DEFAULT):
         if listen is _DEFAULT:
             self.listen = []
         else:
@@ -4081,12 +4348,16 @@ class NodeOptions:
             self.store_rate_of_peer = None
         else:
             self.store_rate_of_peer = store_rate_of_peer
+        if peers is _DEFAULT:
+            self.peers = None
+        else:
+            self.peers = peers
 
 
 
 
     def __str__(self):
-        return "NodeOptions(listen={}, cluster_id={}, shards={}, identity_file={}, identity_secret={}, serve_store={}, sync={}, sync_pubsub_topics={}, sync_content_topics={}, sync_window={}, sync_margin={}, sync_interval={}, sync_max_sessions={}, sync_max_messages={}, sync_max_bytes={}, sync_idle_timeout={}, sync_grace={}, sync_horizon={}, request_timeout={}, max_connections={}, max_connections_per_peer={}, max_store_requests={}, state_file={}, sync_heartbeat_peers={}, sync_on_connect={}, resume={}, resume_limit={}, sync_strong={}, sync_dialect={}, relay={}, max_page_bytes={}, store_rate={}, store_rate_of_peer={})".format(self.listen, self.cluster_id, self.shards, self.identity_file, self.identity_secret, self.serve_store, self.sync, self.sync_pubsub_topics, self.sync_content_topics, self.sync_window, self.sync_margin, self.sync_interval, self.sync_max_sessions, self.sync_max_messages, self.sync_max_bytes, self.sync_idle_timeout, self.sync_grace, self.sync_horizon, self.request_timeout, self.max_connections, self.max_connections_per_peer, self.max_store_requests, self.state_file, self.sync_heartbeat_peers, self.sync_on_connect, self.resume, self.resume_limit, self.sync_strong, self.sync_dialect, self.relay, self.max_page_bytes, self.store_rate, self.store_rate_of_peer)
+        return "NodeOptions(listen={}, cluster_id={}, shards={}, identity_file={}, identity_secret={}, serve_store={}, sync={}, sync_pubsub_topics={}, sync_content_topics={}, sync_window={}, sync_margin={}, sync_interval={}, sync_max_sessions={}, sync_max_messages={}, sync_max_bytes={}, sync_idle_timeout={}, sync_grace={}, sync_horizon={}, request_timeout={}, max_connections={}, max_connections_per_peer={}, max_store_requests={}, state_file={}, sync_heartbeat_peers={}, sync_on_connect={}, resume={}, resume_limit={}, sync_strong={}, sync_dialect={}, relay={}, max_page_bytes={}, store_rate={}, store_rate_of_peer={}, peers={})".format(self.listen, self.cluster_id, self.shards, self.identity_file, self.identity_secret, self.serve_store, self.sync, self.sync_pubsub_topics, self.sync_content_topics, self.sync_window, self.sync_margin, self.sync_interval, self.sync_max_sessions, self.sync_max_messages, self.sync_max_bytes, self.sync_idle_timeout, self.sync_grace, self.sync_horizon, self.request_timeout, self.max_connections, self.max_connections_per_peer, self.max_store_requests, self.state_file, self.sync_heartbeat_peers, self.sync_on_connect, self.resume, self.resume_limit, self.sync_strong, self.sync_dialect, self.relay, self.max_page_bytes, self.store_rate, self.store_rate_of_peer, self.peers)
     def __eq__(self, other):
         if self.listen != other.listen:
             return False
@@ -4154,6 +4425,8 @@ class NodeOptions:
             return False
         if self.store_rate_of_peer != other.store_rate_of_peer:
             return False
+        if self.peers != other.peers:
+            return False
         return True
 
 class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
@@ -4193,6 +4466,7 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
             max_page_bytes=_UniffiFfiConverterOptionalUInt64.read(buf),
             store_rate=_UniffiFfiConverterOptionalTypeRateLimit.read(buf),
             store_rate_of_peer=_UniffiFfiConverterOptionalTypeRateLimit.read(buf),
+            peers=_UniffiFfiConverterOptionalTypePeerOptions.read(buf),
         )
 
     @staticmethod
@@ -4230,6 +4504,7 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalUInt64.check_lower(value.max_page_bytes)
         _UniffiFfiConverterOptionalTypeRateLimit.check_lower(value.store_rate)
         _UniffiFfiConverterOptionalTypeRateLimit.check_lower(value.store_rate_of_peer)
+        _UniffiFfiConverterOptionalTypePeerOptions.check_lower(value.peers)
 
     @staticmethod
     def write(value, buf):
@@ -4266,6 +4541,7 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalUInt64.write(value.max_page_bytes, buf)
         _UniffiFfiConverterOptionalTypeRateLimit.write(value.store_rate, buf)
         _UniffiFfiConverterOptionalTypeRateLimit.write(value.store_rate_of_peer, buf)
+        _UniffiFfiConverterOptionalTypePeerOptions.write(value.peers, buf)
 
 class _UniffiFfiConverterSequenceTypeEntry(_UniffiConverterRustBuffer):
     @classmethod
@@ -6265,6 +6541,89 @@ class NodeEvent:
             return True
 
     @dataclass
+    class ONLINE:
+        """
+        A peer is connected again, or for the first time.
+"""
+
+        def __init__(self, ):
+            pass
+
+
+
+
+
+        def __str__(self):
+            return "NodeEvent.ONLINE()".format()
+        def __eq__(self, other):
+            if not isinstance(other, NodeEvent):
+                return NotImplemented
+            if not other.is_ONLINE():
+                return False
+            return True
+
+    @dataclass
+    class OFFLINE:
+        """
+        No peer has been connected for the grace, while the node looks for some. It goes on dialling.
+"""
+
+        def __init__(self, ):
+            pass
+
+
+
+
+
+        def __str__(self):
+            return "NodeEvent.OFFLINE()".format()
+        def __eq__(self, other):
+            if not isinstance(other, NodeEvent):
+                return NotImplemented
+            if not other.is_OFFLINE():
+                return False
+            return True
+
+    @dataclass
+    class STATE_SET_ASIDE:
+        """
+        A file of the node's own could not be used and was moved aside; the node goes on without what
+        was in it. Told to the first that reads the events.
+"""
+
+        def __init__(self, path:str, why:str):
+            self.path = path
+
+            """
+        The file, as it was called; `.bad` is put behind its name.
+"""
+
+            self.why = why
+
+            """
+        What is wrong with it.
+"""
+
+            pass
+
+
+
+
+
+        def __str__(self):
+            return "NodeEvent.STATE_SET_ASIDE(path={}, why={})".format(self.path, self.why)
+        def __eq__(self, other):
+            if not isinstance(other, NodeEvent):
+                return NotImplemented
+            if not other.is_STATE_SET_ASIDE():
+                return False
+            if self.path != other.path:
+                return False
+            if self.why != other.why:
+                return False
+            return True
+
+    @dataclass
     class LAGGED:
         """
         The reader was too slow.
@@ -6322,6 +6681,18 @@ class NodeEvent:
         return isinstance(self, NodeEvent.SYNC_FINISHED)
     def is_sync_finished(self) -> bool:
         return isinstance(self, NodeEvent.SYNC_FINISHED)
+    def is_ONLINE(self) -> bool:
+        return isinstance(self, NodeEvent.ONLINE)
+    def is_online(self) -> bool:
+        return isinstance(self, NodeEvent.ONLINE)
+    def is_OFFLINE(self) -> bool:
+        return isinstance(self, NodeEvent.OFFLINE)
+    def is_offline(self) -> bool:
+        return isinstance(self, NodeEvent.OFFLINE)
+    def is_STATE_SET_ASIDE(self) -> bool:
+        return isinstance(self, NodeEvent.STATE_SET_ASIDE)
+    def is_state_set_aside(self) -> bool:
+        return isinstance(self, NodeEvent.STATE_SET_ASIDE)
     def is_LAGGED(self) -> bool:
         return isinstance(self, NodeEvent.LAGGED)
     def is_lagged(self) -> bool:
@@ -6337,6 +6708,9 @@ NodeEvent.MESSAGE_STORED = type("NodeEvent.MESSAGE_STORED", (NodeEvent.MESSAGE_S
 NodeEvent.SYNC_STARTED = type("NodeEvent.SYNC_STARTED", (NodeEvent.SYNC_STARTED, NodeEvent,), {})  # type: ignore
 NodeEvent.SYNC_PROGRESS = type("NodeEvent.SYNC_PROGRESS", (NodeEvent.SYNC_PROGRESS, NodeEvent,), {})  # type: ignore
 NodeEvent.SYNC_FINISHED = type("NodeEvent.SYNC_FINISHED", (NodeEvent.SYNC_FINISHED, NodeEvent,), {})  # type: ignore
+NodeEvent.ONLINE = type("NodeEvent.ONLINE", (NodeEvent.ONLINE, NodeEvent,), {})  # type: ignore
+NodeEvent.OFFLINE = type("NodeEvent.OFFLINE", (NodeEvent.OFFLINE, NodeEvent,), {})  # type: ignore
+NodeEvent.STATE_SET_ASIDE = type("NodeEvent.STATE_SET_ASIDE", (NodeEvent.STATE_SET_ASIDE, NodeEvent,), {})  # type: ignore
 NodeEvent.LAGGED = type("NodeEvent.LAGGED", (NodeEvent.LAGGED, NodeEvent,), {})  # type: ignore
 
 
@@ -6383,6 +6757,17 @@ class _UniffiFfiConverterTypeNodeEvent(_UniffiConverterRustBuffer):
                 _UniffiFfiConverterTypeSyncReport.read(buf),
             )
         if variant == 7:
+            return NodeEvent.ONLINE(
+            )
+        if variant == 8:
+            return NodeEvent.OFFLINE(
+            )
+        if variant == 9:
+            return NodeEvent.STATE_SET_ASIDE(
+                _UniffiFfiConverterString.read(buf),
+                _UniffiFfiConverterString.read(buf),
+            )
+        if variant == 10:
             return NodeEvent.LAGGED(
                 _UniffiFfiConverterUInt64.read(buf),
             )
@@ -6419,6 +6804,14 @@ class _UniffiFfiConverterTypeNodeEvent(_UniffiConverterRustBuffer):
             return
         if value.is_SYNC_FINISHED():
             _UniffiFfiConverterTypeSyncReport.check_lower(value.report)
+            return
+        if value.is_ONLINE():
+            return
+        if value.is_OFFLINE():
+            return
+        if value.is_STATE_SET_ASIDE():
+            _UniffiFfiConverterString.check_lower(value.path)
+            _UniffiFfiConverterString.check_lower(value.why)
             return
         if value.is_LAGGED():
             _UniffiFfiConverterUInt64.check_lower(value.missed)
@@ -6457,8 +6850,16 @@ class _UniffiFfiConverterTypeNodeEvent(_UniffiConverterRustBuffer):
         if value.is_SYNC_FINISHED():
             buf.write_i32(6)
             _UniffiFfiConverterTypeSyncReport.write(value.report, buf)
-        if value.is_LAGGED():
+        if value.is_ONLINE():
             buf.write_i32(7)
+        if value.is_OFFLINE():
+            buf.write_i32(8)
+        if value.is_STATE_SET_ASIDE():
+            buf.write_i32(9)
+            _UniffiFfiConverterString.write(value.path, buf)
+            _UniffiFfiConverterString.write(value.why, buf)
+        if value.is_LAGGED():
+            buf.write_i32(10)
             _UniffiFfiConverterUInt64.write(value.missed, buf)
 
 
@@ -8279,6 +8680,29 @@ class _UniffiFfiConverterTypeNodeEvents:
     def write(cls, value: NodeEvents, buf: _UniffiRustBuffer):
         buf.write_u64(cls.lower(value))
 
+class _UniffiFfiConverterSequenceTypeKnownPeer(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeKnownPeer.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeKnownPeer.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeKnownPeer.read(buf) for i in range(count)
+        ]
+
 class _UniffiFfiConverterOptionalTypeSyncOptions(_UniffiConverterRustBuffer):
     @classmethod
     def check_lower(cls, value):
@@ -8389,6 +8813,34 @@ class NodeProtocol(typing.Protocol):
 
         Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
         that there are more than 100,000 of them.
+"""
+        raise NotImplementedError
+    async def known_peers(self, ) -> typing.List[KnownPeer]:
+        """
+        The peers that the node knows of: configured, reached, or learned; at most 1,000, in no
+        particular order.
+"""
+        raise NotImplementedError
+    def learn(self, addresses: typing.List[str],store: bool = False,sync: bool = False,relay: bool = False) -> None:
+        """
+        Tells the node of a peer that the host found by a discovery of its own: addresses that all
+        end in its `/p2p/{peer id}`, and what it is said to speak. It is dialled where peers of its
+        kind are wanted. Addresses that lead into a private network or to this machine are taken only
+        where the node itself listens nowhere else.
+
+        Fails with `Address`.
+"""
+        raise NotImplementedError
+    def network_changed(self, ) -> None:
+        """
+        Tells the node that the network is another, or back: whoever is to be dialled again is
+        dialled soon, and not after the wait that earlier failures brought about.
+"""
+        raise NotImplementedError
+    def online(self, ) -> bool:
+        """
+        Whether a peer is connected, or was until less than the grace ago. Changes are told as the
+        events `Online` and `Offline`.
 """
         raise NotImplementedError
     def peer_id(self, ) -> str:
@@ -8756,6 +9208,88 @@ class Node(NodeProtocol):
         _uniffi_ffi_result = _uniffi_rust_call_with_error(
             _uniffi_error_converter,
             _UniffiLib.uniffi_wakustore_fn_method_node_history_of,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    async def known_peers(self, ) -> typing.List[KnownPeer]:
+        """
+        The peers that the node knows of: configured, reached, or learned; at most 1,000, in no
+        particular order.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterSequenceTypeKnownPeer.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_known_peers(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    def learn(self, addresses: typing.List[str],store: bool = False,sync: bool = False,relay: bool = False) -> None:
+        """
+        Tells the node of a peer that the host found by a discovery of its own: addresses that all
+        end in its `/p2p/{peer id}`, and what it is said to speak. It is dialled where peers of its
+        kind are wanted. Addresses that lead into a private network or to this machine are taken only
+        where the node itself listens nowhere else.
+
+        Fails with `Address`.
+"""
+
+        _UniffiFfiConverterSequenceString.check_lower(addresses)
+
+        _UniffiFfiConverterBoolean.check_lower(store)
+
+        _UniffiFfiConverterBoolean.check_lower(sync)
+
+        _UniffiFfiConverterBoolean.check_lower(relay)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterSequenceString.lower(addresses),
+            _UniffiFfiConverterBoolean.lower(store),
+            _UniffiFfiConverterBoolean.lower(sync),
+            _UniffiFfiConverterBoolean.lower(relay),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_wakustore_fn_method_node_learn,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def network_changed(self, ) -> None:
+        """
+        Tells the node that the network is another, or back: whoever is to be dialled again is
+        dialled soon, and not after the wait that earlier failures brought about.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_wakustore_fn_method_node_network_changed,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def online(self, ) -> bool:
+        """
+        Whether a peer is connected, or was until less than the grace ago. Changes are told as the
+        events `Online` and `Offline`.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterBoolean.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_wakustore_fn_method_node_online,
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
@@ -9566,9 +10100,11 @@ __all__ = [
     "StoredMessage",
     "Fetched",
     "Finding",
+    "KnownPeer",
     "RefusedImport",
     "MoveReport",
     "RateLimit",
+    "PeerOptions",
     "NodeOptions",
     "Page",
     "Progress",

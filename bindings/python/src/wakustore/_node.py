@@ -16,6 +16,7 @@ from ._types import (
     Coverage,
     CrossCheck,
     Fetched,
+    KnownPeer,
     Message,
     Page,
     Query,
@@ -163,6 +164,41 @@ class Node(_Closable):
         with translated():
             return [_convert.coverage_out(c) for c in self._inner.coverage()]
 
+    @property
+    def online(self) -> bool:
+        """Whether a peer is connected, or was until less than the grace ago.
+
+        Changes are told as the events ``Online`` and ``Offline``.
+        """
+        with translated():
+            return self._inner.online()
+
+    def network_changed(self) -> None:
+        """The network is another, or back: whoever is to be dialled again is dialled soon."""
+        with translated():
+            self._inner.network_changed()
+
+    def learn(
+        self,
+        addresses: Iterable[str],
+        *,
+        store: bool = False,
+        sync: bool = False,
+        relay: bool = False,
+    ) -> None:
+        """Tells the node of a peer that was found, and what it is said to speak.
+
+        The addresses all end in its ``/p2p/{peer id}``. It is dialled where peers of its kind are
+        wanted.
+        """
+        with translated():
+            self._inner.learn(list(addresses), store, sync, relay)
+
+    async def known_peers(self) -> list[KnownPeer]:
+        """The peers that the node knows of; at most 1,000, in no particular order."""
+        known = await call(self._inner.known_peers)
+        return [_convert.known_peer_out(peer) for peer in known]
+
     async def subscribe(self, pubsub_topic: str) -> None:
         """Takes part in a pubsub topic over relay: what comes is stored and passed on."""
         await call(lambda: self._inner.subscribe(pubsub_topic))
@@ -246,6 +282,17 @@ def start_node(
     max_page_bytes: Optional[int] = None,
     store_rate: Optional[RateLimit] = None,
     store_rate_of_peer: Optional[RateLimit] = None,
+    bootstrap: Iterable[str] = (),
+    store_peers: Optional[int] = None,
+    sync_peers: Optional[int] = None,
+    relay_peers: Optional[int] = None,
+    max_incoming: Optional[int] = None,
+    max_outgoing: Optional[int] = None,
+    reserved: Optional[int] = None,
+    keep_peers: bool = True,
+    redial_min: Union[float, timedelta, None] = None,
+    redial_max: Union[float, timedelta, None] = None,
+    offline_grace: Union[float, timedelta, None] = None,
 ) -> Starting[Node]:
     """Starts a node over an archive: ``async with start_node(archive, …) as node``.
 
@@ -262,6 +309,13 @@ def start_node(
     given as ``timedelta`` too; what is None is as the library has it. With ``relay`` it takes part in
     gossipsub, from the start in the topics of its shards, and stores what comes. ``store_rate``, and
     ``store_rate_of_peer`` for each peer, are how many Store requests are answered in a time.
+
+    The peers of ``bootstrap`` are dialled and kept connected, and as many others as speak Store,
+    sync and relay as ``store_peers``, ``sync_peers`` and ``relay_peers`` say (4 each where there is
+    somewhere to begin); it waits ``redial_min`` seconds (1) before it dials one again, and up to
+    ``redial_max`` (300). With ``state_file`` and ``keep_peers`` it keeps where it reached them.
+    Peers may open ``max_incoming`` connections, of which ``reserved`` are not for strangers, and the
+    node ``max_outgoing``. ``offline_grace`` seconds (10) without a peer, and it is offline.
     """
 
     async def start() -> Node:
@@ -299,6 +353,19 @@ def start_node(
             max_page_bytes=max_page_bytes,
             store_rate=_rate(store_rate),
             store_rate_of_peer=_rate(store_rate_of_peer),
+            peers=g.PeerOptions(
+                bootstrap=list(bootstrap),
+                store_peers=store_peers,
+                sync_peers=sync_peers,
+                relay_peers=relay_peers,
+                max_incoming=max_incoming,
+                max_outgoing=max_outgoing,
+                reserved=reserved,
+                keep=keep_peers,
+                redial_min=seconds(redial_min),
+                redial_max=seconds(redial_max),
+                offline_grace=seconds(offline_grace),
+            ),
         )
         return Node(await call(lambda: g.Node.start(archive._inner, options)), archive)
 

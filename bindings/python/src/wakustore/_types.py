@@ -343,6 +343,24 @@ class SyncFigures:
 
 
 @dataclass(frozen=True)
+class KnownPeer:
+    """A peer that a node knows of: configured, reached, or learned of.
+
+    ``addresses`` are where it was reached, or is said to be, the best first. It is ``reached`` where
+    this node dialled it with success, in this run or an earlier one.
+    """
+
+    peer_id: str
+    addresses: list[str]
+    store: bool
+    sync: bool
+    relay: bool
+    reached: bool
+    configured: bool
+    connected: bool
+
+
+@dataclass(frozen=True)
 class PeerConnected:
     """A peer's first connection stands."""
 
@@ -401,6 +419,31 @@ class SyncFinished:
 
 
 @dataclass(frozen=True)
+class Online:
+    """A peer is connected again, or for the first time."""
+
+
+@dataclass(frozen=True)
+class Offline:
+    """No peer has been connected for the grace, while the node looks for some.
+
+    It goes on dialling.
+    """
+
+
+@dataclass(frozen=True)
+class StateSetAside:
+    """A file of the node's own could not be used and was moved aside.
+
+    ``.bad`` is put behind its name, and the node goes on without what was in it. Told to the first
+    that reads the events.
+    """
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Lagged:
     """The reader was too slow: so many events were left out here.
 
@@ -417,6 +460,9 @@ NodeEvent = Union[
     SyncStarted,
     SyncProgress,
     SyncFinished,
+    Online,
+    Offline,
+    StateSetAside,
     Lagged,
 ]
 
