@@ -29,6 +29,9 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("rustls", &["archive::postgres"]),
     ("webpki_roots", &["archive::postgres"]),
     ("prost", &["wire"]),
+    ("tracing", &["node", "runtime", "ffi"]),
+    ("tracing_subscriber", &["ffi"]),
+    ("prometheus_client", &["node"]),
     ("uniffi", &["ffi"]),
     ("libc", &["ffi"]),
     ("std::net", &["node"]),
@@ -265,6 +268,9 @@ fn breaches_are_seen() {
         ("sync", "use std::{fs, sync::Arc};"),
         ("ffi::c::op", "use crate::ffi::uniffi::Page;"),
         ("store", "fn f() { println!(\"\") }"),
+        ("archive::worker", "fn f() { tracing::warn!(\"\") }"),
+        ("runtime", "use tracing_subscriber::Registry;"),
+        ("engine", "use prometheus_client::registry::Registry;"),
         ("engine", "fn f() -> std::time::Instant { todo }"),
     ];
     for (module, text) in cases {

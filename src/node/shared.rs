@@ -12,6 +12,7 @@ use super::address::{Address, PeerName};
 use super::event::Hub;
 use super::measured::Measured;
 use super::metadata::Answer;
+use super::metrics::{Counters, SwarmLook};
 use super::peers::Waiter;
 use super::relay::Wish;
 use super::relay_intake::Judged;
@@ -46,6 +47,8 @@ pub(super) enum Command {
     RelayPeers { topic: PubsubTopic, found: oneshot::Sender<Vec<String>> },
     /// What is to become of messages that came over relay.
     Judged(Vec<Judged>),
+    /// How things stand.
+    Look(oneshot::Sender<SwarmLook>),
     /// What metadata said of a peer, whoever asked whom.
     Metadata { peer: PeerId, answer: Answer },
 }
@@ -73,6 +76,8 @@ pub(super) struct Shared {
     pub(super) asking: Semaphore,
     /// What the engine said last.
     pub(super) coverage: RwLock<Vec<Coverage>>,
+    /// What was done.
+    pub(super) counters: Arc<Counters>,
 }
 
 /// The node is no more.

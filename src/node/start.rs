@@ -15,13 +15,14 @@ use super::archive_feed::ArchiveFeed;
 use super::behaviour::Behaviour;
 use super::event::{self, Hub};
 use super::measured::Measured;
+use super::metrics::Counters;
 use super::shared::Shared;
 use super::store_service::StoreService;
 use super::streams::Streams;
 use super::swarm::{State, SwarmTask};
 use super::sync_host::SyncHost;
 use super::tasks::Tasks;
-use super::{NodeConfig, address, identity, relay_intake, state, sync_host, transport};
+use super::{NodeConfig, address, identity, notices, relay_intake, state, sync_host, transport};
 use crate::archive::Archive;
 use crate::engine::EngineConfig;
 use crate::error::{Error, ErrorKind, Result, bail};
@@ -38,7 +39,7 @@ const MAX_NEGOTIATING: usize = 64;
 /// How long it may take until all listeners stand.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Store requests of ours on their way at once; more of them wait.
-const MAX_ASKING: usize = 32;
+pub(super) const MAX_ASKING: usize = 32;
 /// Commands on their way to the swarm; more of them wait with those who send them.
 const COMMANDS: usize = 256;
 /// Messages that the engine may be behind the archive before it loads its index anew.
@@ -80,13 +81,16 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         measured: Measured::default(),
         asking: Semaphore::new(MAX_ASKING),
         coverage: RwLock::new(Vec::new()),
+        counters: Arc::new(Counters::default()),
     });
+    notices::log_archive(&archive);
 
     let relayed = match config.relay {
         true => shard_topics(&config),
         false => Vec::new(),
     };
-    let store = config.serve_store.then(|| StoreService::new(archive.clone(), &config));
+    let store =
+        config.serve_store.then(|| StoreService::new(archive.clone(), &config, &shared.counters));
     let metadata = Metadata { cluster_id: Some(config.cluster_id), shards: config.shards };
     let metadata = Bytes::from(metadata.encode());
     let intake = config.relay.then(|| relay_intake::begin(&shared));
@@ -137,6 +141,7 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         tasks.spawn_unguarded(host.run(to_sync, feed));
     }
     tasks.spawn_until_killed(task.run());
+    tracing::info!(peer = %shared.peer_id, cluster = config.cluster_id, "the node has started");
     Ok(shared)
 }
 

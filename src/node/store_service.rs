@@ -11,7 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use libp2p::PeerId;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
+use super::metrics::{Counters, Status};
 use super::peers::StreamPermit;
 use super::rate::Rates;
 use super::stream::Stream;
@@ -58,10 +60,12 @@ pub(super) struct StoreService {
     share: usize,
     /// Streams over a peer's limit being told so.
     refusing: Arc<Semaphore>,
+    max_requests: usize,
+    counters: Arc<Counters>,
 }
 
 impl StoreService {
-    pub(super) fn new(archive: Archive, config: &NodeConfig) -> Self {
+    pub(super) fn new(archive: Archive, config: &NodeConfig, counters: &Arc<Counters>) -> Self {
         let max_requests = config.max_store_requests.clamp(1, Semaphore::MAX_PERMITS);
         let rates = Rates::new(config.store_rate, config.store_rate_of_peer);
         StoreService {
@@ -72,7 +76,14 @@ impl StoreService {
             of_peers: Arc::default(),
             share: max_requests.div_ceil(PEERS_AT_ONCE),
             refusing: Arc::new(Semaphore::new(64)),
+            max_requests,
+            counters: counters.clone(),
         }
+    }
+
+    /// Requests that are being answered now.
+    pub(super) fn answering(&self) -> usize {
+        self.max_requests - self.answering.available_permits().min(self.max_requests)
     }
 
     /// Serves one stream.
@@ -87,14 +98,20 @@ impl StoreService {
         let Some(request) = frame::read(stream, MAX_REQUEST, Some(IDLE)).await? else {
             return Ok(());
         };
+        let begun = Instant::now();
         // Held until the response is written: it bounds the responses in memory too.
         let share = self.share_of(peer);
         let permit = self.answering.try_acquire();
-        let response = match (&share, &permit) {
+        let (response, status) = match (&share, &permit) {
             (Some(_), Ok(_)) if self.admits(peer) => self.respond(&request).await,
-            _ => server::too_many_requests(),
+            _ => (server::too_many_requests(), Status::TooManyRequests),
         };
-        frame::write(stream, &[response]).await
+        let answered = Instant::now();
+        self.counters.store_answered(status, answered - begun);
+        let bytes = (request.len(), response.len());
+        frame::write(stream, &[response]).await?;
+        self.counters.store_written(bytes, begun.elapsed(), answered.elapsed());
+        Ok(())
     }
 
     fn admits(&self, peer: PeerId) -> bool {
@@ -112,11 +129,13 @@ impl StoreService {
         Some(Share { of_peers: self.of_peers.clone(), peer })
     }
 
-    async fn respond(&self, request: &[u8]) -> Bytes {
+    async fn respond(&self, request: &[u8]) -> (Bytes, Status) {
         match server::begin(request) {
-            Step::Reply(response) => response,
+            Step::Reply(response) => (response, Status::BadRequest),
             Step::Query(query, asked) => {
-                asked.answer_within(self.max_page_bytes, self.archive.query(query).await)
+                let page = self.archive.query(query).await;
+                let status = page.as_ref().map_or_else(server::status_of, |_| 200);
+                (asked.answer_within(self.max_page_bytes, page), Status::of(status))
             }
         }
     }
@@ -124,6 +143,7 @@ impl StoreService {
     /// Tells a peer with too many streams so, unless that is too much as well.
     pub(super) async fn refuse(self, mut stream: Stream) {
         let Ok(_permit) = self.refusing.try_acquire() else { return };
+        self.counters.store_answered(Status::TooManyRequests, Duration::ZERO);
         if frame::write(&mut stream, &[server::too_many_requests()]).await.is_ok() {
             stream.finish().await;
         }

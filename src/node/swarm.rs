@@ -22,6 +22,7 @@ use super::event::NodeEvent;
 use super::facts::{self, Facts, Place};
 use super::listeners::{self, Listeners};
 use super::metadata::{self, Answer};
+use super::metrics::{SwarmLook, Ways};
 use super::peers::{KnownAddresses, Peer, Verdict, Waiter};
 use super::relay::{self, Wish};
 use super::relay_intake::{Intake, Judged};
@@ -176,6 +177,9 @@ impl SwarmTask {
                 let _ = found.send(relay::peers(&self.swarm.behaviour().relay, &topic));
             }
             Command::Judged(judged) => self.on_judged(judged),
+            Command::Look(told) => {
+                let _ = told.send(self.look());
+            }
         }
     }
 
@@ -248,9 +252,13 @@ impl SwarmTask {
                 ..
             } => {
                 tracing::debug!(peer = %peer_id, dialled = endpoint.is_dialer(), "connected");
+                self.shared.counters.connected(endpoint.is_dialer());
                 let first = num_established.get() == 1;
                 self.on_connected(peer_id, connection_id);
                 if first {
+                    if let Some(peer) = self.state.peers.get_mut(&peer_id) {
+                        peer.dialled = endpoint.is_dialer();
+                    }
                     self.begin(peer_id, facts::place(&endpoint));
                 }
             }
@@ -264,6 +272,7 @@ impl SwarmTask {
                 }
             }
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
+                self.shared.counters.failed[1].one();
                 let Some((at, waiters)) = self.state.dials.end(connection_id) else { return };
                 let error = dials::explain(&error, peer_id);
                 tracing::debug!(%at, "the dial failed: {error}");
@@ -272,6 +281,7 @@ impl SwarmTask {
                 }
             }
             SwarmEvent::IncomingConnectionError { error, .. } => {
+                self.shared.counters.failed[0].one();
                 tracing::debug!("an incoming connection failed: {error}");
             }
             SwarmEvent::NewListenAddr { listener_id, address } => {
@@ -425,6 +435,7 @@ impl SwarmTask {
         let foreign = (self.state.peers.get(&from))
             .is_none_or(|peer| matches!(peer.verdict, Verdict::Foreign(_)));
         if foreign || !intake.take(id.clone(), from, message) {
+            self.shared.counters.relay_ignored.one();
             let acceptance = MessageAcceptance::Ignore;
             self.on_judged(vec![Judged { id, from, acceptance }]);
         }
@@ -436,6 +447,47 @@ impl SwarmTask {
             // It fails for one that gossipsub has let go of by now.
             gossip.report_message_validation_result(&id, &from, acceptance);
         }
+    }
+
+    /// How things stand.
+    fn look(&self) -> SwarmLook {
+        let established = self.swarm.network_info();
+        let established = established.connection_counters();
+        let ways =
+            |came: u32, dialled: u32| Ways { came: came as usize, dialled: dialled as usize };
+        let mut look = SwarmLook {
+            peers: self.state.peers.len(),
+            connections: ways(
+                established.num_established_incoming(),
+                established.num_established_outgoing(),
+            ),
+            pending: ways(established.num_pending_incoming(), established.num_pending_outgoing()),
+            streams: MAX_STREAMS - self.state.streams.available_permits().min(MAX_STREAMS),
+            answering: self.state.store.as_ref().map_or(0, StoreService::answering),
+            relay_waiting: self.state.relay.as_ref().map_or(0, Intake::waiting),
+            ..SwarmLook::default()
+        };
+        for peer in self.state.peers.values() {
+            let info = &peer.facts.info;
+            for (speaks, ways) in [
+                (info.store, &mut look.store),
+                (info.reconciles, &mut look.reconciliation),
+                (info.strong, &mut look.strong),
+            ] {
+                if speaks {
+                    ways.count(peer.dialled);
+                }
+            }
+        }
+        if let Some(gossip) = self.swarm.behaviour().relay.as_ref() {
+            look.topics = gossip.topics().count();
+            // Those that do not speak it are among them, with no topics.
+            for (peer, _) in gossip.all_peers().filter(|(_, topics)| !topics.is_empty()) {
+                let dialled = self.state.peers.get(peer).is_some_and(|peer| peer.dialled);
+                look.relay.count(dialled);
+            }
+        }
+        look
     }
 
     fn on_ping(&mut self, event: ping::Event) {
@@ -472,7 +524,10 @@ impl SwarmTask {
                 return tasks.spawn(store.clone().refuse(stream));
             }
             // The guard in the stream closes it.
-            (Err(_), _) => return tracing::debug!(%peer, %protocol, "too many streams"),
+            (Err(_), _) => {
+                self.shared.counters.streams_refused.one();
+                return tracing::debug!(%peer, %protocol, "too many streams");
+            }
         };
         match protocol.as_ref() {
             wire::store::PROTOCOL => {

@@ -187,7 +187,9 @@ impl SyncHost {
     pub(super) fn penalise(&mut self, key: PeerKey, what: Misbehaviour) {
         let Some(id) = self.peers.get(&key).map(|p| p.id) else { return };
         tracing::debug!(peer = %id, ?what, "penalised");
+        self.shared.counters.fault(what);
         if self.conduct.penalise(id) {
+            self.shared.counters.sent_away.one();
             tracing::info!(peer = %id, "sent away for its conduct");
             let shared = self.shared.clone();
             self.shared.tasks.spawn(async move { shared.send_away(id).await });
@@ -210,6 +212,8 @@ impl SyncHost {
             "a sync has ended"
         );
         let report = NodeSyncReport { session: id.0, peer_id: peer.to_string(), report };
+        let (counters, now) = (&self.shared.counters, self.shared.archive.now());
+        counters.synced(&report.peer_id, &report.report, now);
         let mut caller = None;
         if let Some(mut session) = session {
             if let (Some(give_up), true) = (session.give_up.take(), report.report.error.is_some()) {
