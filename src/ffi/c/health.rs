@@ -10,7 +10,7 @@ use super::memory::Record;
 use super::node::{with_node, wks_node};
 use super::op::{self, block, publish, take, take_record, wks_op};
 use super::status::wks_status;
-use super::sync_terms::{number_of_agreement, wks_agreement};
+use super::sync_terms::{agreement_number, wks_sync_agreement};
 use crate::archive::ArchiveState;
 use crate::error::Result;
 use crate::node::{self, Health};
@@ -61,7 +61,7 @@ pub struct wks_health {
     /// With whom, ended by a NUL.
     pub last_sync_peer: [u8; 64],
     /// Whether both sides held the same then: a `WKS_AGREEMENT_…`.
-    pub last_sync_agreement: wks_agreement,
+    pub last_sync_agreement: wks_sync_agreement,
     /// Whether the node runs: 1, or 0 once it was stopped.
     pub running: u8,
     /// Whether the sync index stands: until then, and in a node that does not sync, 0.
@@ -145,7 +145,7 @@ impl From<Health> for wks_health {
             last_sync_sent: figure(|last| last.sent),
             last_sync_outstanding: figure(|last| last.outstanding),
             last_sync_peer,
-            last_sync_agreement: last.as_ref().map_or(0, |l| number_of_agreement(l.agreement)),
+            last_sync_agreement: last.as_ref().map_or(0, |l| agreement_number(l.agreement)),
             running: u8::from(health.running),
             sync_ready: u8::from(health.sync_ready),
             messages: health.messages.unwrap_or(0),
@@ -189,9 +189,10 @@ fn metrics(call: &mut Call, node: wks_node) -> Result<Op> {
 fn archive_metrics(call: &mut Call, archive: wks_archive) -> Result<Op> {
     let object = call.get(archive)?;
     let archive = object.archive()?.clone();
-    op::start(object.runtime(), async move {
-        Ok(Bytes::from(node::archive_metrics(&archive).await))
-    })
+    op::start(
+        object.runtime(),
+        async move { Ok(Bytes::from(node::archive_metrics(&archive).await)) },
+    )
 }
 
 /// How the node is: whether it syncs, how far it is behind, how its archive is, what waits. Set

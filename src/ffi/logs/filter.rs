@@ -87,7 +87,9 @@ mod tests {
 
     #[test]
     fn the_longest_beginning_counts() {
-        let filter = Filter::parse("info, wakustore::node=debug,libp2p=warn,wakustore::node::swarm=off").unwrap();
+        let filter =
+            Filter::parse("info, wakustore::node=debug,libp2p=warn,wakustore::node::swarm=off")
+                .unwrap();
         for (target, level) in [
             ("wakustore::archive", LevelFilter::INFO),
             ("wakustore::node::relay", LevelFilter::DEBUG),

@@ -58,7 +58,7 @@ impl Family {
     }
 }
 
-fn sample(mut to: MetricEncoder<'_>, value: &Value) -> std::fmt::Result {
+fn sample(to: &mut MetricEncoder<'_>, value: &Value) -> std::fmt::Result {
     match value {
         Value::Counter(n) => to.encode_counter::<NoLabelSet, u64, f64>(n, None),
         Value::Gauge(n) => to.encode_gauge(n),
@@ -81,7 +81,11 @@ impl Collector for Families {
             let mut metric =
                 encoder.encode_descriptor(family.name, family.help, None, family.kind())?;
             for Sample { labels, value } in &family.samples {
-                sample(metric.encode_family(labels)?, value)?;
+                // No labels, no braces.
+                match labels.is_empty() {
+                    true => sample(&mut metric, value)?,
+                    false => sample(&mut metric.encode_family(labels)?, value)?,
+                }
             }
         }
         Ok(())
