@@ -19,6 +19,15 @@ from . import _generated as _g
 from ._archive import Archive, Starting, open_archive
 from ._lifetime import shutdown, translated as _translated
 from ._node import Node, start_node
+from ._observe import (
+    ArchiveState,
+    Health,
+    LastSync,
+    LogLevel,
+    LogLine,
+    QueueDepths,
+    log_to,
+)
 from ._stream import Changes, History, NodeEvents
 from ._tools import (
     BackupReport,
@@ -84,6 +93,7 @@ from ._types import (
 __all__ = [
     "Agreement",
     "Archive",
+    "ArchiveState",
     "BackupReport",
     "Change",
     "ChangedMessage",
@@ -96,9 +106,13 @@ __all__ = [
     "Failure",
     "Finding",
     "FindingKind",
+    "Health",
     "History",
     "Invalid",
     "Lagged",
+    "LastSync",
+    "LogLevel",
+    "LogLine",
     "Message",
     "MessageStored",
     "MessagesExpired",
@@ -116,6 +130,7 @@ __all__ = [
     "PutOutcome",
     "PutResult",
     "Query",
+    "QueueDepths",
     "RefusedRow",
     "SalvageReport",
     "Starting",
@@ -141,6 +156,7 @@ __all__ = [
     "Verdict",
     "VerifyReport",
     "WakuError",
+    "log_to",
     "message_hash",
     "open_archive",
     "restore_archive",
