@@ -4,6 +4,7 @@
 //! stored (`event` sees to that); of each session exactly one end is told.
 
 use bytes::Bytes;
+use libp2p::PeerId;
 use tokio::sync::{mpsc, oneshot};
 
 use super::event::{Ended, NodeEvent, SyncStarted};
@@ -13,6 +14,33 @@ use crate::engine::{Misbehaviour, Output, PeerKey, QueryId, SessionId, SyncProto
 use crate::error::{Error, ErrorKind};
 use crate::types::Query;
 use crate::wire::{reconciliation, strong};
+
+/// What an operator wants to know of a sync; more gravely where it broke down.
+fn log_end(peer: PeerId, report: &SyncReport) {
+    let cancelled = |e: &Error| e.kind() == ErrorKind::Cancelled;
+    match report.error.as_ref().filter(|e| !cancelled(e)) {
+        Some(e) => tracing::warn!(
+            %peer,
+            initiator = report.initiator,
+            protocol = ?report.protocol,
+            reason = ?report.reason,
+            received = report.figures.received,
+            sent = report.figures.sent,
+            "a sync has failed: {e}"
+        ),
+        None => tracing::info!(
+            %peer,
+            initiator = report.initiator,
+            protocol = ?report.protocol,
+            reason = ?report.reason,
+            agreement = ?report.agreement,
+            received = report.figures.received,
+            sent = report.figures.sent,
+            cancelled = report.error.is_some(),
+            "a sync has ended"
+        ),
+    }
+}
 
 impl SyncHost {
     pub(super) fn carry_out(&mut self) {
@@ -62,6 +90,13 @@ impl SyncHost {
             let Some(running) = self.engine.running(*id) else { continue };
             let Some(window) = running.window else { continue };
             session.told = true;
+            tracing::debug!(
+                peer = %session.peer,
+                initiator = running.initiator,
+                reason = ?running.reason,
+                protocol = ?running.protocol,
+                "a sync has begun"
+            );
             self.shared.hub.send(NodeEvent::SyncStarted(SyncStarted {
                 session: id.0,
                 peer_id: session.peer.to_string(),
@@ -200,17 +235,7 @@ impl SyncHost {
         let session = self.sessions.remove(&id);
         let known = || self.peers.get(&report.peer).map(|p| p.id);
         let Some(peer) = session.as_ref().map(|s| s.peer).or_else(known) else { return };
-        tracing::info!(
-            %peer,
-            initiator = report.initiator,
-            protocol = ?report.protocol,
-            reason = ?report.reason,
-            agreement = ?report.agreement,
-            received = report.figures.received,
-            sent = report.figures.sent,
-            error = report.error.as_ref().map(tracing::field::display),
-            "a sync has ended"
-        );
+        log_end(peer, &report);
         let report = NodeSyncReport { session: id.0, peer_id: peer.to_string(), report };
         let (counters, now) = (&self.shared.counters, self.shared.archive.now());
         counters.synced(&report.peer_id, &report.report, now);
