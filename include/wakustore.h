@@ -1156,6 +1156,198 @@ typedef struct wks_event_info {
 } wks_event_info;
 
 /**
+ * Whether an archive can do its work: a `WKS_ARCHIVE_…`.
+ */
+typedef int32_t wks_archive_state;
+
+/**
+ * How a node is. The caller allocates it and sets `struct_size`. What is not known is 0.
+ */
+typedef struct wks_health {
+    /**
+     * `sizeof(wks_health)`.
+     */
+    size_t struct_size;
+    /**
+     * Peers that are connected.
+     */
+    uint64_t peers;
+    /**
+     * Of them, those that speak Store.
+     */
+    uint64_t store_peers;
+    /**
+     * Of them, those that speak reconciliation 1.0.0.
+     */
+    uint64_t reconciliation_peers;
+    /**
+     * Of them, those that speak wakustore's own sync protocol.
+     */
+    uint64_t strong_peers;
+    /**
+     * Of them, those that take part in relay.
+     */
+    uint64_t relay_peers;
+    /**
+     * Syncs that run now.
+     */
+    uint64_t syncs;
+    /**
+     * When the last sync ended that ended well, in Unix nanoseconds; 0 where there was none.
+     */
+    int64_t last_sync_at;
+    /**
+     * Messages that it brought.
+     */
+    uint64_t last_sync_received;
+    /**
+     * Messages that it sent.
+     */
+    uint64_t last_sync_sent;
+    /**
+     * Messages that the peer announced and that were not here at its end.
+     */
+    uint64_t last_sync_outstanding;
+    /**
+     * With whom, ended by a NUL.
+     */
+    uint8_t last_sync_peer[64];
+    /**
+     * Whether both sides held the same then: a `WKS_AGREEMENT_…`.
+     */
+    wks_sync_agreement last_sync_agreement;
+    /**
+     * Whether the node runs: 1, or 0 once it was stopped.
+     */
+    uint8_t running;
+    /**
+     * Whether the sync index stands: until then, and in a node that does not sync, 0.
+     */
+    uint8_t sync_ready;
+    /**
+     * Messages that are stored.
+     */
+    uint64_t messages;
+    /**
+     * The timestamp of the newest of them.
+     */
+    int64_t newest;
+    /**
+     * The timestamp of the oldest of them.
+     */
+    int64_t oldest;
+    /**
+     * Up to where some peer agrees with this node on what there is, in Unix nanoseconds; 0 where
+     * nobody does yet.
+     */
+    int64_t agreed_until;
+    /**
+     * How far that lies behind now, in nanoseconds; `UINT64_MAX` where nobody agrees yet.
+     */
+    uint64_t behind_ns;
+    /**
+     * Spans of time for which the node was not online and that no sync has filled yet.
+     */
+    uint64_t gaps;
+    /**
+     * How long they are together, in nanoseconds.
+     */
+    uint64_t gap_ns;
+    /**
+     * Where the first of them begins, in Unix nanoseconds.
+     */
+    int64_t gap_start;
+    /**
+     * Whether the archive can do its work.
+     */
+    wks_archive_state archive;
+    /**
+     * What is wrong with it; `WKS_OK` where nothing is.
+     */
+    int32_t archive_error;
+    /**
+     * Puts that wait for their commit.
+     */
+    uint64_t archive_puts;
+    /**
+     * What their messages count for, in bytes.
+     */
+    uint64_t archive_put_bytes;
+    /**
+     * Questions that wait for a reader of the archive.
+     */
+    uint64_t archive_reads;
+    /**
+     * Commands that wait for the task of the connections.
+     */
+    uint64_t commands;
+    /**
+     * Streams that peers have open to the node.
+     */
+    uint64_t streams;
+    /**
+     * Store requests of peers that are being answered.
+     */
+    uint64_t store_answering;
+    /**
+     * Store requests of the node's own on their way.
+     */
+    uint64_t store_asking;
+    /**
+     * Bytes of messages that came over relay and wait for the archive.
+     */
+    uint64_t relay_bytes;
+    /**
+     * Bytes of messages that came by syncs and wait for the archive.
+     */
+    uint64_t sync_bytes;
+} wks_health;
+
+/**
+ * How grave a line is: a `WKS_LOG_…`.
+ */
+typedef int32_t wks_log_level;
+
+/**
+ * A line of the log. The library allocates it and sets `struct_size`: fields behind that are not
+ * there.
+ */
+typedef struct wks_log_line {
+    /**
+     * The size of the struct as the library knows it.
+     */
+    size_t struct_size;
+    /**
+     * When, in Unix nanoseconds.
+     */
+    int64_t time;
+    /**
+     * Lines that were left out before this one, since the function was too slow.
+     */
+    uint64_t dropped;
+    /**
+     * A `WKS_LOG_…`.
+     */
+    wks_log_level level;
+    /**
+     * Of what, as `wakustore::node::swarm`.
+     */
+    struct wks_bytes target;
+    /**
+     * One line of text, without a new line at its end: what happened, then `name=value` fields.
+     */
+    struct wks_bytes message;
+} wks_log_line;
+
+/**
+ * Called with each line, on a thread of the library's that is there for it: neither a worker nor
+ * the dispatcher's, one line at a time. The line and its texts are lent for the call. It may call
+ * everything but what blocks and `wks_shutdown`, which give `WKS_ERR_WOULD_DEADLOCK`, and must not
+ * throw. The library does not wait for it: of what it is too slow for, lines are left out.
+ */
+typedef void (*wks_log)(const struct wks_log_line *line, void *user);
+
+/**
  * A node's coverage at one moment: spans that do not overlap, in ascending order.
  */
 typedef struct wks_coverage {
@@ -1658,6 +1850,61 @@ typedef struct wks_topic_stats {
  * `wks_event_progress`.
  */
 #define WKS_EVENT_SYNC_PROGRESS 7
+
+/**
+ * It reads, and the last commit went well, or there was none yet.
+ */
+#define WKS_ARCHIVE_WRITABLE 0
+
+/**
+ * It was opened read-only.
+ */
+#define WKS_ARCHIVE_READ_ONLY 1
+
+/**
+ * The last commit found no space on the disk. Reads go on.
+ */
+#define WKS_ARCHIVE_DISK_FULL 2
+
+/**
+ * Its database cannot be reached; it is tried again by itself.
+ */
+#define WKS_ARCHIVE_UNAVAILABLE 3
+
+/**
+ * The last commit failed of something else.
+ */
+#define WKS_ARCHIVE_FAILING 4
+
+/**
+ * It was closed.
+ */
+#define WKS_ARCHIVE_CLOSED 5
+
+/**
+ * Something is lost or does not work.
+ */
+#define WKS_LOG_ERROR 1
+
+/**
+ * Something that should not be, and that the library goes on with.
+ */
+#define WKS_LOG_WARN 2
+
+/**
+ * What an operator wants to know.
+ */
+#define WKS_LOG_INFO 3
+
+/**
+ * What helps to find out why.
+ */
+#define WKS_LOG_DEBUG 4
+
+/**
+ * All there is.
+ */
+#define WKS_LOG_TRACE 5
 
 /**
  * The message's content does not give the hash that it is filed under.
@@ -3668,6 +3915,102 @@ wks_status wks_event_report(struct wks_event event,
  * Errors: none; a stale handle is ignored.
  */
 void wks_event_free(struct wks_event event);
+
+/**
+ * How the node is: whether it syncs, how far it is behind, how its archive is, what waits. Set
+ * `health->struct_size` first.
+ *
+ * Threads: any but the dispatcher's. Blocks: shortly; two seconds at the most, after which what was
+ * not told is 0. Owns: nothing.
+ * Errors: `WKS_ERR_INVALID_ARGUMENT` for a wrong `struct_size`, `WKS_ERR_WOULD_DEADLOCK`,
+ * `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_health(struct wks_node node,
+                           struct wks_health *health,
+                           struct wks_error *error);
+
+/**
+ * Starts to find out how the node is: take it with `wks_op_take_health`.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_node_health`.
+ */
+wks_status wks_node_health_async(struct wks_node node, struct wks_op *op, struct wks_error *error);
+
+/**
+ * Takes a node's health. Set `health->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: as `wks_op_take_page`, and `WKS_ERR_INVALID_ARGUMENT` for a wrong `struct_size`.
+ */
+wks_status wks_op_take_health(struct wks_op op, struct wks_health *health, struct wks_error *error);
+
+/**
+ * The node's metrics and its archive's, in OpenMetrics' text form, which ends in `# EOF`: to be
+ * served as `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+ *
+ * Threads: any but the dispatcher's. Blocks: shortly; two seconds at the most, after which what was
+ * not told is left out. Owns: the text is the caller's, to free with `wks_buffer_free`.
+ * Errors: `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_metrics(struct wks_node node, struct wks_buffer *text, struct wks_error *error);
+
+/**
+ * Starts to gather a node's metrics: take the text with `wks_op_take_buffer`.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_node_metrics`.
+ */
+wks_status wks_node_metrics_async(struct wks_node node, struct wks_op *op, struct wks_error *error);
+
+/**
+ * The metrics of an archive that is used without a node, as `wks_node_metrics` gives them.
+ *
+ * Threads: any but the dispatcher's. Blocks: shortly; two seconds at the most. Owns: the text is the
+ * caller's, to free with `wks_buffer_free`.
+ * Errors: as `wks_node_metrics`.
+ */
+wks_status wks_archive_metrics(struct wks_archive archive,
+                               struct wks_buffer *text,
+                               struct wks_error *error);
+
+/**
+ * Starts to gather an archive's metrics: take the text with `wks_op_take_buffer`.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_archive_metrics`.
+ */
+wks_status wks_archive_metrics_async(struct wks_archive archive,
+                                     struct wks_op *op,
+                                     struct wks_error *error);
+
+/**
+ * Has `log` called with the library's log, in place of the function before; a null `log` ends it.
+ * There is one for the whole process, whichever archives and nodes there are, and at first none:
+ * then nothing is logged anywhere. It stays over a shutdown, which hands out what waits; once the
+ * process exits, and in the child of a fork, it is not called.
+ *
+ * `filter` is a level (`off`, `error`, `warn`, `info`, `debug`, `trace`), for the library's own
+ * lines, or several parts with commas between them, of which each may name the beginning of a
+ * target: `info,wakustore::node=debug,libp2p_swarm=warn`. The longest beginning counts. Lines hold
+ * no payloads, keys or passwords; those of libraries under this one, which are told where they are
+ * named, are their own.
+ *
+ * Threads: any. Blocks: no. Owns: the filter is lent for the call; takes `user`, which is used by
+ * one thread at a time; `drop` is called for it exactly once: when it is replaced or ended, and
+ * not while `log` runs, which may be at its end on the library's thread; or where this call fails.
+ * Errors: `WKS_ERR_INVALID_ARGUMENT` for a filter that is none, `WKS_ERR_NULL_POINTER`,
+ * `WKS_ERR_UNSUPPORTED` where a Rust program has set a subscriber of its own, `WKS_ERR_FORKED`.
+ */
+wks_status wks_log_set(struct wks_bytes filter,
+                       wks_log log,
+                       void *user,
+                       wks_drop drop,
+                       struct wks_error *error);
 
 /**
  * Shuts the library down: takes no more work, ends every operation with `WKS_ERR_CANCELLED`, stops

@@ -1,19 +1,21 @@
 /* A node seen from outside: its log to a function, its metrics, its health. */
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <sys/wait.h>
 
 #include "check.h"
 
+#define LOAD(n) __atomic_load_n(&(n), __ATOMIC_SEQ_CST)
+#define ADD(n, by) __atomic_fetch_add(&(n), by, __ATOMIC_SEQ_CST)
+
 /* A host's log: what it saw. It is called by one thread at a time. */
 typedef struct {
-    atomic_int lines, drops, started, listening, debug, others;
-    atomic_int leaves; /* Ends the log from inside, once. */
+    int lines, drops, started, listening, debug, others;
+    int leaves; /* Ends the log from inside, once. */
     wks_archive archive;
     pthread_t thread;
-    atomic_int called_by_another;
-    atomic_int inside;
+    int called_here;
+    int inside;
 } log_seen;
 
 static int contains(wks_bytes text, const char *part)
@@ -29,39 +31,39 @@ static void take_line(const wks_log_line *line, void *user)
 {
     log_seen *seen = user;
     wks_stats stats = {.struct_size = sizeof stats};
-    CHECK(atomic_fetch_add(&seen->inside, 1) == 0);
+    CHECK(ADD(seen->inside, 1) == 0);
     CHECK(line->struct_size == sizeof *line);
     CHECK(line->time > 0 && line->time <= now_ns() && line->dropped == 0);
     CHECK(line->level >= WKS_LOG_ERROR && line->level <= WKS_LOG_TRACE);
     CHECK(line->target.len > 0 && line->message.len > 0);
     CHECK(!contains(line->message, "\n"));
     if (line->level >= WKS_LOG_DEBUG)
-        atomic_fetch_add(&seen->debug, 1);
+        ADD(seen->debug, 1);
     if (!contains(line->target, "wakustore"))
-        atomic_fetch_add(&seen->others, 1);
+        ADD(seen->others, 1);
     if (contains(line->message, "the node has started"))
-        atomic_fetch_add(&seen->started, 1);
+        ADD(seen->started, 1);
     if (contains(line->message, "listening address=/ip4/127.0.0.1/tcp/"))
-        atomic_fetch_add(&seen->listening, 1);
+        ADD(seen->listening, 1);
     /* What would wait is refused here, as in every callback. */
     if (seen->archive.id)
         CHECK(wks_archive_stats(seen->archive, &stats, NULL) == WKS_ERR_WOULD_DEADLOCK);
     CHECK(wks_shutdown(0, NULL) == WKS_ERR_WOULD_DEADLOCK);
     if (pthread_equal(seen->thread, pthread_self()))
-        atomic_fetch_add(&seen->called_by_another, 1);
-    if (atomic_exchange(&seen->leaves, 0)) {
+        ADD(seen->called_here, 1);
+    if (__atomic_exchange_n(&seen->leaves, 0, __ATOMIC_SEQ_CST)) {
         OK(wks_log_set(wks_str(""), NULL, NULL, NULL, &err));
-        CHECK(atomic_load(&seen->drops) == 0);
+        CHECK(LOAD(seen->drops) == 0);
     }
-    atomic_fetch_add(&seen->lines, 1);
-    atomic_fetch_sub(&seen->inside, 1);
+    ADD(seen->lines, 1);
+    ADD(seen->inside, -1);
 }
 
 static void drop_log(void *user)
 {
     log_seen *seen = user;
-    CHECK(atomic_load(&seen->inside) == 0);
-    atomic_fetch_add(&seen->drops, 1);
+    CHECK(LOAD(seen->inside) == 0);
+    ADD(seen->drops, 1);
 }
 
 static void begin(log_seen *seen, const char *filter)
@@ -71,10 +73,10 @@ static void begin(log_seen *seen, const char *filter)
     OK(wks_log_set(wks_str(filter), take_line, seen, drop_log, &err));
 }
 
-static void await(atomic_int *what, int least)
+static void await(int *what, int least)
 {
     int64_t until = now_ns() + INT64_C(60000000000);
-    while (atomic_load(what) < least) {
+    while (LOAD(*what) < least) {
         CHECK(now_ns() < until);
         usleep(1000);
     }
@@ -116,40 +118,40 @@ static void the_log(wks_archive archive)
     memset(&first, 0, sizeof first);
     EXPECT(WKS_ERR_INVALID_ARGUMENT,
            wks_log_set(wks_str("loud"), take_line, &first, drop_log, &err));
-    CHECK(atomic_load(&first.drops) == 1);
+    CHECK(LOAD(first.drops) == 1);
     OK(wks_log_set(wks_str("info"), NULL, &first, drop_log, &err));
-    CHECK(atomic_load(&first.drops) == 2);
+    CHECK(LOAD(first.drops) == 2);
 
     begin(&first, "info");
     first.archive = archive;
     node = a_node(archive);
     await(&first.started, 1);
     await(&first.listening, 1);
-    CHECK(atomic_load(&first.debug) == 0 && atomic_load(&first.others) == 0);
-    CHECK(atomic_load(&first.called_by_another) == 0);
+    CHECK(LOAD(first.debug) == 0 && LOAD(first.others) == 0);
+    CHECK(LOAD(first.called_here) == 0);
     OK(wks_node_stop(node, &err));
     wks_node_free(node);
 
     /* Another, for more and of others; the first is done. */
     begin(&second, "debug,libp2p=debug");
     await(&first.drops, 1);
-    lines = atomic_load(&first.lines);
+    lines = LOAD(first.lines);
     node = a_node(archive);
     await(&second.started, 1);
     await(&second.debug, 1);
     await(&second.others, 1);
-    CHECK(atomic_load(&first.lines) == lines && atomic_load(&first.drops) == 1);
+    CHECK(LOAD(first.lines) == lines && LOAD(first.drops) == 1);
 
     /* It ends the log itself, from inside. */
-    atomic_store(&second.leaves, 1);
+    __atomic_store_n(&second.leaves, 1, __ATOMIC_SEQ_CST);
     OK(wks_node_stop(node, &err));
     wks_node_free(node);
     node = a_node(archive);
     await(&second.drops, 1);
-    lines = atomic_load(&second.lines);
+    lines = LOAD(second.lines);
     OK(wks_node_stop(node, &err));
     wks_node_free(node);
-    CHECK(atomic_load(&second.lines) == lines && atomic_load(&second.drops) == 1);
+    CHECK(LOAD(second.lines) == lines && LOAD(second.drops) == 1);
 }
 
 static void the_figures(wks_archive archive)
@@ -239,7 +241,7 @@ static void a_fork(void)
         log_seen mine;
         memset(&mine, 0, sizeof mine);
         CHECK(wks_log_set(wks_str("info"), take_line, &mine, drop_log, NULL) == WKS_ERR_FORKED);
-        CHECK(atomic_load(&mine.drops) == 1 && atomic_load(&seen.drops) == 0);
+        CHECK(LOAD(mine.drops) == 1 && LOAD(seen.drops) == 0);
         _exit(7);
     }
     CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 7);
@@ -262,13 +264,13 @@ int main(void)
     archive = an_archive(NULL);
     (void)a_node(archive);
     OK(wks_shutdown(60000, &err));
-    lines = atomic_load(&seen.started);
-    CHECK(lines == 1 && atomic_load(&seen.drops) == 0);
+    lines = LOAD(seen.started);
+    CHECK(lines == 1 && LOAD(seen.drops) == 0);
     archive = an_archive(NULL);
     (void)a_node(archive);
     OK(wks_shutdown(60000, &err));
-    CHECK(atomic_load(&seen.started) == 2);
+    CHECK(LOAD(seen.started) == 2);
     OK(wks_log_set(wks_str(""), NULL, NULL, NULL, &err));
-    CHECK(atomic_load(&seen.drops) == 1);
+    CHECK(LOAD(seen.drops) == 1);
     return 0;
 }
