@@ -752,6 +752,11 @@ public protocol ArchiveProtocol: AnyObject, Sendable {
     func takeDown(hashes: [Data]) async throws  -> UInt64
 
     /**
+     * The metrics of an archive that is used without a node, as `Node.metrics` gives them.
+     */
+    func metrics() async throws  -> String
+
+    /**
      * Writes a copy of the archive to a new file while puts and queries go on. It is of one moment,
      * at or after this call. The file gets its name when it is whole and on the disk; one that is
      * there stays until then, and is replaced only with `replace`. The progress is in pages.
@@ -1192,6 +1197,26 @@ open func takeDown(hashes: [Data])async throws  -> UInt64  {
             freeFunc: ffi_wakustore_rust_future_free_u64,
             cancelFunc: { ffi_wakustore_rust_future_cancel_u64($0) },
             liftFunc: FfiConverterUInt64.lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * The metrics of an archive that is used without a node, as `Node.metrics` gives them.
+     */
+open func metrics()async throws  -> String  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_archive_metrics(
+                        self.uniffiCloneHandle()
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterString.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
 }
@@ -1766,11 +1791,236 @@ public func FfiConverterTypeHistory_lower(_ value: History) -> UInt64 {
 
 
 /**
+ * A host's log. Give it to `set_logger`.
+ */
+public protocol Logger: AnyObject, Sendable {
+
+    /**
+     * Takes a line. It is called on a thread of the library's that is there for it, one line at a
+     * time. It must not wait for any other call of the library. What it throws is ignored.
+     */
+    func log(line: LogLine) throws
+
+}
+/**
+ * A host's log. Give it to `set_logger`.
+ */
+open class LoggerImpl: Logger, @unchecked Sendable {
+    fileprivate let handle: UInt64
+
+    /// Used to instantiate a [FFIObject] without an actual handle, for fakes in tests, mostly.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public struct NoHandle {
+        public init() {}
+    }
+
+    // TODO: We'd like this to be `private` but for Swifty reasons,
+    // we can't implement `FfiConverter` without making this `required` and we can't
+    // make it `required` without making it `public`.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    required public init(unsafeFromHandle handle: UInt64) {
+        self.handle = handle
+    }
+
+    // This constructor can be used to instantiate a fake object.
+    // - Parameter noHandle: Placeholder value so we can have a constructor separate from the default empty one that may be implemented for classes extending [FFIObject].
+    //
+    // - Warning:
+    //     Any object instantiated with this constructor cannot be passed to an actual Rust-backed object. Since there isn't a backing handle the FFI lower functions will crash.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public init(noHandle: NoHandle) {
+        self.handle = 0
+    }
+
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public func uniffiCloneHandle() -> UInt64 {
+        return try! rustCall { uniffi_wakustore_fn_clone_logger(self.handle, $0) }
+    }
+    // No primary constructor declared for this class.
+
+    deinit {
+        if handle == 0 {
+            // Mock objects have handle=0 don't try to free them
+            return
+        }
+
+        try! rustCall { uniffi_wakustore_fn_free_logger(handle, $0) }
+    }
+
+
+
+
+    /**
+     * Takes a line. It is called on a thread of the library's that is there for it, one line at a
+     * time. It must not wait for any other call of the library. What it throws is ignored.
+     */
+open func log(line: LogLine)throws   {try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_logger_log(
+            self.uniffiCloneHandle(),
+        FfiConverterTypeLogLine_lower(line),uniffiCallStatus
+    )
+}
+}
+
+
+
+}
+
+
+
+// Put the implementation in a struct so we don't pollute the top-level namespace
+fileprivate struct UniffiCallbackInterfaceLogger {
+
+    // Create the VTable using a series of closures.
+    // Swift automatically converts these into C callback functions.
+    //
+    // Store the vtable directly.
+    static let vtable: UniffiVTableCallbackInterfaceLogger = UniffiVTableCallbackInterfaceLogger(
+        uniffiFree: { (uniffiHandle: UInt64) -> () in
+            do {
+                try FfiConverterTypeLogger.handleMap.remove(handle: uniffiHandle)
+            } catch {
+                print("Uniffi callback interface Logger: handle missing in uniffiFree")
+            }
+        },
+        uniffiClone: { (uniffiHandle: UInt64) -> UInt64 in
+            do {
+                return try FfiConverterTypeLogger.handleMap.clone(handle: uniffiHandle)
+            } catch {
+                fatalError("Uniffi callback interface Logger: handle missing in uniffiClone")
+            }
+        },
+        log: { (
+            uniffiHandle: UInt64,
+            line: RustBuffer,
+            uniffiOutReturn: UnsafeMutableRawPointer,
+            uniffiCallStatus: UnsafeMutablePointer<RustCallStatus>
+        ) in
+            let makeCall = {
+                () throws -> () in
+                guard let uniffiObj = try? FfiConverterTypeLogger.handleMap.get(handle: uniffiHandle) else {
+                    throw UniffiInternalError.unexpectedStaleHandle
+                }
+                return try uniffiObj.log(
+                     line: try FfiConverterTypeLogLine_lift(line)
+                )
+            }
+
+
+            let writeReturn = { () }
+            uniffiTraitInterfaceCallWithError(
+                callStatus: uniffiCallStatus,
+                makeCall: makeCall,
+                writeReturn: writeReturn,
+                lowerError: FfiConverterTypeWakuError_lower
+            )
+        }
+    )
+
+    // Rust stores this pointer for future callback invocations, so it must live
+    // for the process lifetime (not just for the init function call).
+    //
+    // `nonisolated(unsafe)` is needed under Swift 6 strict concurrency.
+    // This is safe because the pointee is initialized once during static init
+    // and never mutated by either side of the FFI.  Its fields are C function pointers.
+    nonisolated(unsafe) static let vtablePtr: UnsafePointer<UniffiVTableCallbackInterfaceLogger> = {
+        let ptr = UnsafeMutablePointer<UniffiVTableCallbackInterfaceLogger>.allocate(capacity: 1)
+        ptr.initialize(to: vtable)
+        return UnsafePointer(ptr)
+    }()
+}
+
+private func uniffiCallbackInitLogger() {
+    uniffi_wakustore_fn_init_callback_vtable_logger(UniffiCallbackInterfaceLogger.vtablePtr)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeLogger: FfiConverter {
+    fileprivate static let handleMap = UniffiHandleMap<Logger>()
+
+    typealias FfiType = UInt64
+    typealias SwiftType = Logger
+
+    public static func lift(_ handle: UInt64) throws -> Logger {
+        if ((handle & 1) == 0) {
+            // Rust-generated handle, construct a new class that uses the handle to implement the
+            // interface
+            return LoggerImpl(unsafeFromHandle: handle)
+        } else {
+            // Swift-generated handle, get the object from the handle map
+            return try handleMap.remove(handle: handle)
+        }
+    }
+
+    public static func lower(_ value: Logger) -> UInt64 {
+         if let rustImpl = value as? LoggerImpl {
+             // Rust-implemented object.  Clone the handle and return it
+            return rustImpl.uniffiCloneHandle()
+         } else {
+            // Swift object, generate a new vtable handle and return that.
+            return handleMap.insert(obj: value)
+         }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Logger {
+        let handle: UInt64 = try readInt(&buf)
+        return try lift(handle)
+    }
+
+    public static func write(_ value: Logger, into buf: inout [UInt8]) {
+        writeInt(&buf, lower(value))
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeLogger_lift(_ handle: UInt64) throws -> Logger {
+    return try FfiConverterTypeLogger.lift(handle)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeLogger_lower(_ value: Logger) -> UInt64 {
+    return FfiConverterTypeLogger.lower(value)
+}
+
+
+
+
+
+
+/**
  * A running node: it serves the archive's history, fetches that of others, and syncs. Addresses
  * are multiaddresses; a peer is named by its peer id (`12D3…`) where it is connected or was
  * dialled before, or by an address that ends in `/p2p/{peer id}`. May be used from any thread.
  */
 public protocol NodeProtocol: AnyObject, Sendable {
+
+    /**
+     * How the node is: whether it syncs, how far it is behind, how its archive is, what waits.
+     */
+    func health() async throws  -> Health
+
+    /**
+     * The node's metrics and its archive's, in OpenMetrics' text form, which ends in `# EOF`: to be
+     * served as `application/openmetrics-text; version=1.0.0; charset=utf-8`. What is not told
+     * within two seconds is left out.
+     */
+    func metrics() async throws  -> String
 
     /**
      * Where it listens now, each address ending in `/p2p/{peer id}`.
@@ -1965,6 +2215,48 @@ public static func start(archive: Archive, options: NodeOptions? = nil)async thr
 }
 
 
+
+    /**
+     * How the node is: whether it syncs, how far it is behind, how its archive is, what waits.
+     */
+open func health()async throws  -> Health  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_health(
+                        self.uniffiCloneHandle()
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterTypeHealth_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * The node's metrics and its archive's, in OpenMetrics' text form, which ends in `# EOF`: to be
+     * served as `application/openmetrics-text; version=1.0.0; charset=utf-8`. What is not told
+     * within two seconds is left out.
+     */
+open func metrics()async throws  -> String  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_metrics(
+                        self.uniffiCloneHandle()
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterString.lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
 
     /**
      * Where it listens now, each address ending in `/p2p/{peer id}`.
@@ -3580,6 +3872,465 @@ public func FfiConverterTypeFinding_lower(_ value: Finding) -> RustBuffer {
 
 
 /**
+ * How a node is.
+ */
+public struct Health: Equatable, Hashable {
+    /**
+     * Whether the node runs; false once it was stopped.
+     */
+    public let running: Bool
+    /**
+     * Peers that are connected.
+     */
+    public let peers: UInt64
+    /**
+     * Of them, those that speak Store.
+     */
+    public let storePeers: UInt64
+    /**
+     * Of them, those that speak reconciliation 1.0.0.
+     */
+    public let reconciliationPeers: UInt64
+    /**
+     * Of them, those that speak wakustore's own sync protocol.
+     */
+    public let strongPeers: UInt64
+    /**
+     * Of them, those that take part in relay.
+     */
+    public let relayPeers: UInt64
+    /**
+     * Syncs that run now.
+     */
+    public let syncs: UInt64
+    /**
+     * Whether the sync index stands; until then syncs wait. False too for a node that does not
+     * sync.
+     */
+    public let syncReady: Bool
+    /**
+     * The last sync that ended well, in this run.
+     */
+    public let lastSync: LastSync?
+    /**
+     * The timestamp of the newest message that is stored, in Unix nanoseconds.
+     */
+    public let newest: Int64?
+    /**
+     * The timestamp of the oldest.
+     */
+    public let oldest: Int64?
+    /**
+     * How many messages are stored; absent where the archive did not tell in time.
+     */
+    public let messages: UInt64?
+    /**
+     * Up to where some peer agrees with this node on what there is, in Unix nanoseconds.
+     */
+    public let agreedUntil: Int64?
+    /**
+     * How far that lies behind now; absent where nobody agrees yet.
+     */
+    public let behind: TimeInterval?
+    /**
+     * Spans of time for which the node was not online and that no sync has filled yet.
+     */
+    public let gaps: UInt64
+    /**
+     * How long they are together.
+     */
+    public let gap: TimeInterval
+    /**
+     * Where the first of them begins, in Unix nanoseconds.
+     */
+    public let gapStart: Int64?
+    /**
+     * Whether the archive can do its work.
+     */
+    public let archive: ArchiveState
+    /**
+     * What is wrong with it, where something is.
+     */
+    public let archiveFailure: Failure?
+    /**
+     * What waits.
+     */
+    public let queues: QueueDepths
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Whether the node runs; false once it was stopped.
+         */running: Bool,
+        /**
+         * Peers that are connected.
+         */peers: UInt64,
+        /**
+         * Of them, those that speak Store.
+         */storePeers: UInt64,
+        /**
+         * Of them, those that speak reconciliation 1.0.0.
+         */reconciliationPeers: UInt64,
+        /**
+         * Of them, those that speak wakustore's own sync protocol.
+         */strongPeers: UInt64,
+        /**
+         * Of them, those that take part in relay.
+         */relayPeers: UInt64,
+        /**
+         * Syncs that run now.
+         */syncs: UInt64,
+        /**
+         * Whether the sync index stands; until then syncs wait. False too for a node that does not
+         * sync.
+         */syncReady: Bool,
+        /**
+         * The last sync that ended well, in this run.
+         */lastSync: LastSync?,
+        /**
+         * The timestamp of the newest message that is stored, in Unix nanoseconds.
+         */newest: Int64?,
+        /**
+         * The timestamp of the oldest.
+         */oldest: Int64?,
+        /**
+         * How many messages are stored; absent where the archive did not tell in time.
+         */messages: UInt64?,
+        /**
+         * Up to where some peer agrees with this node on what there is, in Unix nanoseconds.
+         */agreedUntil: Int64?,
+        /**
+         * How far that lies behind now; absent where nobody agrees yet.
+         */behind: TimeInterval?,
+        /**
+         * Spans of time for which the node was not online and that no sync has filled yet.
+         */gaps: UInt64,
+        /**
+         * How long they are together.
+         */gap: TimeInterval,
+        /**
+         * Where the first of them begins, in Unix nanoseconds.
+         */gapStart: Int64?,
+        /**
+         * Whether the archive can do its work.
+         */archive: ArchiveState,
+        /**
+         * What is wrong with it, where something is.
+         */archiveFailure: Failure?,
+        /**
+         * What waits.
+         */queues: QueueDepths) {
+        self.running = running
+        self.peers = peers
+        self.storePeers = storePeers
+        self.reconciliationPeers = reconciliationPeers
+        self.strongPeers = strongPeers
+        self.relayPeers = relayPeers
+        self.syncs = syncs
+        self.syncReady = syncReady
+        self.lastSync = lastSync
+        self.newest = newest
+        self.oldest = oldest
+        self.messages = messages
+        self.agreedUntil = agreedUntil
+        self.behind = behind
+        self.gaps = gaps
+        self.gap = gap
+        self.gapStart = gapStart
+        self.archive = archive
+        self.archiveFailure = archiveFailure
+        self.queues = queues
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension Health: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeHealth: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Health {
+        return
+            try Health(
+                running: FfiConverterBool.read(from: &buf),
+                peers: FfiConverterUInt64.read(from: &buf),
+                storePeers: FfiConverterUInt64.read(from: &buf),
+                reconciliationPeers: FfiConverterUInt64.read(from: &buf),
+                strongPeers: FfiConverterUInt64.read(from: &buf),
+                relayPeers: FfiConverterUInt64.read(from: &buf),
+                syncs: FfiConverterUInt64.read(from: &buf),
+                syncReady: FfiConverterBool.read(from: &buf),
+                lastSync: FfiConverterOptionTypeLastSync.read(from: &buf),
+                newest: FfiConverterOptionInt64.read(from: &buf),
+                oldest: FfiConverterOptionInt64.read(from: &buf),
+                messages: FfiConverterOptionUInt64.read(from: &buf),
+                agreedUntil: FfiConverterOptionInt64.read(from: &buf),
+                behind: FfiConverterOptionDuration.read(from: &buf),
+                gaps: FfiConverterUInt64.read(from: &buf),
+                gap: FfiConverterDuration.read(from: &buf),
+                gapStart: FfiConverterOptionInt64.read(from: &buf),
+                archive: FfiConverterTypeArchiveState.read(from: &buf),
+                archiveFailure: FfiConverterOptionTypeFailure.read(from: &buf),
+                queues: FfiConverterTypeQueueDepths.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: Health, into buf: inout [UInt8]) {
+        FfiConverterBool.write(value.running, into: &buf)
+        FfiConverterUInt64.write(value.peers, into: &buf)
+        FfiConverterUInt64.write(value.storePeers, into: &buf)
+        FfiConverterUInt64.write(value.reconciliationPeers, into: &buf)
+        FfiConverterUInt64.write(value.strongPeers, into: &buf)
+        FfiConverterUInt64.write(value.relayPeers, into: &buf)
+        FfiConverterUInt64.write(value.syncs, into: &buf)
+        FfiConverterBool.write(value.syncReady, into: &buf)
+        FfiConverterOptionTypeLastSync.write(value.lastSync, into: &buf)
+        FfiConverterOptionInt64.write(value.newest, into: &buf)
+        FfiConverterOptionInt64.write(value.oldest, into: &buf)
+        FfiConverterOptionUInt64.write(value.messages, into: &buf)
+        FfiConverterOptionInt64.write(value.agreedUntil, into: &buf)
+        FfiConverterOptionDuration.write(value.behind, into: &buf)
+        FfiConverterUInt64.write(value.gaps, into: &buf)
+        FfiConverterDuration.write(value.gap, into: &buf)
+        FfiConverterOptionInt64.write(value.gapStart, into: &buf)
+        FfiConverterTypeArchiveState.write(value.archive, into: &buf)
+        FfiConverterOptionTypeFailure.write(value.archiveFailure, into: &buf)
+        FfiConverterTypeQueueDepths.write(value.queues, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeHealth_lift(_ buf: RustBuffer) throws -> Health {
+    return try FfiConverterTypeHealth.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeHealth_lower(_ value: Health) -> RustBuffer {
+    return FfiConverterTypeHealth.lower(value)
+}
+
+
+/**
+ * A sync that ended well.
+ */
+public struct LastSync: Equatable, Hashable {
+    /**
+     * When it ended, in Unix nanoseconds.
+     */
+    public let at: Int64
+    /**
+     * With whom.
+     */
+    public let peerId: String
+    /**
+     * Whether both sides held the same then.
+     */
+    public let agreement: Agreement
+    /**
+     * Messages that it brought.
+     */
+    public let received: UInt64
+    /**
+     * Messages that it sent.
+     */
+    public let sent: UInt64
+    /**
+     * Messages that the peer announced and that were not here at its end.
+     */
+    public let outstanding: UInt64
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * When it ended, in Unix nanoseconds.
+         */at: Int64,
+        /**
+         * With whom.
+         */peerId: String,
+        /**
+         * Whether both sides held the same then.
+         */agreement: Agreement,
+        /**
+         * Messages that it brought.
+         */received: UInt64,
+        /**
+         * Messages that it sent.
+         */sent: UInt64,
+        /**
+         * Messages that the peer announced and that were not here at its end.
+         */outstanding: UInt64) {
+        self.at = at
+        self.peerId = peerId
+        self.agreement = agreement
+        self.received = received
+        self.sent = sent
+        self.outstanding = outstanding
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension LastSync: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeLastSync: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> LastSync {
+        return
+            try LastSync(
+                at: FfiConverterInt64.read(from: &buf),
+                peerId: FfiConverterString.read(from: &buf),
+                agreement: FfiConverterTypeAgreement.read(from: &buf),
+                received: FfiConverterUInt64.read(from: &buf),
+                sent: FfiConverterUInt64.read(from: &buf),
+                outstanding: FfiConverterUInt64.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: LastSync, into buf: inout [UInt8]) {
+        FfiConverterInt64.write(value.at, into: &buf)
+        FfiConverterString.write(value.peerId, into: &buf)
+        FfiConverterTypeAgreement.write(value.agreement, into: &buf)
+        FfiConverterUInt64.write(value.received, into: &buf)
+        FfiConverterUInt64.write(value.sent, into: &buf)
+        FfiConverterUInt64.write(value.outstanding, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeLastSync_lift(_ buf: RustBuffer) throws -> LastSync {
+    return try FfiConverterTypeLastSync.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeLastSync_lower(_ value: LastSync) -> RustBuffer {
+    return FfiConverterTypeLastSync.lower(value)
+}
+
+
+/**
+ * A line of the log.
+ */
+public struct LogLine: Equatable, Hashable {
+    /**
+     * When, in Unix nanoseconds.
+     */
+    public let time: Int64
+    /**
+     * How grave.
+     */
+    public let level: LogLevel
+    /**
+     * Of what, as `wakustore::node::swarm`.
+     */
+    public let target: String
+    /**
+     * One line of text: what happened, then `name=value` fields.
+     */
+    public let message: String
+    /**
+     * Lines that were left out before this one, since the logger was too slow.
+     */
+    public let dropped: UInt64
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * When, in Unix nanoseconds.
+         */time: Int64,
+        /**
+         * How grave.
+         */level: LogLevel,
+        /**
+         * Of what, as `wakustore::node::swarm`.
+         */target: String,
+        /**
+         * One line of text: what happened, then `name=value` fields.
+         */message: String,
+        /**
+         * Lines that were left out before this one, since the logger was too slow.
+         */dropped: UInt64) {
+        self.time = time
+        self.level = level
+        self.target = target
+        self.message = message
+        self.dropped = dropped
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension LogLine: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeLogLine: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> LogLine {
+        return
+            try LogLine(
+                time: FfiConverterInt64.read(from: &buf),
+                level: FfiConverterTypeLogLevel.read(from: &buf),
+                target: FfiConverterString.read(from: &buf),
+                message: FfiConverterString.read(from: &buf),
+                dropped: FfiConverterUInt64.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: LogLine, into buf: inout [UInt8]) {
+        FfiConverterInt64.write(value.time, into: &buf)
+        FfiConverterTypeLogLevel.write(value.level, into: &buf)
+        FfiConverterString.write(value.target, into: &buf)
+        FfiConverterString.write(value.message, into: &buf)
+        FfiConverterUInt64.write(value.dropped, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeLogLine_lift(_ buf: RustBuffer) throws -> LogLine {
+    return try FfiConverterTypeLogLine.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeLogLine_lower(_ value: LogLine) -> RustBuffer {
+    return FfiConverterTypeLogLine.lower(value)
+}
+
+
+/**
  * A message of the network (14/WAKU2-MESSAGE). Absent and empty are told apart where the wire
  * tells them apart.
  */
@@ -4709,6 +5460,145 @@ public func FfiConverterTypeQuery_lift(_ buf: RustBuffer) throws -> Query {
 #endif
 public func FfiConverterTypeQuery_lower(_ value: Query) -> RustBuffer {
     return FfiConverterTypeQuery.lower(value)
+}
+
+
+/**
+ * What waits, and for what. All are bounded.
+ */
+public struct QueueDepths: Equatable, Hashable {
+    /**
+     * Puts that wait for their commit.
+     */
+    public let archivePuts: UInt64
+    /**
+     * What their messages count for, in bytes.
+     */
+    public let archivePutBytes: UInt64
+    /**
+     * Questions that wait for a reader of the archive.
+     */
+    public let archiveReads: UInt64
+    /**
+     * Commands that wait for the task of the connections.
+     */
+    public let commands: UInt64
+    /**
+     * Streams that peers have open to the node.
+     */
+    public let streams: UInt64
+    /**
+     * Store requests of peers that are being answered.
+     */
+    public let storeAnswering: UInt64
+    /**
+     * Store requests of the node's own on their way.
+     */
+    public let storeAsking: UInt64
+    /**
+     * Bytes of messages that came over relay and wait for the archive.
+     */
+    public let relayBytes: UInt64
+    /**
+     * Bytes of messages that came by syncs and wait for the archive.
+     */
+    public let syncBytes: UInt64
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Puts that wait for their commit.
+         */archivePuts: UInt64,
+        /**
+         * What their messages count for, in bytes.
+         */archivePutBytes: UInt64,
+        /**
+         * Questions that wait for a reader of the archive.
+         */archiveReads: UInt64,
+        /**
+         * Commands that wait for the task of the connections.
+         */commands: UInt64,
+        /**
+         * Streams that peers have open to the node.
+         */streams: UInt64,
+        /**
+         * Store requests of peers that are being answered.
+         */storeAnswering: UInt64,
+        /**
+         * Store requests of the node's own on their way.
+         */storeAsking: UInt64,
+        /**
+         * Bytes of messages that came over relay and wait for the archive.
+         */relayBytes: UInt64,
+        /**
+         * Bytes of messages that came by syncs and wait for the archive.
+         */syncBytes: UInt64) {
+        self.archivePuts = archivePuts
+        self.archivePutBytes = archivePutBytes
+        self.archiveReads = archiveReads
+        self.commands = commands
+        self.streams = streams
+        self.storeAnswering = storeAnswering
+        self.storeAsking = storeAsking
+        self.relayBytes = relayBytes
+        self.syncBytes = syncBytes
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension QueueDepths: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeQueueDepths: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> QueueDepths {
+        return
+            try QueueDepths(
+                archivePuts: FfiConverterUInt64.read(from: &buf),
+                archivePutBytes: FfiConverterUInt64.read(from: &buf),
+                archiveReads: FfiConverterUInt64.read(from: &buf),
+                commands: FfiConverterUInt64.read(from: &buf),
+                streams: FfiConverterUInt64.read(from: &buf),
+                storeAnswering: FfiConverterUInt64.read(from: &buf),
+                storeAsking: FfiConverterUInt64.read(from: &buf),
+                relayBytes: FfiConverterUInt64.read(from: &buf),
+                syncBytes: FfiConverterUInt64.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: QueueDepths, into buf: inout [UInt8]) {
+        FfiConverterUInt64.write(value.archivePuts, into: &buf)
+        FfiConverterUInt64.write(value.archivePutBytes, into: &buf)
+        FfiConverterUInt64.write(value.archiveReads, into: &buf)
+        FfiConverterUInt64.write(value.commands, into: &buf)
+        FfiConverterUInt64.write(value.streams, into: &buf)
+        FfiConverterUInt64.write(value.storeAnswering, into: &buf)
+        FfiConverterUInt64.write(value.storeAsking, into: &buf)
+        FfiConverterUInt64.write(value.relayBytes, into: &buf)
+        FfiConverterUInt64.write(value.syncBytes, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeQueueDepths_lift(_ buf: RustBuffer) throws -> QueueDepths {
+    return try FfiConverterTypeQueueDepths.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeQueueDepths_lower(_ value: QueueDepths) -> RustBuffer {
+    return FfiConverterTypeQueueDepths.lower(value)
 }
 
 
@@ -6006,6 +6896,121 @@ public func FfiConverterTypeAgreement_lower(_ value: Agreement) -> RustBuffer {
 
 
 /**
+ * Whether an archive can do its work.
+ */
+
+public enum ArchiveState: UInt8, Equatable, Hashable {
+
+    /**
+     * It reads, and the last commit went well, or there was none yet.
+     */
+    case writable = 0
+    /**
+     * It was opened read-only.
+     */
+    case readOnly = 1
+    /**
+     * The last commit found no space on the disk. Reads go on.
+     */
+    case diskFull = 2
+    /**
+     * Its database cannot be reached; it is tried again by itself.
+     */
+    case unavailable = 3
+    /**
+     * The last commit failed of something else.
+     */
+    case failing = 4
+    /**
+     * It was closed.
+     */
+    case closed = 5
+
+
+
+
+
+}
+
+#if compiler(>=6)
+extension ArchiveState: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeArchiveState: FfiConverterRustBuffer {
+    typealias SwiftType = ArchiveState
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> ArchiveState {
+        let variant: Int32 = try readInt(&buf)
+        switch variant {
+
+        case 1: return .writable
+
+        case 2: return .readOnly
+
+        case 3: return .diskFull
+
+        case 4: return .unavailable
+
+        case 5: return .failing
+
+        case 6: return .closed
+
+        default: throw UniffiInternalError.unexpectedEnumCase
+        }
+    }
+
+    public static func write(_ value: ArchiveState, into buf: inout [UInt8]) {
+        switch value {
+
+
+        case .writable:
+            writeInt(&buf, Int32(1))
+
+
+        case .readOnly:
+            writeInt(&buf, Int32(2))
+
+
+        case .diskFull:
+            writeInt(&buf, Int32(3))
+
+
+        case .unavailable:
+            writeInt(&buf, Int32(4))
+
+
+        case .failing:
+            writeInt(&buf, Int32(5))
+
+
+        case .closed:
+            writeInt(&buf, Int32(6))
+
+        }
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeArchiveState_lift(_ buf: RustBuffer) throws -> ArchiveState {
+    return try FfiConverterTypeArchiveState.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeArchiveState_lower(_ value: ArchiveState) -> RustBuffer {
+    return FfiConverterTypeArchiveState.lower(value)
+}
+
+
+
+/**
  * What an archive has committed.
  */
 
@@ -7009,6 +8014,111 @@ public func FfiConverterTypeFindingKind_lift(_ buf: RustBuffer) throws -> Findin
 #endif
 public func FfiConverterTypeFindingKind_lower(_ value: FindingKind) -> RustBuffer {
     return FfiConverterTypeFindingKind.lower(value)
+}
+
+
+
+/**
+ * How grave a line is.
+ */
+
+public enum LogLevel: UInt8, Equatable, Hashable {
+
+    /**
+     * Something is lost or does not work.
+     */
+    case error = 1
+    /**
+     * Something that should not be, and that the library goes on with.
+     */
+    case warn = 2
+    /**
+     * What an operator wants to know.
+     */
+    case info = 3
+    /**
+     * What helps to find out why.
+     */
+    case debug = 4
+    /**
+     * All there is.
+     */
+    case trace = 5
+
+
+
+
+
+}
+
+#if compiler(>=6)
+extension LogLevel: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeLogLevel: FfiConverterRustBuffer {
+    typealias SwiftType = LogLevel
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> LogLevel {
+        let variant: Int32 = try readInt(&buf)
+        switch variant {
+
+        case 1: return .error
+
+        case 2: return .warn
+
+        case 3: return .info
+
+        case 4: return .debug
+
+        case 5: return .trace
+
+        default: throw UniffiInternalError.unexpectedEnumCase
+        }
+    }
+
+    public static func write(_ value: LogLevel, into buf: inout [UInt8]) {
+        switch value {
+
+
+        case .error:
+            writeInt(&buf, Int32(1))
+
+
+        case .warn:
+            writeInt(&buf, Int32(2))
+
+
+        case .info:
+            writeInt(&buf, Int32(3))
+
+
+        case .debug:
+            writeInt(&buf, Int32(4))
+
+
+        case .trace:
+            writeInt(&buf, Int32(5))
+
+        }
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeLogLevel_lift(_ buf: RustBuffer) throws -> LogLevel {
+    return try FfiConverterTypeLogLevel.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeLogLevel_lower(_ value: LogLevel) -> RustBuffer {
+    return FfiConverterTypeLogLevel.lower(value)
 }
 
 
@@ -8193,6 +9303,30 @@ fileprivate struct FfiConverterOptionDuration: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterOptionTypeLogger: FfiConverterRustBuffer {
+    typealias SwiftType = Logger?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeLogger.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeLogger.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterOptionTypeValidator: FfiConverterRustBuffer {
     typealias SwiftType = Validator?
 
@@ -8305,6 +9439,30 @@ fileprivate struct FfiConverterOptionTypeFileOptions: FfiConverterRustBuffer {
         switch try readInt(&buf) as Int8 {
         case 0: return nil
         case 1: return try FfiConverterTypeFileOptions.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterOptionTypeLastSync: FfiConverterRustBuffer {
+    typealias SwiftType = LastSync?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeLastSync.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeLastSync.read(from: &buf)
         default: throw UniffiInternalError.unexpectedOptionalTag
         }
     }
@@ -9128,6 +10286,25 @@ public func version() -> String  {
 })
 }
 /**
+ * Has a logger called with the library's log, in place of the one before; without one, nothing is
+ * logged, as at first. There is one for the whole process, whichever archives and nodes there are.
+ *
+ * The filter is a level (`off`, `error`, `warn`, `info`, `debug`, `trace`), for the library's own
+ * lines, or several parts with commas between them, of which each may name the beginning of a
+ * target: `info,wakustore::node=debug,libp2p_swarm=warn`. Lines hold no payloads, keys or
+ * passwords; those of libraries under this one, which are told where they are named, are their own.
+ *
+ * Fails with `InvalidArgument` for a filter that is none.
+ */
+public func setLogger(filter: String, logger: Logger? = nil)throws   {try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_func_set_logger(
+        FfiConverterString.lower(filter),
+        FfiConverterOptionTypeLogger.lower(logger),uniffiCallStatus
+    )
+}
+}
+/**
  * Makes an archive of a backup: copies it, checks the copy's structure, recomputes every hash in
  * it, and only then gives it its name. An archive that is there is replaced only with `replace`, and
  * only when nobody has it open. The progress is in pages.
@@ -9230,6 +10407,9 @@ private let initializationResult: InitializationResult = {
     if (uniffi_wakustore_checksum_func_version() != 40951) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_wakustore_checksum_func_set_logger() != 11332) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_wakustore_checksum_func_restore_archive() != 16646) {
         return InitializationResult.apiChecksumMismatch
     }
@@ -9278,6 +10458,9 @@ private let initializationResult: InitializationResult = {
     if (uniffi_wakustore_checksum_method_archive_take_down() != 56905) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_wakustore_checksum_method_archive_metrics() != 33605) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_wakustore_checksum_method_archive_backup() != 5307) {
         return InitializationResult.apiChecksumMismatch
     }
@@ -9306,6 +10489,15 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_changes_position() != 42075) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_logger_log() != 33647) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_health() != 3303) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_metrics() != 46091) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_node_addresses() != 8940) {
@@ -9387,6 +10579,7 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
 
+    uniffiCallbackInitLogger()
     uniffiCallbackInitValidator()
     // A process that exits without a shutdown ends in order all the same.
     atexit { shutdownAtExit() }

@@ -510,6 +510,8 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_func_salvage_archive() != 63554:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_func_set_logger() != 11332:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_func_shard_of() != 23652:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_func_shard_topic() != 41238:
@@ -537,6 +539,8 @@ def _uniffi_check_api_checksums(lib):
     if lib.uniffi_wakustore_checksum_method_archive_history() != 58671:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_import_nwaku() != 18027:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_metrics() != 33605:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_missing() != 21243:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -574,6 +578,8 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_history_next() != 24829:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_logger_log() != 33647:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_addresses() != 8940:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_archive() != 60571:
@@ -588,7 +594,11 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_events() != 12535:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_health() != 3303:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_history() != 46327:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_metrics() != 46091:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_peer_id() != 42407:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -658,6 +668,9 @@ _UniffiLib.uniffi_wakustore_checksum_func_restore_archive.restype = ctypes.c_uin
 _UniffiLib.uniffi_wakustore_checksum_func_salvage_archive.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_func_salvage_archive.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_func_set_logger.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_func_set_logger.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_func_shard_of.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_func_shard_of.restype = ctypes.c_uint16
@@ -700,6 +713,9 @@ _UniffiLib.uniffi_wakustore_checksum_method_archive_history.restype = ctypes.c_u
 _UniffiLib.uniffi_wakustore_checksum_method_archive_import_nwaku.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_import_nwaku.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_metrics.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_metrics.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_archive_missing.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_missing.restype = ctypes.c_uint16
@@ -754,6 +770,9 @@ _UniffiLib.uniffi_wakustore_checksum_method_history_cursor.restype = ctypes.c_ui
 _UniffiLib.uniffi_wakustore_checksum_method_history_next.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_history_next.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_logger_log.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_logger_log.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_addresses.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_addresses.restype = ctypes.c_uint16
@@ -775,9 +794,15 @@ _UniffiLib.uniffi_wakustore_checksum_method_node_disconnect.restype = ctypes.c_u
 _UniffiLib.uniffi_wakustore_checksum_method_node_events.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_events.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_health.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_health.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_history.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_history.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_metrics.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_metrics.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_peer_id.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_peer_id.restype = ctypes.c_uint16
@@ -845,6 +870,12 @@ _UniffiLib.uniffi_wakustore_fn_func_salvage_archive.argtypes = (
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_func_salvage_archive.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_func_set_logger.argtypes = (
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_func_set_logger.restype = None
 _UniffiLib.uniffi_wakustore_fn_func_shard_of.argtypes = (
     _UniffiRustBuffer,
     ctypes.c_uint32,
@@ -928,6 +959,10 @@ _UniffiLib.uniffi_wakustore_fn_method_archive_import_nwaku.argtypes = (
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_archive_import_nwaku.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_archive_metrics.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_metrics.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_archive_missing.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -1021,6 +1056,12 @@ _UniffiLib.uniffi_wakustore_fn_method_history_next.argtypes = (
     ctypes.c_uint64,
 )
 _UniffiLib.uniffi_wakustore_fn_method_history_next.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_logger_log.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_method_logger_log.restype = None
 _UniffiLib.uniffi_wakustore_fn_method_node_addresses.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -1057,6 +1098,10 @@ _UniffiLib.uniffi_wakustore_fn_method_node_events.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_events.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_health.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_health.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_history.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -1064,6 +1109,10 @@ _UniffiLib.uniffi_wakustore_fn_method_node_history.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_history.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_metrics.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_metrics.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_peer_id.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -1171,6 +1220,16 @@ _UniffiLib.uniffi_wakustore_fn_free_history.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_free_history.restype = None
+_UniffiLib.uniffi_wakustore_fn_clone_logger.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_clone_logger.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_free_logger.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_free_logger.restype = None
 _UniffiLib.uniffi_wakustore_fn_clone_node.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -1211,6 +1270,23 @@ _UniffiLib.uniffi_wakustore_fn_free_watch.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_free_watch.restype = None
+_UNIFFI_CALLBACK_INTERFACE_WAKUSTORE_LOGGER_METHOD0 = ctypes.CFUNCTYPE(None,ctypes.c_uint64,_UniffiRustBuffer,ctypes.c_void_p,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UNIFFI_CALLBACK_INTERFACE_CLONE_WAKUSTORE_LOGGER = ctypes.CFUNCTYPE(ctypes.c_uint64,ctypes.c_uint64,
+)
+_UNIFFI_CALLBACK_INTERFACE_FREE_WAKUSTORE_LOGGER = ctypes.CFUNCTYPE(None,ctypes.c_uint64,
+)
+class _UniffiVTableCallbackInterfaceWakustoreLogger(ctypes.Structure):
+    _fields_ = [
+        ("uniffi_free", _UNIFFI_CALLBACK_INTERFACE_FREE_WAKUSTORE_LOGGER),
+        ("uniffi_clone", _UNIFFI_CALLBACK_INTERFACE_CLONE_WAKUSTORE_LOGGER),
+        ("log", _UNIFFI_CALLBACK_INTERFACE_WAKUSTORE_LOGGER_METHOD0),
+    ]
+_UniffiLib.uniffi_wakustore_fn_init_callback_vtable_logger.argtypes = (
+    ctypes.POINTER(_UniffiVTableCallbackInterfaceWakustoreLogger),
+)
+_UniffiLib.uniffi_wakustore_fn_init_callback_vtable_logger.restype = None
 _UNIFFI_CALLBACK_INTERFACE_WAKUSTORE_VALIDATOR_METHOD0 = ctypes.CFUNCTYPE(None,ctypes.c_uint64,_UniffiRustBuffer,_UniffiRustBuffer,ctypes.POINTER(_UniffiRustBuffer),
     ctypes.POINTER(_UniffiRustCallStatus),
 )
@@ -3310,6 +3386,639 @@ class _UniffiFfiConverterTypeFinding(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalBytes.write(value.hash, buf)
         _UniffiFfiConverterString.write(value.detail, buf)
 
+
+
+
+
+
+class Agreement(enum.Enum):
+    """
+    Whether both sides hold the same of what was compared, now that the sync has ended.
+"""
+
+    NONE = 0
+    """
+    It ended early, or something was left over.
+"""
+
+    WEAK = 1
+    """
+    Nothing is left over by what 1.0.0 or Store can tell.
+"""
+
+    STRONG = 2
+    """
+    Both sides' fingerprints are equal, in a construction that chosen hashes cannot blind.
+"""
+
+
+
+class _UniffiFfiConverterTypeAgreement(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return Agreement.NONE
+        if variant == 2:
+            return Agreement.WEAK
+        if variant == 3:
+            return Agreement.STRONG
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == Agreement.NONE:
+            return
+        if value == Agreement.WEAK:
+            return
+        if value == Agreement.STRONG:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == Agreement.NONE:
+            buf.write_i32(1)
+        if value == Agreement.WEAK:
+            buf.write_i32(2)
+        if value == Agreement.STRONG:
+            buf.write_i32(3)
+
+
+
+@dataclass
+class LastSync:
+    """
+    A sync that ended well.
+"""
+    def __init__(self, *, at:int, peer_id:str, agreement:Agreement, received:int, sent:int, outstanding:int):
+        self.at = at
+        self.peer_id = peer_id
+        self.agreement = agreement
+        self.received = received
+        self.sent = sent
+        self.outstanding = outstanding
+
+
+
+
+    def __str__(self):
+        return "LastSync(at={}, peer_id={}, agreement={}, received={}, sent={}, outstanding={})".format(self.at, self.peer_id, self.agreement, self.received, self.sent, self.outstanding)
+    def __eq__(self, other):
+        if self.at != other.at:
+            return False
+        if self.peer_id != other.peer_id:
+            return False
+        if self.agreement != other.agreement:
+            return False
+        if self.received != other.received:
+            return False
+        if self.sent != other.sent:
+            return False
+        if self.outstanding != other.outstanding:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeLastSync(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return LastSync(
+            at=_UniffiFfiConverterInt64.read(buf),
+            peer_id=_UniffiFfiConverterString.read(buf),
+            agreement=_UniffiFfiConverterTypeAgreement.read(buf),
+            received=_UniffiFfiConverterUInt64.read(buf),
+            sent=_UniffiFfiConverterUInt64.read(buf),
+            outstanding=_UniffiFfiConverterUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterInt64.check_lower(value.at)
+        _UniffiFfiConverterString.check_lower(value.peer_id)
+        _UniffiFfiConverterTypeAgreement.check_lower(value.agreement)
+        _UniffiFfiConverterUInt64.check_lower(value.received)
+        _UniffiFfiConverterUInt64.check_lower(value.sent)
+        _UniffiFfiConverterUInt64.check_lower(value.outstanding)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterInt64.write(value.at, buf)
+        _UniffiFfiConverterString.write(value.peer_id, buf)
+        _UniffiFfiConverterTypeAgreement.write(value.agreement, buf)
+        _UniffiFfiConverterUInt64.write(value.received, buf)
+        _UniffiFfiConverterUInt64.write(value.sent, buf)
+        _UniffiFfiConverterUInt64.write(value.outstanding, buf)
+
+class _UniffiFfiConverterOptionalTypeLastSync(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeLastSync.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeLastSync.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeLastSync.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+
+
+
+
+
+class ArchiveState(enum.Enum):
+    """
+    Whether an archive can do its work.
+"""
+
+    WRITABLE = 0
+    """
+    It reads, and the last commit went well, or there was none yet.
+"""
+
+    READ_ONLY = 1
+    """
+    It was opened read-only.
+"""
+
+    DISK_FULL = 2
+    """
+    The last commit found no space on the disk. Reads go on.
+"""
+
+    UNAVAILABLE = 3
+    """
+    Its database cannot be reached; it is tried again by itself.
+"""
+
+    FAILING = 4
+    """
+    The last commit failed of something else.
+"""
+
+    CLOSED = 5
+    """
+    It was closed.
+"""
+
+
+
+class _UniffiFfiConverterTypeArchiveState(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return ArchiveState.WRITABLE
+        if variant == 2:
+            return ArchiveState.READ_ONLY
+        if variant == 3:
+            return ArchiveState.DISK_FULL
+        if variant == 4:
+            return ArchiveState.UNAVAILABLE
+        if variant == 5:
+            return ArchiveState.FAILING
+        if variant == 6:
+            return ArchiveState.CLOSED
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == ArchiveState.WRITABLE:
+            return
+        if value == ArchiveState.READ_ONLY:
+            return
+        if value == ArchiveState.DISK_FULL:
+            return
+        if value == ArchiveState.UNAVAILABLE:
+            return
+        if value == ArchiveState.FAILING:
+            return
+        if value == ArchiveState.CLOSED:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == ArchiveState.WRITABLE:
+            buf.write_i32(1)
+        if value == ArchiveState.READ_ONLY:
+            buf.write_i32(2)
+        if value == ArchiveState.DISK_FULL:
+            buf.write_i32(3)
+        if value == ArchiveState.UNAVAILABLE:
+            buf.write_i32(4)
+        if value == ArchiveState.FAILING:
+            buf.write_i32(5)
+        if value == ArchiveState.CLOSED:
+            buf.write_i32(6)
+
+
+
+class _UniffiFfiConverterOptionalTypeFailure(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeFailure.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeFailure.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeFailure.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+@dataclass
+class QueueDepths:
+    """
+    What waits, and for what. All are bounded.
+"""
+    def __init__(self, *, archive_puts:int, archive_put_bytes:int, archive_reads:int, commands:int, streams:int, store_answering:int, store_asking:int, relay_bytes:int, sync_bytes:int):
+        self.archive_puts = archive_puts
+        self.archive_put_bytes = archive_put_bytes
+        self.archive_reads = archive_reads
+        self.commands = commands
+        self.streams = streams
+        self.store_answering = store_answering
+        self.store_asking = store_asking
+        self.relay_bytes = relay_bytes
+        self.sync_bytes = sync_bytes
+
+
+
+
+    def __str__(self):
+        return "QueueDepths(archive_puts={}, archive_put_bytes={}, archive_reads={}, commands={}, streams={}, store_answering={}, store_asking={}, relay_bytes={}, sync_bytes={})".format(self.archive_puts, self.archive_put_bytes, self.archive_reads, self.commands, self.streams, self.store_answering, self.store_asking, self.relay_bytes, self.sync_bytes)
+    def __eq__(self, other):
+        if self.archive_puts != other.archive_puts:
+            return False
+        if self.archive_put_bytes != other.archive_put_bytes:
+            return False
+        if self.archive_reads != other.archive_reads:
+            return False
+        if self.commands != other.commands:
+            return False
+        if self.streams != other.streams:
+            return False
+        if self.store_answering != other.store_answering:
+            return False
+        if self.store_asking != other.store_asking:
+            return False
+        if self.relay_bytes != other.relay_bytes:
+            return False
+        if self.sync_bytes != other.sync_bytes:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeQueueDepths(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return QueueDepths(
+            archive_puts=_UniffiFfiConverterUInt64.read(buf),
+            archive_put_bytes=_UniffiFfiConverterUInt64.read(buf),
+            archive_reads=_UniffiFfiConverterUInt64.read(buf),
+            commands=_UniffiFfiConverterUInt64.read(buf),
+            streams=_UniffiFfiConverterUInt64.read(buf),
+            store_answering=_UniffiFfiConverterUInt64.read(buf),
+            store_asking=_UniffiFfiConverterUInt64.read(buf),
+            relay_bytes=_UniffiFfiConverterUInt64.read(buf),
+            sync_bytes=_UniffiFfiConverterUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterUInt64.check_lower(value.archive_puts)
+        _UniffiFfiConverterUInt64.check_lower(value.archive_put_bytes)
+        _UniffiFfiConverterUInt64.check_lower(value.archive_reads)
+        _UniffiFfiConverterUInt64.check_lower(value.commands)
+        _UniffiFfiConverterUInt64.check_lower(value.streams)
+        _UniffiFfiConverterUInt64.check_lower(value.store_answering)
+        _UniffiFfiConverterUInt64.check_lower(value.store_asking)
+        _UniffiFfiConverterUInt64.check_lower(value.relay_bytes)
+        _UniffiFfiConverterUInt64.check_lower(value.sync_bytes)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterUInt64.write(value.archive_puts, buf)
+        _UniffiFfiConverterUInt64.write(value.archive_put_bytes, buf)
+        _UniffiFfiConverterUInt64.write(value.archive_reads, buf)
+        _UniffiFfiConverterUInt64.write(value.commands, buf)
+        _UniffiFfiConverterUInt64.write(value.streams, buf)
+        _UniffiFfiConverterUInt64.write(value.store_answering, buf)
+        _UniffiFfiConverterUInt64.write(value.store_asking, buf)
+        _UniffiFfiConverterUInt64.write(value.relay_bytes, buf)
+        _UniffiFfiConverterUInt64.write(value.sync_bytes, buf)
+
+@dataclass
+class Health:
+    """
+    How a node is.
+"""
+    def __init__(self, *, running:bool, peers:int, store_peers:int, reconciliation_peers:int, strong_peers:int, relay_peers:int, syncs:int, sync_ready:bool, last_sync:typing.Optional[LastSync], newest:typing.Optional[int], oldest:typing.Optional[int], messages:typing.Optional[int], agreed_until:typing.Optional[int], behind:typing.Optional[Duration], gaps:int, gap:Duration, gap_start:typing.Optional[int], archive:ArchiveState, archive_failure:typing.Optional[Failure], queues:QueueDepths):
+        self.running = running
+        self.peers = peers
+        self.store_peers = store_peers
+        self.reconciliation_peers = reconciliation_peers
+        self.strong_peers = strong_peers
+        self.relay_peers = relay_peers
+        self.syncs = syncs
+        self.sync_ready = sync_ready
+        self.last_sync = last_sync
+        self.newest = newest
+        self.oldest = oldest
+        self.messages = messages
+        self.agreed_until = agreed_until
+        self.behind = behind
+        self.gaps = gaps
+        self.gap = gap
+        self.gap_start = gap_start
+        self.archive = archive
+        self.archive_failure = archive_failure
+        self.queues = queues
+
+
+
+
+    def __str__(self):
+        return "Health(running={}, peers={}, store_peers={}, reconciliation_peers={}, strong_peers={}, relay_peers={}, syncs={}, sync_ready={}, last_sync={}, newest={}, oldest={}, messages={}, agreed_until={}, behind={}, gaps={}, gap={}, gap_start={}, archive={}, archive_failure={}, queues={})".format(self.running, self.peers, self.store_peers, self.reconciliation_peers, self.strong_peers, self.relay_peers, self.syncs, self.sync_ready, self.last_sync, self.newest, self.oldest, self.messages, self.agreed_until, self.behind, self.gaps, self.gap, self.gap_start, self.archive, self.archive_failure, self.queues)
+    def __eq__(self, other):
+        if self.running != other.running:
+            return False
+        if self.peers != other.peers:
+            return False
+        if self.store_peers != other.store_peers:
+            return False
+        if self.reconciliation_peers != other.reconciliation_peers:
+            return False
+        if self.strong_peers != other.strong_peers:
+            return False
+        if self.relay_peers != other.relay_peers:
+            return False
+        if self.syncs != other.syncs:
+            return False
+        if self.sync_ready != other.sync_ready:
+            return False
+        if self.last_sync != other.last_sync:
+            return False
+        if self.newest != other.newest:
+            return False
+        if self.oldest != other.oldest:
+            return False
+        if self.messages != other.messages:
+            return False
+        if self.agreed_until != other.agreed_until:
+            return False
+        if self.behind != other.behind:
+            return False
+        if self.gaps != other.gaps:
+            return False
+        if self.gap != other.gap:
+            return False
+        if self.gap_start != other.gap_start:
+            return False
+        if self.archive != other.archive:
+            return False
+        if self.archive_failure != other.archive_failure:
+            return False
+        if self.queues != other.queues:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeHealth(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Health(
+            running=_UniffiFfiConverterBoolean.read(buf),
+            peers=_UniffiFfiConverterUInt64.read(buf),
+            store_peers=_UniffiFfiConverterUInt64.read(buf),
+            reconciliation_peers=_UniffiFfiConverterUInt64.read(buf),
+            strong_peers=_UniffiFfiConverterUInt64.read(buf),
+            relay_peers=_UniffiFfiConverterUInt64.read(buf),
+            syncs=_UniffiFfiConverterUInt64.read(buf),
+            sync_ready=_UniffiFfiConverterBoolean.read(buf),
+            last_sync=_UniffiFfiConverterOptionalTypeLastSync.read(buf),
+            newest=_UniffiFfiConverterOptionalInt64.read(buf),
+            oldest=_UniffiFfiConverterOptionalInt64.read(buf),
+            messages=_UniffiFfiConverterOptionalUInt64.read(buf),
+            agreed_until=_UniffiFfiConverterOptionalInt64.read(buf),
+            behind=_UniffiFfiConverterOptionalDuration.read(buf),
+            gaps=_UniffiFfiConverterUInt64.read(buf),
+            gap=_UniffiFfiConverterDuration.read(buf),
+            gap_start=_UniffiFfiConverterOptionalInt64.read(buf),
+            archive=_UniffiFfiConverterTypeArchiveState.read(buf),
+            archive_failure=_UniffiFfiConverterOptionalTypeFailure.read(buf),
+            queues=_UniffiFfiConverterTypeQueueDepths.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterBoolean.check_lower(value.running)
+        _UniffiFfiConverterUInt64.check_lower(value.peers)
+        _UniffiFfiConverterUInt64.check_lower(value.store_peers)
+        _UniffiFfiConverterUInt64.check_lower(value.reconciliation_peers)
+        _UniffiFfiConverterUInt64.check_lower(value.strong_peers)
+        _UniffiFfiConverterUInt64.check_lower(value.relay_peers)
+        _UniffiFfiConverterUInt64.check_lower(value.syncs)
+        _UniffiFfiConverterBoolean.check_lower(value.sync_ready)
+        _UniffiFfiConverterOptionalTypeLastSync.check_lower(value.last_sync)
+        _UniffiFfiConverterOptionalInt64.check_lower(value.newest)
+        _UniffiFfiConverterOptionalInt64.check_lower(value.oldest)
+        _UniffiFfiConverterOptionalUInt64.check_lower(value.messages)
+        _UniffiFfiConverterOptionalInt64.check_lower(value.agreed_until)
+        _UniffiFfiConverterOptionalDuration.check_lower(value.behind)
+        _UniffiFfiConverterUInt64.check_lower(value.gaps)
+        _UniffiFfiConverterDuration.check_lower(value.gap)
+        _UniffiFfiConverterOptionalInt64.check_lower(value.gap_start)
+        _UniffiFfiConverterTypeArchiveState.check_lower(value.archive)
+        _UniffiFfiConverterOptionalTypeFailure.check_lower(value.archive_failure)
+        _UniffiFfiConverterTypeQueueDepths.check_lower(value.queues)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterBoolean.write(value.running, buf)
+        _UniffiFfiConverterUInt64.write(value.peers, buf)
+        _UniffiFfiConverterUInt64.write(value.store_peers, buf)
+        _UniffiFfiConverterUInt64.write(value.reconciliation_peers, buf)
+        _UniffiFfiConverterUInt64.write(value.strong_peers, buf)
+        _UniffiFfiConverterUInt64.write(value.relay_peers, buf)
+        _UniffiFfiConverterUInt64.write(value.syncs, buf)
+        _UniffiFfiConverterBoolean.write(value.sync_ready, buf)
+        _UniffiFfiConverterOptionalTypeLastSync.write(value.last_sync, buf)
+        _UniffiFfiConverterOptionalInt64.write(value.newest, buf)
+        _UniffiFfiConverterOptionalInt64.write(value.oldest, buf)
+        _UniffiFfiConverterOptionalUInt64.write(value.messages, buf)
+        _UniffiFfiConverterOptionalInt64.write(value.agreed_until, buf)
+        _UniffiFfiConverterOptionalDuration.write(value.behind, buf)
+        _UniffiFfiConverterUInt64.write(value.gaps, buf)
+        _UniffiFfiConverterDuration.write(value.gap, buf)
+        _UniffiFfiConverterOptionalInt64.write(value.gap_start, buf)
+        _UniffiFfiConverterTypeArchiveState.write(value.archive, buf)
+        _UniffiFfiConverterOptionalTypeFailure.write(value.archive_failure, buf)
+        _UniffiFfiConverterTypeQueueDepths.write(value.queues, buf)
+
+
+
+
+
+
+class LogLevel(enum.Enum):
+    """
+    How grave a line is.
+"""
+
+    ERROR = 1
+    """
+    Something is lost or does not work.
+"""
+
+    WARN = 2
+    """
+    Something that should not be, and that the library goes on with.
+"""
+
+    INFO = 3
+    """
+    What an operator wants to know.
+"""
+
+    DEBUG = 4
+    """
+    What helps to find out why.
+"""
+
+    TRACE = 5
+    """
+    All there is.
+"""
+
+
+
+class _UniffiFfiConverterTypeLogLevel(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return LogLevel.ERROR
+        if variant == 2:
+            return LogLevel.WARN
+        if variant == 3:
+            return LogLevel.INFO
+        if variant == 4:
+            return LogLevel.DEBUG
+        if variant == 5:
+            return LogLevel.TRACE
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == LogLevel.ERROR:
+            return
+        if value == LogLevel.WARN:
+            return
+        if value == LogLevel.INFO:
+            return
+        if value == LogLevel.DEBUG:
+            return
+        if value == LogLevel.TRACE:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == LogLevel.ERROR:
+            buf.write_i32(1)
+        if value == LogLevel.WARN:
+            buf.write_i32(2)
+        if value == LogLevel.INFO:
+            buf.write_i32(3)
+        if value == LogLevel.DEBUG:
+            buf.write_i32(4)
+        if value == LogLevel.TRACE:
+            buf.write_i32(5)
+
+
+
+@dataclass
+class LogLine:
+    """
+    A line of the log.
+"""
+    def __init__(self, *, time:int, level:LogLevel, target:str, message:str, dropped:int):
+        self.time = time
+        self.level = level
+        self.target = target
+        self.message = message
+        self.dropped = dropped
+
+
+
+
+    def __str__(self):
+        return "LogLine(time={}, level={}, target={}, message={}, dropped={})".format(self.time, self.level, self.target, self.message, self.dropped)
+    def __eq__(self, other):
+        if self.time != other.time:
+            return False
+        if self.level != other.level:
+            return False
+        if self.target != other.target:
+            return False
+        if self.message != other.message:
+            return False
+        if self.dropped != other.dropped:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeLogLine(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return LogLine(
+            time=_UniffiFfiConverterInt64.read(buf),
+            level=_UniffiFfiConverterTypeLogLevel.read(buf),
+            target=_UniffiFfiConverterString.read(buf),
+            message=_UniffiFfiConverterString.read(buf),
+            dropped=_UniffiFfiConverterUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterInt64.check_lower(value.time)
+        _UniffiFfiConverterTypeLogLevel.check_lower(value.level)
+        _UniffiFfiConverterString.check_lower(value.target)
+        _UniffiFfiConverterString.check_lower(value.message)
+        _UniffiFfiConverterUInt64.check_lower(value.dropped)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterInt64.write(value.time, buf)
+        _UniffiFfiConverterTypeLogLevel.write(value.level, buf)
+        _UniffiFfiConverterString.write(value.target, buf)
+        _UniffiFfiConverterString.write(value.message, buf)
+        _UniffiFfiConverterUInt64.write(value.dropped, buf)
+
 @dataclass
 class RefusedImport:
     """
@@ -4102,31 +4811,6 @@ class _UniffiFfiConverterTypePutOutcome(_UniffiConverterRustBuffer):
             buf.write_i32(3)
 
 
-
-class _UniffiFfiConverterOptionalTypeFailure(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        if value is not None:
-            _UniffiFfiConverterTypeFailure.check_lower(value)
-
-    @classmethod
-    def write(cls, value, buf):
-        if value is None:
-            buf.write_u8(0)
-            return
-
-        buf.write_u8(1)
-        _UniffiFfiConverterTypeFailure.write(value, buf)
-
-    @classmethod
-    def read(cls, buf):
-        flag = buf.read_u8()
-        if flag == 0:
-            return None
-        elif flag == 1:
-            return _UniffiFfiConverterTypeFailure.read(buf)
-        else:
-            raise InternalError("Unexpected flag byte for optional type")
 
 @dataclass
 class PutResult:
@@ -4962,66 +5646,6 @@ class _UniffiFfiConverterTypeSyncReason(_UniffiConverterRustBuffer):
             buf.write_i32(4)
         if value == SyncReason.REMOTE:
             buf.write_i32(5)
-
-
-
-
-
-
-
-
-class Agreement(enum.Enum):
-    """
-    Whether both sides hold the same of what was compared, now that the sync has ended.
-"""
-
-    NONE = 0
-    """
-    It ended early, or something was left over.
-"""
-
-    WEAK = 1
-    """
-    Nothing is left over by what 1.0.0 or Store can tell.
-"""
-
-    STRONG = 2
-    """
-    Both sides' fingerprints are equal, in a construction that chosen hashes cannot blind.
-"""
-
-
-
-class _UniffiFfiConverterTypeAgreement(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        variant = buf.read_i32()
-        if variant == 1:
-            return Agreement.NONE
-        if variant == 2:
-            return Agreement.WEAK
-        if variant == 3:
-            return Agreement.STRONG
-        raise InternalError("Raw enum value doesn't match any cases")
-
-    @staticmethod
-    def check_lower(value):
-        if value == Agreement.NONE:
-            return
-        if value == Agreement.WEAK:
-            return
-        if value == Agreement.STRONG:
-            return
-        raise ValueError(value)
-
-    @staticmethod
-    def write(value, buf):
-        if value == Agreement.NONE:
-            buf.write_i32(1)
-        if value == Agreement.WEAK:
-            buf.write_i32(2)
-        if value == Agreement.STRONG:
-            buf.write_i32(3)
 
 
 
@@ -7084,6 +7708,11 @@ class ArchiveProtocol(typing.Protocol):
         `InvalidArgument`, `ArchiveIo`, `Unsupported`, and as `put_many`.
 """
         raise NotImplementedError
+    async def metrics(self, ) -> str:
+        """
+        The metrics of an archive that is used without a node, as `Node.metrics` gives them.
+"""
+        raise NotImplementedError
     async def missing(self, hashes: typing.List[bytes]) -> typing.List[bytes]:
         """
         Those of the hashes that are neither held nor taken down, in the order asked for. Any number
@@ -7501,6 +8130,23 @@ class Archive(ArchiveProtocol):
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
+    async def metrics(self, ) -> str:
+        """
+        The metrics of an archive that is used without a node, as `Node.metrics` gives them.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterString.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_archive_metrics(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     async def missing(self, hashes: typing.List[bytes]) -> typing.List[bytes]:
         """
         Those of the hashes that are neither held nor taken down, in the order asked for. Any number
@@ -7862,6 +8508,150 @@ class _UniffiFfiConverterTypeArchive:
     def write(cls, value: Archive, buf: _UniffiRustBuffer):
         buf.write_u64(cls.lower(value))
 
+
+class Logger():
+    """
+    A host's log. Give it to `set_logger`.
+"""
+
+    def log(self, line: LogLine) -> None:
+        """
+        Takes a line. It is called on a thread of the library's that is there for it, one line at a
+        time. It must not wait for any other call of the library. What it throws is ignored.
+"""
+        raise NotImplementedError
+
+class LoggerImpl(Logger):
+    """
+    A host's log. Give it to `set_logger`.
+"""
+
+    _handle: ctypes.c_uint64
+
+    def __init__(self, *args, **kwargs):
+        raise ValueError("This class has no default constructor")
+
+    def __del__(self):
+        # In case of partial initialization of instances.
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            _uniffi_rust_call(_UniffiLib.uniffi_wakustore_fn_free_logger, handle)
+
+    def _uniffi_clone_handle(self):
+        return _uniffi_rust_call(_UniffiLib.uniffi_wakustore_fn_clone_logger, self._handle)
+
+    # Used by alternative constructors or any methods which return this type.
+    @classmethod
+    def _uniffi_make_instance(cls, handle):
+        # Lightly yucky way to bypass the usual __init__ logic
+        # and just create a new instance with the required handle.
+        inst = cls.__new__(cls)
+        inst._handle = handle
+        return inst
+    def log(self, line: LogLine) -> None:
+        """
+        Takes a line. It is called on a thread of the library's that is there for it, one line at a
+        time. It must not wait for any other call of the library. What it throws is ignored.
+"""
+
+        _UniffiFfiConverterTypeLogLine.check_lower(line)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterTypeLogLine.lower(line),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_wakustore_fn_method_logger_log,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+
+
+
+
+# Put all the bits inside a class to keep the top-level namespace clean
+class _UniffiTraitImplLoggerImpl:
+    # For each method, generate a callback function to pass to Rust
+
+    @_UNIFFI_CALLBACK_INTERFACE_WAKUSTORE_LOGGER_METHOD0
+    def log(
+            uniffi_handle,
+            line,
+            uniffi_out_return,
+            uniffi_call_status_ptr,
+        ):
+        uniffi_obj = _UniffiFfiConverterTypeLogger._handle_map.get(uniffi_handle)
+        def make_call():
+            uniffi_args = (_UniffiFfiConverterTypeLogLine.lift(line), )
+            uniffi_method = uniffi_obj.log
+            return uniffi_method(*uniffi_args)
+        write_return_value = lambda v: None
+        _uniffi_trait_interface_call_with_error(
+                uniffi_call_status_ptr.contents,
+                make_call,
+                write_return_value,
+                WakuError,
+                _UniffiFfiConverterTypeWakuError.lower,
+        )
+
+    @_UNIFFI_CALLBACK_INTERFACE_FREE_WAKUSTORE_LOGGER
+    def _uniffi_free(uniffi_handle):
+        _UniffiFfiConverterTypeLogger._handle_map.remove(uniffi_handle)
+
+    @_UNIFFI_CALLBACK_INTERFACE_CLONE_WAKUSTORE_LOGGER
+    def _uniffi_clone(uniffi_handle):
+        return _UniffiFfiConverterTypeLogger._handle_map.clone(uniffi_handle)
+
+    # Generate the FFI VTable.  This has a field for each callback interface method.
+    _uniffi_vtable = _UniffiVTableCallbackInterfaceWakustoreLogger(
+        _uniffi_free,
+        _uniffi_clone,
+        log,
+    )
+    # Send Rust a pointer to the VTable.  Note: this means we need to keep the struct alive forever,
+    # or else bad things will happen when Rust tries to access it.
+    _UniffiLib.uniffi_wakustore_fn_init_callback_vtable_logger(ctypes.byref(_uniffi_vtable))
+
+class _UniffiFfiConverterTypeLogger:
+    _handle_map = _UniffiHandleMap()
+
+    @staticmethod
+    def lift(value: int):
+        if (value & 1) == 0:
+            # Rust-generated handle, construct a new class that uses the handle to implement the
+            # interface
+            return LoggerImpl._uniffi_make_instance(value)
+        else:
+            # Python-generated handle, get the object from the handle map
+            return _UniffiFfiConverterTypeLogger._handle_map.remove(value)
+
+    @staticmethod
+    def check_lower(value: Logger):
+        if not isinstance(value, Logger):
+            raise TypeError("Expected Logger subclass, {} found".format(type(value).__name__))
+
+    @staticmethod
+    def lower(value: Logger):
+         if isinstance(value, LoggerImpl):
+            # Rust-implementated object.  Clone the handle and return it
+            return value._uniffi_clone_handle()
+         else:
+            # Python-implementated object, generate a new vtable handle and return that.
+            return _UniffiFfiConverterTypeLogger._handle_map.insert(value)
+
+    @classmethod
+    def read(cls, buf: _UniffiRustBuffer):
+        ptr = buf.read_u64()
+        if ptr == 0:
+            raise InternalError("Raw handle value was null")
+        return cls.lift(ptr)
+
+    @classmethod
+    def write(cls, value: Logger, buf: _UniffiRustBuffer):
+        buf.write_u64(cls.lower(value))
+
 class _UniffiFfiConverterSequenceTypeCoverage(_UniffiConverterRustBuffer):
     @classmethod
     def check_lower(cls, value):
@@ -8072,12 +8862,24 @@ class NodeProtocol(typing.Protocol):
         From now on, what happens. A bounded queue; a slow reader is told that it lagged.
 """
         raise NotImplementedError
+    async def health(self, ) -> Health:
+        """
+        How the node is: whether it syncs, how far it is behind, how its archive is, what waits.
+"""
+        raise NotImplementedError
     def history(self, peer: str,query: Query) -> History:
         """
         A walk through a store peer's history, page by page; nothing is asked until the first page
         is.
 
         Fails as the query is wrong, or with `Address`.
+"""
+        raise NotImplementedError
+    async def metrics(self, ) -> str:
+        """
+        The node's metrics and its archive's, in OpenMetrics' text form, which ends in `# EOF`: to be
+        served as `application/openmetrics-text; version=1.0.0; charset=utf-8`. What is not told
+        within two seconds is left out.
 """
         raise NotImplementedError
     def peer_id(self, ) -> str:
@@ -8326,6 +9128,23 @@ class Node(NodeProtocol):
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
+    async def health(self, ) -> Health:
+        """
+        How the node is: whether it syncs, how far it is behind, how its archive is, what waits.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeHealth.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_health(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     def history(self, peer: str,query: Query) -> History:
         """
         A walk through a store peer's history, page by page; nothing is asked until the first page
@@ -8350,6 +9169,25 @@ class Node(NodeProtocol):
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
+    async def metrics(self, ) -> str:
+        """
+        The node's metrics and its archive's, in OpenMetrics' text form, which ends in `# EOF`: to be
+        served as `application/openmetrics-text; version=1.0.0; charset=utf-8`. What is not told
+        within two seconds is left out.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterString.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_metrics(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     def peer_id(self, ) -> str:
         """
         The peer id, `12D3…`.
@@ -8762,6 +9600,31 @@ class _UniffiFfiConverterTypeValidator:
     def write(cls, value: Validator, buf: _UniffiRustBuffer):
         buf.write_u64(cls.lower(value))
 
+class _UniffiFfiConverterOptionalTypeLogger(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeLogger.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeLogger.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeLogger.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
 class _UniffiFfiConverterUInt8(_UniffiConverterPrimitiveInt):
     CLASS_NAME = "u8"
     VALUE_MIN = 0
@@ -8967,6 +9830,36 @@ async def salvage_archive(_from: str,to: str,options: typing.Union[object, typin
         _uniffi_lift_return,
         _uniffi_error_converter,
     )
+def set_logger(filter: str,logger: typing.Union[object, typing.Optional[Logger]] = _DEFAULT) -> None:
+    """
+    Has a logger called with the library's log, in place of the one before; without one, nothing is
+    logged, as at first. There is one for the whole process, whichever archives and nodes there are.
+
+    The filter is a level (`off`, `error`, `warn`, `info`, `debug`, `trace`), for the library's own
+    lines, or several parts with commas between them, of which each may name the beginning of a
+    target: `info,wakustore::node=debug,libp2p_swarm=warn`. Lines hold no payloads, keys or
+    passwords; those of libraries under this one, which are told where they are named, are their own.
+
+    Fails with `InvalidArgument` for a filter that is none.
+"""
+
+    _UniffiFfiConverterString.check_lower(filter)
+
+    if logger is _DEFAULT:
+        logger = None
+    _UniffiFfiConverterOptionalTypeLogger.check_lower(logger)
+    _uniffi_lowered_args = (
+        _UniffiFfiConverterString.lower(filter),
+        _UniffiFfiConverterOptionalTypeLogger.lower(logger),
+    )
+    _uniffi_lift_return = lambda val: None
+    _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+    _uniffi_ffi_result = _uniffi_rust_call_with_error(
+        _uniffi_error_converter,
+        _UniffiLib.uniffi_wakustore_fn_func_set_logger,
+        *_uniffi_lowered_args,
+    )
+    return _uniffi_lift_return(_uniffi_ffi_result)
 def shard_of(content_topic: str,shards: int) -> int:
     """
     The shard of a content topic by autosharding, in a cluster of so many shards.
@@ -9106,13 +9999,15 @@ __all__ = [
     "Origin",
     "ErrorKind",
     "FindingKind",
+    "Agreement",
+    "ArchiveState",
+    "LogLevel",
     "SyncDialect",
     "PutOutcome",
     "Direction",
     "SyncDirection",
     "SyncProtocol",
     "SyncReason",
-    "Agreement",
     "Change",
     "NodeEvent",
     "TopicKind",
@@ -9127,6 +10022,10 @@ __all__ = [
     "Entry",
     "Failure",
     "Finding",
+    "LastSync",
+    "QueueDepths",
+    "Health",
+    "LogLine",
     "RefusedImport",
     "MoveReport",
     "NodeOptions",
@@ -9148,6 +10047,7 @@ __all__ = [
     "message_hash",
     "restore_archive",
     "salvage_archive",
+    "set_logger",
     "shard_of",
     "shard_topic",
     "shutdown",
@@ -9162,6 +10062,8 @@ __all__ = [
     "HistoryProtocol",
     "Archive",
     "ArchiveProtocol",
+    "LoggerImpl",
+    "Logger",
     "NodeEvents",
     "NodeEventsProtocol",
     "Node",

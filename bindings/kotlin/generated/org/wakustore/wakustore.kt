@@ -657,8 +657,30 @@ internal open class UniffiForeignFutureResultVoid(
 internal interface UniffiForeignFutureCompleteVoid : com.sun.jna.Callback {
     fun callback(`callbackData`: Long,`result`: UniffiForeignFutureResultVoid.UniffiByValue,)
 }
+internal interface UniffiCallbackInterfaceLoggerMethod0 : com.sun.jna.Callback {
+    fun callback(`uniffiHandle`: Long,`line`: RustBuffer.ByValue,`uniffiOutReturn`: Pointer,uniffiCallStatus: UniffiRustCallStatus,)
+}
 internal interface UniffiCallbackInterfaceValidatorMethod0 : com.sun.jna.Callback {
     fun callback(`uniffiHandle`: Long,`messages`: RustBuffer.ByValue,`origin`: RustBuffer.ByValue,`uniffiOutReturn`: RustBuffer,uniffiCallStatus: UniffiRustCallStatus,)
+}
+@Structure.FieldOrder("uniffiFree", "uniffiClone", "log")
+internal open class UniffiVTableCallbackInterfaceLogger(
+    @JvmField internal var `uniffiFree`: UniffiCallbackInterfaceFree? = null,
+    @JvmField internal var `uniffiClone`: UniffiCallbackInterfaceClone? = null,
+    @JvmField internal var `log`: UniffiCallbackInterfaceLoggerMethod0? = null,
+) : Structure() {
+    class UniffiByValue(
+        `uniffiFree`: UniffiCallbackInterfaceFree? = null,
+        `uniffiClone`: UniffiCallbackInterfaceClone? = null,
+        `log`: UniffiCallbackInterfaceLoggerMethod0? = null,
+    ): UniffiVTableCallbackInterfaceLogger(`uniffiFree`,`uniffiClone`,`log`,), Structure.ByValue
+
+   internal fun uniffiSetValue(other: UniffiVTableCallbackInterfaceLogger) {
+        `uniffiFree` = other.`uniffiFree`
+        `uniffiClone` = other.`uniffiClone`
+        `log` = other.`log`
+    }
+
 }
 @Structure.FieldOrder("uniffiFree", "uniffiClone", "validate")
 internal open class UniffiVTableCallbackInterfaceValidator(
@@ -716,6 +738,8 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_wakustore_checksum_func_version(
     ): Int
+    external fun uniffi_wakustore_checksum_func_set_logger(
+    ): Int
     external fun uniffi_wakustore_checksum_func_restore_archive(
     ): Int
     external fun uniffi_wakustore_checksum_func_salvage_archive(
@@ -748,6 +772,8 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_wakustore_checksum_method_archive_take_down(
     ): Int
+    external fun uniffi_wakustore_checksum_method_archive_metrics(
+    ): Int
     external fun uniffi_wakustore_checksum_method_archive_backup(
     ): Int
     external fun uniffi_wakustore_checksum_method_archive_export_nwaku(
@@ -767,6 +793,12 @@ internal object IntegrityCheckingUniffiLib {
     external fun uniffi_wakustore_checksum_method_changes_next(
     ): Int
     external fun uniffi_wakustore_checksum_method_changes_position(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_logger_log(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_health(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_metrics(
     ): Int
     external fun uniffi_wakustore_checksum_method_node_addresses(
     ): Int
@@ -842,6 +874,7 @@ internal object UniffiLib {
         } catch (_: IllegalStateException) {
             // It is exiting already.
         }
+        uniffiCallbackInterfaceLogger.register(this)
         uniffiCallbackInterfaceValidator.register(this)
 
     }
@@ -879,6 +912,8 @@ internal object UniffiLib {
     ): Long
     external fun uniffi_wakustore_fn_method_archive_take_down(`ptr`: Long,`hashes`: RustBuffer.ByValue,
     ): Long
+    external fun uniffi_wakustore_fn_method_archive_metrics(`ptr`: Long,
+    ): Long
     external fun uniffi_wakustore_fn_method_archive_backup(`ptr`: Long,`path`: RustBuffer.ByValue,`replace`: Byte,`watch`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_wakustore_fn_method_archive_export_nwaku(`ptr`: Long,`target`: RustBuffer.ByValue,`query`: RustBuffer.ByValue,`from`: RustBuffer.ByValue,`limit`: RustBuffer.ByValue,`watch`: RustBuffer.ByValue,
@@ -903,11 +938,23 @@ internal object UniffiLib {
     ): Long
     external fun uniffi_wakustore_fn_method_changes_position(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): RustBuffer.ByValue
+    external fun uniffi_wakustore_fn_clone_logger(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): Long
+    external fun uniffi_wakustore_fn_free_logger(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): Unit
+    external fun uniffi_wakustore_fn_init_callback_vtable_logger(`vtable`: UniffiVTableCallbackInterfaceLogger,
+    ): Unit
+    external fun uniffi_wakustore_fn_method_logger_log(`ptr`: Long,`line`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
+    ): Unit
     external fun uniffi_wakustore_fn_clone_node(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Long
     external fun uniffi_wakustore_fn_free_node(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Unit
     external fun uniffi_wakustore_fn_constructor_node_start(`archive`: Long,`options`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_health(`ptr`: Long,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_metrics(`ptr`: Long,
     ): Long
     external fun uniffi_wakustore_fn_method_node_addresses(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): RustBuffer.ByValue
@@ -987,6 +1034,8 @@ internal object UniffiLib {
     ): Unit
     external fun uniffi_wakustore_fn_func_version(uniffi_out_err: UniffiRustCallStatus,
     ): RustBuffer.ByValue
+    external fun uniffi_wakustore_fn_func_set_logger(`filter`: RustBuffer.ByValue,`logger`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
+    ): Unit
     external fun uniffi_wakustore_fn_func_restore_archive(`from`: RustBuffer.ByValue,`to`: RustBuffer.ByValue,`replace`: Byte,`options`: RustBuffer.ByValue,`watch`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_wakustore_fn_func_salvage_archive(`from`: RustBuffer.ByValue,`to`: RustBuffer.ByValue,`options`: RustBuffer.ByValue,`toOptions`: RustBuffer.ByValue,`watch`: RustBuffer.ByValue,
@@ -1130,6 +1179,9 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_wakustore_checksum_func_version() and 0xFFFF) != 40951) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
+    if ((lib.uniffi_wakustore_checksum_func_set_logger() and 0xFFFF) != 11332) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
     if ((lib.uniffi_wakustore_checksum_func_restore_archive() and 0xFFFF) != 16646) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
@@ -1178,6 +1230,9 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_wakustore_checksum_method_archive_take_down() and 0xFFFF) != 56905) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
+    if ((lib.uniffi_wakustore_checksum_method_archive_metrics() and 0xFFFF) != 33605) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
     if ((lib.uniffi_wakustore_checksum_method_archive_backup() and 0xFFFF) != 5307) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
@@ -1206,6 +1261,15 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_changes_position() and 0xFFFF) != 42075) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_logger_log() and 0xFFFF) != 33647) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_health() and 0xFFFF) != 3303) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_metrics() and 0xFFFF) != 46091) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_node_addresses() and 0xFFFF) != 8940) {
@@ -1936,6 +2000,11 @@ public interface ArchiveInterface {
     suspend fun `takeDown`(`hashes`: List<kotlin.ByteArray>): kotlin.ULong
 
     /**
+     * The metrics of an archive that is used without a node, as `Node.metrics` gives them.
+     */
+    suspend fun `metrics`(): kotlin.String
+
+    /**
      * Writes a copy of the archive to a new file while puts and queries go on. It is of one moment,
      * at or after this call. The file gets its name when it is whole and on the disk; one that is
      * there stays until then, and is replaced only with `replace`. The progress is in pages.
@@ -2467,6 +2536,30 @@ open class Archive: Disposable, AutoCloseable, ArchiveInterface
         { future -> UniffiLib.ffi_wakustore_rust_future_free_u64(future) },
         // lift function
         { FfiConverterULong.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * The metrics of an archive that is used without a node, as `Node.metrics` gives them.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `metrics`() : kotlin.String {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_archive_metrics(
+                uniffiHandle,
+
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterString.lift(it) },
         // Error FFI converter
         WakuException.ErrorHandler,
     )
@@ -3491,11 +3584,354 @@ public object FfiConverterTypeHistory: FfiConverter<History, Long> {
 
 
 /**
+ * A host's log. Give it to `set_logger`.
+ */
+public interface Logger {
+
+    /**
+     * Takes a line. It is called on a thread of the library's that is there for it, one line at a
+     * time. It must not wait for any other call of the library. What it throws is ignored.
+     */
+    fun `log`(`line`: LogLine)
+
+    companion object
+}
+
+/**
+ * A host's log. Give it to `set_logger`.
+ */
+open class LoggerImpl: Disposable, AutoCloseable, Logger
+{
+
+    @Suppress("UNUSED_PARAMETER")
+    /**
+     * @suppress
+     */
+    constructor(withHandle: UniffiWithHandle, handle: Long) {
+        this.handle = handle
+        this.cleanable = UniffiLib.CLEANER.register(this, UniffiCleanAction(handle))
+    }
+
+    /**
+     * @suppress
+     *
+     * This constructor can be used to instantiate a fake object. Only used for tests. Any
+     * attempt to actually use an object constructed this way will fail as there is no
+     * connected Rust object.
+     */
+    @Suppress("UNUSED_PARAMETER")
+    constructor(noHandle: NoHandle) {
+        this.handle = 0
+        this.cleanable = null
+    }
+
+    protected val handle: Long
+    protected val cleanable: UniffiCleaner.Cleanable?
+
+    private val wasDestroyed = AtomicBoolean(false)
+    private val callCounter = AtomicLong(1)
+
+    /**
+     * Whether the current object has been destroyed and its reference is gone in the Rust side.
+     */
+    val uniffiIsDestroyed: Boolean get() = wasDestroyed.get()
+
+    override fun destroy() {
+        // Only allow a single call to this method.
+        // TODO: maybe we should log a warning if called more than once?
+        if (this.wasDestroyed.compareAndSet(false, true)) {
+            // This decrement always matches the initial count of 1 given at creation time.
+            if (this.callCounter.decrementAndGet() == 0L) {
+                cleanable?.clean()
+            }
+        }
+    }
+
+    @Synchronized
+    override fun close() {
+        this.destroy()
+    }
+
+    internal inline fun <R> callWithHandle(block: (handle: Long) -> R): R {
+        // Check and increment the call counter, to keep the object alive.
+        // This needs a compare-and-set retry loop in case of concurrent updates.
+        do {
+            val c = this.callCounter.get()
+            if (c == 0L) {
+                throw IllegalStateException("${this.javaClass.simpleName} object has already been destroyed")
+            }
+            if (c == Long.MAX_VALUE) {
+                throw IllegalStateException("${this.javaClass.simpleName} call counter would overflow")
+            }
+        } while (! this.callCounter.compareAndSet(c, c + 1L))
+        // Now we can safely do the method call without the handle being freed concurrently.
+        try {
+            return block(this.uniffiCloneHandle())
+        } finally {
+            // This decrement always matches the increment we performed above.
+            if (this.callCounter.decrementAndGet() == 0L) {
+                cleanable?.clean()
+            }
+        }
+    }
+
+    // Use a static inner class instead of a closure so as not to accidentally
+    // capture `this` as part of the cleanable's action.
+    private class UniffiCleanAction(private val handle: Long) : Runnable {
+        override fun run() {
+            if (handle == 0.toLong()) {
+                // Fake object created with `NoHandle`, don't try to free.
+                return;
+            }
+            uniffiRustCall { status ->
+                UniffiLib.uniffi_wakustore_fn_free_logger(handle, status)
+            }
+        }
+    }
+
+    /**
+     * @suppress
+     */
+    fun uniffiCloneHandle(): Long {
+        if (handle == 0.toLong()) {
+            throw InternalException("uniffiCloneHandle() called on NoHandle object");
+        }
+        return uniffiRustCall() { status ->
+            UniffiLib.uniffi_wakustore_fn_clone_logger(handle, status)
+        }
+    }
+
+
+    /**
+     * Takes a line. It is called on a thread of the library's that is there for it, one line at a
+     * time. It must not wait for any other call of the library. What it throws is ignored.
+     */
+    @Throws(WakuException::class)override fun `log`(`line`: LogLine)
+        =
+    callWithHandle {
+    uniffiRustCallWithError(WakuException) { _status ->
+    UniffiLib.uniffi_wakustore_fn_method_logger_log(
+        it,
+
+        FfiConverterTypeLogLine.lower(`line`),_status)
+}
+    }
+
+
+
+
+
+
+
+
+
+
+    /**
+     * @suppress
+     */
+    companion object
+
+}
+
+
+
+// Put the implementation in an object so we don't pollute the top-level namespace
+internal object uniffiCallbackInterfaceLogger {
+    internal object `log`: UniffiCallbackInterfaceLoggerMethod0 {
+        override fun callback(`uniffiHandle`: Long,`line`: RustBuffer.ByValue,`uniffiOutReturn`: Pointer,uniffiCallStatus: UniffiRustCallStatus,) {
+            val uniffiObj = FfiConverterTypeLogger.handleMap.get(uniffiHandle)
+            val makeCall = { ->
+                uniffiObj.`log`(
+                    FfiConverterTypeLogLine.lift(`line`),
+                )
+            }
+            val writeReturn = { _: Unit -> Unit }
+            uniffiTraitInterfaceCallWithError(
+                uniffiCallStatus,
+                makeCall,
+                writeReturn,
+                { e: WakuException -> FfiConverterTypeWakuError.lower(e) }
+            )
+        }
+    }
+
+    internal object uniffiFree: UniffiCallbackInterfaceFree {
+        override fun callback(handle: Long) {
+            FfiConverterTypeLogger.handleMap.remove(handle)
+        }
+    }
+
+    internal object uniffiClone: UniffiCallbackInterfaceClone {
+        override fun callback(handle: Long): Long {
+            return FfiConverterTypeLogger.handleMap.clone(handle)
+        }
+    }
+
+    internal var vtable = UniffiVTableCallbackInterfaceLogger.UniffiByValue(
+        uniffiFree,
+        uniffiClone,
+        `log`,
+    )
+
+    // Registers the foreign callback with the Rust side.
+    // This method is generated for each callback interface.
+    internal fun register(lib: UniffiLib) {
+        lib.uniffi_wakustore_fn_init_callback_vtable_logger(vtable)
+    }
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeLogger: FfiConverter<Logger, Long> {
+    internal val handleMap = UniffiHandleMap<Logger>()
+
+    override fun lower(value: Logger): Long {
+        if (value is LoggerImpl) {
+             // Rust-implemented object.  Clone the handle and return it
+            return value.uniffiCloneHandle()
+         } else {
+            // Kotlin object, generate a new vtable handle and return that.
+            return handleMap.insert(value)
+         }
+    }
+
+    override fun lift(value: Long): Logger {
+        if ((value and 1.toLong()) == 0.toLong()) {
+            // Rust-generated handle, construct a new class that uses the handle to implement the
+            // interface
+            return LoggerImpl(UniffiWithHandle, value)
+        } else {
+            // Kotlin-generated handle, get the object from the handle map
+            return handleMap.remove(value)
+        }
+    }
+
+    override fun read(buf: ByteBuffer): Logger {
+        return lift(buf.getLong())
+    }
+
+    override fun allocationSize(value: Logger) = 8UL
+
+    override fun write(value: Logger, buf: ByteBuffer) {
+        buf.putLong(lower(value))
+    }
+}
+
+
+// This template implements a class for working with a Rust struct via a handle
+// to the live Rust struct on the other side of the FFI.
+//
+// There's some subtlety here, because we have to be careful not to operate on a Rust
+// struct after it has been dropped, and because we must expose a public API for freeing
+// theq Kotlin wrapper object in lieu of reliable finalizers. The core requirements are:
+//
+//   * Each instance holds an opaque handle to the underlying Rust struct.
+//     Method calls need to read this handle from the object's state and pass it in to
+//     the Rust FFI.
+//
+//   * When an instance is no longer needed, its handle should be passed to a
+//     special destructor function provided by the Rust FFI, which will drop the
+//     underlying Rust struct.
+//
+//   * Given an instance, calling code is expected to call the special
+//     `destroy` method in order to free it after use, either by calling it explicitly
+//     or by using a higher-level helper like the `use` method. Failing to do so risks
+//     leaking the underlying Rust struct.
+//
+//   * We can't assume that calling code will do the right thing, and must be prepared
+//     to handle Kotlin method calls executing concurrently with or even after a call to
+//     `destroy`, and to handle multiple (possibly concurrent!) calls to `destroy`.
+//
+//   * We must never allow Rust code to operate on the underlying Rust struct after
+//     the destructor has been called, and must never call the destructor more than once.
+//     Doing so may trigger memory unsafety.
+//
+//   * To mitigate many of the risks of leaking memory and use-after-free unsafety, a `Cleaner`
+//     is implemented to call the destructor when the Kotlin object becomes unreachable.
+//     This is done in a background thread. This is not a panacea, and client code should be aware that
+//      1. the thread may starve if some there are objects that have poorly performing
+//     `drop` methods or do significant work in their `drop` methods.
+//      2. the thread is shared across the whole library. This can be tuned by using `android_cleaner = true`,
+//         or `android = true` in the [`kotlin` section of the `uniffi.toml` file](https://mozilla.github.io/uniffi-rs/kotlin/configuration.html).
+//
+// If we try to implement this with mutual exclusion on access to the handle, there is the
+// possibility of a race between a method call and a concurrent call to `destroy`:
+//
+//    * Thread A starts a method call, reads the value of the handle, but is interrupted
+//      before it can pass the handle over the FFI to Rust.
+//    * Thread B calls `destroy` and frees the underlying Rust struct.
+//    * Thread A resumes, passing the already-read handle value to Rust and triggering
+//      a use-after-free.
+//
+// One possible solution would be to use a `ReadWriteLock`, with each method call taking
+// a read lock (and thus allowed to run concurrently) and the special `destroy` method
+// taking a write lock (and thus blocking on live method calls). However, we aim not to
+// generate methods with any hidden blocking semantics, and a `destroy` method that might
+// block if called incorrectly seems to meet that bar.
+//
+// So, we achieve our goals by giving each instance an associated `AtomicLong` counter to track
+// the number of in-flight method calls, and an `AtomicBoolean` flag to indicate whether `destroy`
+// has been called. These are updated according to the following rules:
+//
+//    * The initial value of the counter is 1, indicating a live object with no in-flight calls.
+//      The initial value for the flag is false.
+//
+//    * At the start of each method call, we atomically check the counter.
+//      If it is 0 then the underlying Rust struct has already been destroyed and the call is aborted.
+//      If it is nonzero them we atomically increment it by 1 and proceed with the method call.
+//
+//    * At the end of each method call, we atomically decrement and check the counter.
+//      If it has reached zero then we destroy the underlying Rust struct.
+//
+//    * When `destroy` is called, we atomically flip the flag from false to true.
+//      If the flag was already true we silently fail.
+//      Otherwise we atomically decrement and check the counter.
+//      If it has reached zero then we destroy the underlying Rust struct.
+//
+// Astute readers may observe that this all sounds very similar to the way that Rust's `Arc<T>` works,
+// and indeed it is, with the addition of a flag to guard against multiple calls to `destroy`.
+//
+// The overall effect is that the underlying Rust struct is destroyed only when `destroy` has been
+// called *and* all in-flight method calls have completed, avoiding violating any of the expectations
+// of the underlying Rust code.
+//
+// This makes a cleaner a better alternative to _not_ calling `destroy()` as
+// and when the object is finished with, but the abstraction is not perfect: if the Rust object's `drop`
+// method is slow, and/or there are many objects to cleanup, and it's on a low end Android device, then the cleaner
+// thread may be starved, and the app will leak memory.
+//
+// In this case, `destroy`ing manually may be a better solution.
+//
+// The cleaner can live side by side with the manual calling of `destroy`. In the order of responsiveness, uniffi objects
+// with Rust peers are reclaimed:
+//
+// 1. By calling the `destroy` method of the object, which calls `rustObject.free()`. If that doesn't happen:
+// 2. When the object becomes unreachable, AND the Cleaner thread gets to call `rustObject.free()`. If the thread is starved then:
+// 3. The memory is reclaimed when the process terminates.
+//
+// [1] https://stackoverflow.com/questions/24376768/can-java-finalize-an-object-when-it-is-still-in-scope/24380219
+//
+
+
+/**
  * A running node: it serves the archive's history, fetches that of others, and syncs. Addresses
  * are multiaddresses; a peer is named by its peer id (`12D3…`) where it is connected or was
  * dialled before, or by an address that ends in `/p2p/{peer id}`. May be used from any thread.
  */
 public interface NodeInterface {
+
+    /**
+     * How the node is: whether it syncs, how far it is behind, how its archive is, what waits.
+     */
+    suspend fun `health`(): Health
+
+    /**
+     * The node's metrics and its archive's, in OpenMetrics' text form, which ends in `# EOF`: to be
+     * served as `application/openmetrics-text; version=1.0.0; charset=utf-8`. What is not told
+     * within two seconds is left out.
+     */
+    suspend fun `metrics`(): kotlin.String
 
     /**
      * Where it listens now, each address ending in `/p2p/{peer id}`.
@@ -3718,6 +4154,56 @@ open class Node: Disposable, AutoCloseable, NodeInterface
         return uniffiRustCall() { status ->
             UniffiLib.uniffi_wakustore_fn_clone_node(handle, status)
         }
+    }
+
+
+    /**
+     * How the node is: whether it syncs, how far it is behind, how its archive is, what waits.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `health`() : Health {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_health(
+                uniffiHandle,
+
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeHealth.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * The node's metrics and its archive's, in OpenMetrics' text form, which ends in `# EOF`: to be
+     * served as `application/openmetrics-text; version=1.0.0; charset=utf-8`. What is not told
+     * within two seconds is left out.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `metrics`() : kotlin.String {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_metrics(
+                uniffiHandle,
+
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterString.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
     }
 
 
@@ -5622,6 +6108,348 @@ public object FfiConverterTypeFinding: FfiConverterRustBuffer<Finding> {
 
 
 /**
+ * How a node is.
+ */
+data class Health (
+    /**
+     * Whether the node runs; false once it was stopped.
+     */
+    val `running`: kotlin.Boolean
+    ,
+    /**
+     * Peers that are connected.
+     */
+    val `peers`: kotlin.ULong
+    ,
+    /**
+     * Of them, those that speak Store.
+     */
+    val `storePeers`: kotlin.ULong
+    ,
+    /**
+     * Of them, those that speak reconciliation 1.0.0.
+     */
+    val `reconciliationPeers`: kotlin.ULong
+    ,
+    /**
+     * Of them, those that speak wakustore's own sync protocol.
+     */
+    val `strongPeers`: kotlin.ULong
+    ,
+    /**
+     * Of them, those that take part in relay.
+     */
+    val `relayPeers`: kotlin.ULong
+    ,
+    /**
+     * Syncs that run now.
+     */
+    val `syncs`: kotlin.ULong
+    ,
+    /**
+     * Whether the sync index stands; until then syncs wait. False too for a node that does not
+     * sync.
+     */
+    val `syncReady`: kotlin.Boolean
+    ,
+    /**
+     * The last sync that ended well, in this run.
+     */
+    val `lastSync`: LastSync?
+    ,
+    /**
+     * The timestamp of the newest message that is stored, in Unix nanoseconds.
+     */
+    val `newest`: kotlin.Long?
+    ,
+    /**
+     * The timestamp of the oldest.
+     */
+    val `oldest`: kotlin.Long?
+    ,
+    /**
+     * How many messages are stored; absent where the archive did not tell in time.
+     */
+    val `messages`: kotlin.ULong?
+    ,
+    /**
+     * Up to where some peer agrees with this node on what there is, in Unix nanoseconds.
+     */
+    val `agreedUntil`: kotlin.Long?
+    ,
+    /**
+     * How far that lies behind now; absent where nobody agrees yet.
+     */
+    val `behind`: java.time.Duration?
+    ,
+    /**
+     * Spans of time for which the node was not online and that no sync has filled yet.
+     */
+    val `gaps`: kotlin.ULong
+    ,
+    /**
+     * How long they are together.
+     */
+    val `gap`: java.time.Duration
+    ,
+    /**
+     * Where the first of them begins, in Unix nanoseconds.
+     */
+    val `gapStart`: kotlin.Long?
+    ,
+    /**
+     * Whether the archive can do its work.
+     */
+    val `archive`: ArchiveState
+    ,
+    /**
+     * What is wrong with it, where something is.
+     */
+    val `archiveFailure`: Failure?
+    ,
+    /**
+     * What waits.
+     */
+    val `queues`: QueueDepths
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeHealth: FfiConverterRustBuffer<Health> {
+    override fun read(buf: ByteBuffer): Health {
+        return Health(
+            FfiConverterBoolean.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterBoolean.read(buf),
+            FfiConverterOptionalTypeLastSync.read(buf),
+            FfiConverterOptionalLong.read(buf),
+            FfiConverterOptionalLong.read(buf),
+            FfiConverterOptionalULong.read(buf),
+            FfiConverterOptionalLong.read(buf),
+            FfiConverterOptionalDuration.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterDuration.read(buf),
+            FfiConverterOptionalLong.read(buf),
+            FfiConverterTypeArchiveState.read(buf),
+            FfiConverterOptionalTypeFailure.read(buf),
+            FfiConverterTypeQueueDepths.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: Health) = (
+            FfiConverterBoolean.allocationSize(value.`running`) +
+            FfiConverterULong.allocationSize(value.`peers`) +
+            FfiConverterULong.allocationSize(value.`storePeers`) +
+            FfiConverterULong.allocationSize(value.`reconciliationPeers`) +
+            FfiConverterULong.allocationSize(value.`strongPeers`) +
+            FfiConverterULong.allocationSize(value.`relayPeers`) +
+            FfiConverterULong.allocationSize(value.`syncs`) +
+            FfiConverterBoolean.allocationSize(value.`syncReady`) +
+            FfiConverterOptionalTypeLastSync.allocationSize(value.`lastSync`) +
+            FfiConverterOptionalLong.allocationSize(value.`newest`) +
+            FfiConverterOptionalLong.allocationSize(value.`oldest`) +
+            FfiConverterOptionalULong.allocationSize(value.`messages`) +
+            FfiConverterOptionalLong.allocationSize(value.`agreedUntil`) +
+            FfiConverterOptionalDuration.allocationSize(value.`behind`) +
+            FfiConverterULong.allocationSize(value.`gaps`) +
+            FfiConverterDuration.allocationSize(value.`gap`) +
+            FfiConverterOptionalLong.allocationSize(value.`gapStart`) +
+            FfiConverterTypeArchiveState.allocationSize(value.`archive`) +
+            FfiConverterOptionalTypeFailure.allocationSize(value.`archiveFailure`) +
+            FfiConverterTypeQueueDepths.allocationSize(value.`queues`)
+    )
+
+    override fun write(value: Health, buf: ByteBuffer) {
+            FfiConverterBoolean.write(value.`running`, buf)
+            FfiConverterULong.write(value.`peers`, buf)
+            FfiConverterULong.write(value.`storePeers`, buf)
+            FfiConverterULong.write(value.`reconciliationPeers`, buf)
+            FfiConverterULong.write(value.`strongPeers`, buf)
+            FfiConverterULong.write(value.`relayPeers`, buf)
+            FfiConverterULong.write(value.`syncs`, buf)
+            FfiConverterBoolean.write(value.`syncReady`, buf)
+            FfiConverterOptionalTypeLastSync.write(value.`lastSync`, buf)
+            FfiConverterOptionalLong.write(value.`newest`, buf)
+            FfiConverterOptionalLong.write(value.`oldest`, buf)
+            FfiConverterOptionalULong.write(value.`messages`, buf)
+            FfiConverterOptionalLong.write(value.`agreedUntil`, buf)
+            FfiConverterOptionalDuration.write(value.`behind`, buf)
+            FfiConverterULong.write(value.`gaps`, buf)
+            FfiConverterDuration.write(value.`gap`, buf)
+            FfiConverterOptionalLong.write(value.`gapStart`, buf)
+            FfiConverterTypeArchiveState.write(value.`archive`, buf)
+            FfiConverterOptionalTypeFailure.write(value.`archiveFailure`, buf)
+            FfiConverterTypeQueueDepths.write(value.`queues`, buf)
+    }
+}
+
+
+
+/**
+ * A sync that ended well.
+ */
+data class LastSync (
+    /**
+     * When it ended, in Unix nanoseconds.
+     */
+    val `at`: kotlin.Long
+    ,
+    /**
+     * With whom.
+     */
+    val `peerId`: kotlin.String
+    ,
+    /**
+     * Whether both sides held the same then.
+     */
+    val `agreement`: Agreement
+    ,
+    /**
+     * Messages that it brought.
+     */
+    val `received`: kotlin.ULong
+    ,
+    /**
+     * Messages that it sent.
+     */
+    val `sent`: kotlin.ULong
+    ,
+    /**
+     * Messages that the peer announced and that were not here at its end.
+     */
+    val `outstanding`: kotlin.ULong
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeLastSync: FfiConverterRustBuffer<LastSync> {
+    override fun read(buf: ByteBuffer): LastSync {
+        return LastSync(
+            FfiConverterLong.read(buf),
+            FfiConverterString.read(buf),
+            FfiConverterTypeAgreement.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: LastSync) = (
+            FfiConverterLong.allocationSize(value.`at`) +
+            FfiConverterString.allocationSize(value.`peerId`) +
+            FfiConverterTypeAgreement.allocationSize(value.`agreement`) +
+            FfiConverterULong.allocationSize(value.`received`) +
+            FfiConverterULong.allocationSize(value.`sent`) +
+            FfiConverterULong.allocationSize(value.`outstanding`)
+    )
+
+    override fun write(value: LastSync, buf: ByteBuffer) {
+            FfiConverterLong.write(value.`at`, buf)
+            FfiConverterString.write(value.`peerId`, buf)
+            FfiConverterTypeAgreement.write(value.`agreement`, buf)
+            FfiConverterULong.write(value.`received`, buf)
+            FfiConverterULong.write(value.`sent`, buf)
+            FfiConverterULong.write(value.`outstanding`, buf)
+    }
+}
+
+
+
+/**
+ * A line of the log.
+ */
+data class LogLine (
+    /**
+     * When, in Unix nanoseconds.
+     */
+    val `time`: kotlin.Long
+    ,
+    /**
+     * How grave.
+     */
+    val `level`: LogLevel
+    ,
+    /**
+     * Of what, as `wakustore::node::swarm`.
+     */
+    val `target`: kotlin.String
+    ,
+    /**
+     * One line of text: what happened, then `name=value` fields.
+     */
+    val `message`: kotlin.String
+    ,
+    /**
+     * Lines that were left out before this one, since the logger was too slow.
+     */
+    val `dropped`: kotlin.ULong
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeLogLine: FfiConverterRustBuffer<LogLine> {
+    override fun read(buf: ByteBuffer): LogLine {
+        return LogLine(
+            FfiConverterLong.read(buf),
+            FfiConverterTypeLogLevel.read(buf),
+            FfiConverterString.read(buf),
+            FfiConverterString.read(buf),
+            FfiConverterULong.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: LogLine) = (
+            FfiConverterLong.allocationSize(value.`time`) +
+            FfiConverterTypeLogLevel.allocationSize(value.`level`) +
+            FfiConverterString.allocationSize(value.`target`) +
+            FfiConverterString.allocationSize(value.`message`) +
+            FfiConverterULong.allocationSize(value.`dropped`)
+    )
+
+    override fun write(value: LogLine, buf: ByteBuffer) {
+            FfiConverterLong.write(value.`time`, buf)
+            FfiConverterTypeLogLevel.write(value.`level`, buf)
+            FfiConverterString.write(value.`target`, buf)
+            FfiConverterString.write(value.`message`, buf)
+            FfiConverterULong.write(value.`dropped`, buf)
+    }
+}
+
+
+
+/**
  * A message of the network (14/WAKU2-MESSAGE). Absent and empty are told apart where the wire
  * tells them apart.
  */
@@ -6457,6 +7285,109 @@ public object FfiConverterTypeQuery: FfiConverterRustBuffer<Query> {
             FfiConverterOptionalTypeDirection.write(value.`direction`, buf)
             FfiConverterUInt.write(value.`limit`, buf)
             FfiConverterBoolean.write(value.`includeData`, buf)
+    }
+}
+
+
+
+/**
+ * What waits, and for what. All are bounded.
+ */
+data class QueueDepths (
+    /**
+     * Puts that wait for their commit.
+     */
+    val `archivePuts`: kotlin.ULong
+    ,
+    /**
+     * What their messages count for, in bytes.
+     */
+    val `archivePutBytes`: kotlin.ULong
+    ,
+    /**
+     * Questions that wait for a reader of the archive.
+     */
+    val `archiveReads`: kotlin.ULong
+    ,
+    /**
+     * Commands that wait for the task of the connections.
+     */
+    val `commands`: kotlin.ULong
+    ,
+    /**
+     * Streams that peers have open to the node.
+     */
+    val `streams`: kotlin.ULong
+    ,
+    /**
+     * Store requests of peers that are being answered.
+     */
+    val `storeAnswering`: kotlin.ULong
+    ,
+    /**
+     * Store requests of the node's own on their way.
+     */
+    val `storeAsking`: kotlin.ULong
+    ,
+    /**
+     * Bytes of messages that came over relay and wait for the archive.
+     */
+    val `relayBytes`: kotlin.ULong
+    ,
+    /**
+     * Bytes of messages that came by syncs and wait for the archive.
+     */
+    val `syncBytes`: kotlin.ULong
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeQueueDepths: FfiConverterRustBuffer<QueueDepths> {
+    override fun read(buf: ByteBuffer): QueueDepths {
+        return QueueDepths(
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: QueueDepths) = (
+            FfiConverterULong.allocationSize(value.`archivePuts`) +
+            FfiConverterULong.allocationSize(value.`archivePutBytes`) +
+            FfiConverterULong.allocationSize(value.`archiveReads`) +
+            FfiConverterULong.allocationSize(value.`commands`) +
+            FfiConverterULong.allocationSize(value.`streams`) +
+            FfiConverterULong.allocationSize(value.`storeAnswering`) +
+            FfiConverterULong.allocationSize(value.`storeAsking`) +
+            FfiConverterULong.allocationSize(value.`relayBytes`) +
+            FfiConverterULong.allocationSize(value.`syncBytes`)
+    )
+
+    override fun write(value: QueueDepths, buf: ByteBuffer) {
+            FfiConverterULong.write(value.`archivePuts`, buf)
+            FfiConverterULong.write(value.`archivePutBytes`, buf)
+            FfiConverterULong.write(value.`archiveReads`, buf)
+            FfiConverterULong.write(value.`commands`, buf)
+            FfiConverterULong.write(value.`streams`, buf)
+            FfiConverterULong.write(value.`storeAnswering`, buf)
+            FfiConverterULong.write(value.`storeAsking`, buf)
+            FfiConverterULong.write(value.`relayBytes`, buf)
+            FfiConverterULong.write(value.`syncBytes`, buf)
     }
 }
 
@@ -7377,6 +8308,67 @@ public object FfiConverterTypeAgreement: FfiConverterRustBuffer<Agreement> {
 
 
 /**
+ * Whether an archive can do its work.
+ */
+
+enum class ArchiveState(val value: kotlin.UByte) {
+
+    /**
+     * It reads, and the last commit went well, or there was none yet.
+     */
+    WRITABLE(0u),
+    /**
+     * It was opened read-only.
+     */
+    READ_ONLY(1u),
+    /**
+     * The last commit found no space on the disk. Reads go on.
+     */
+    DISK_FULL(2u),
+    /**
+     * Its database cannot be reached; it is tried again by itself.
+     */
+    UNAVAILABLE(3u),
+    /**
+     * The last commit failed of something else.
+     */
+    FAILING(4u),
+    /**
+     * It was closed.
+     */
+    CLOSED(5u);
+
+
+
+
+    companion object
+}
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeArchiveState: FfiConverterRustBuffer<ArchiveState> {
+    override fun read(buf: ByteBuffer) = try {
+
+        ArchiveState.entries[buf.getInt() - 1]
+
+    } catch (e: IndexOutOfBoundsException) {
+        throw RuntimeException("invalid enum value, something is very wrong!!", e)
+    }
+
+    override fun allocationSize(value: ArchiveState) = 4UL
+
+    override fun write(value: ArchiveState, buf: ByteBuffer) {
+        buf.putInt(value.ordinal + 1)
+    }
+}
+
+
+
+
+
+/**
  * What an archive has committed.
  */
 sealed class Change {
@@ -7950,6 +8942,63 @@ public object FfiConverterTypeFindingKind: FfiConverterRustBuffer<FindingKind> {
     override fun allocationSize(value: FindingKind) = 4UL
 
     override fun write(value: FindingKind, buf: ByteBuffer) {
+        buf.putInt(value.ordinal + 1)
+    }
+}
+
+
+
+
+
+/**
+ * How grave a line is.
+ */
+
+enum class LogLevel(val value: kotlin.UByte) {
+
+    /**
+     * Something is lost or does not work.
+     */
+    ERROR(1u),
+    /**
+     * Something that should not be, and that the library goes on with.
+     */
+    WARN(2u),
+    /**
+     * What an operator wants to know.
+     */
+    INFO(3u),
+    /**
+     * What helps to find out why.
+     */
+    DEBUG(4u),
+    /**
+     * All there is.
+     */
+    TRACE(5u);
+
+
+
+
+    companion object
+}
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeLogLevel: FfiConverterRustBuffer<LogLevel> {
+    override fun read(buf: ByteBuffer) = try {
+
+        LogLevel.entries[buf.getInt() - 1]
+
+    } catch (e: IndexOutOfBoundsException) {
+        throw RuntimeException("invalid enum value, something is very wrong!!", e)
+    }
+
+    override fun allocationSize(value: LogLevel) = 4UL
+
+    override fun write(value: LogLevel, buf: ByteBuffer) {
         buf.putInt(value.ordinal + 1)
     }
 }
@@ -9063,6 +10112,38 @@ public object FfiConverterOptionalDuration: FfiConverterRustBuffer<java.time.Dur
 /**
  * @suppress
  */
+public object FfiConverterOptionalTypeLogger: FfiConverterRustBuffer<Logger?> {
+    override fun read(buf: ByteBuffer): Logger? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeLogger.read(buf)
+    }
+
+    override fun allocationSize(value: Logger?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeLogger.allocationSize(value)
+        }
+    }
+
+    override fun write(value: Logger?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeLogger.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
 public object FfiConverterOptionalTypeValidator: FfiConverterRustBuffer<Validator?> {
     override fun read(buf: ByteBuffer): Validator? {
         if (buf.get().toInt() == 0) {
@@ -9213,6 +10294,38 @@ public object FfiConverterOptionalTypeFileOptions: FfiConverterRustBuffer<FileOp
         } else {
             buf.put(1)
             FfiConverterTypeFileOptions.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterOptionalTypeLastSync: FfiConverterRustBuffer<LastSync?> {
+    override fun read(buf: ByteBuffer): LastSync? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeLastSync.read(buf)
+    }
+
+    override fun allocationSize(value: LastSync?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeLastSync.allocationSize(value)
+        }
+    }
+
+    override fun write(value: LastSync?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeLastSync.write(value, buf)
         }
     }
 }
@@ -10162,6 +11275,29 @@ public object FfiConverterSequenceTypeValidity: FfiConverterRustBuffer<List<Vali
 }
     )
     }
+
+
+        /**
+         * Has a logger called with the library's log, in place of the one before; without one, nothing is
+         * logged, as at first. There is one for the whole process, whichever archives and nodes there are.
+         *
+         * The filter is a level (`off`, `error`, `warn`, `info`, `debug`, `trace`), for the library's own
+         * lines, or several parts with commas between them, of which each may name the beginning of a
+         * target: `info,wakustore::node=debug,libp2p_swarm=warn`. Lines hold no payloads, keys or
+         * passwords; those of libraries under this one, which are told where they are named, are their own.
+         *
+         * Fails with `InvalidArgument` for a filter that is none.
+         */
+    @Throws(WakuException::class) fun `setLogger`(`filter`: kotlin.String, `logger`: Logger? = null)
+        =
+    uniffiRustCallWithError(WakuException) { _status ->
+    UniffiLib.uniffi_wakustore_fn_func_set_logger(
+
+
+        FfiConverterString.lower(`filter`),
+        FfiConverterOptionalTypeLogger.lower(`logger`),_status)
+}
+
 
 
         /**
