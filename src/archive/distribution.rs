@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_value_counts_for_the_first_bound_that_it_does_not_exceed() {
         let spread = Distribution::new(&[10, 20]);
-        [0, 10, 11, 20, 21, 500].map(|value| spread.observe(value));
+        [0, 10, 11, 20, 21, 500].into_iter().for_each(|value| spread.observe(value));
         let read = spread.read();
         assert_eq!(read.counts, [2, 2, 2]);
         assert_eq!((read.count(), read.sum), (6, 562));

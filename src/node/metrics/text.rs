@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn each_kind_has_its_form() {
         let spread = Distribution::new(&[1_000, 2_000]);
-        [500, 1_500, 9_000].map(|value| spread.observe(value));
+        [500, 1_500, 9_000].into_iter().for_each(|value| spread.observe(value));
         let text = write(vec![
             Family::one("a", "An a.", Value::Counter(3)),
             Family::of("b", "Bs.")
