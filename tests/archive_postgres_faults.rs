@@ -18,7 +18,9 @@ use std::time::{Duration, Instant};
 use archive_support::cluster::Cluster;
 use archive_support::*;
 use wakustore::ErrorKind;
-use wakustore::archive::{Archive, FeedEvent, PostgresBackend, PostgresConfig, PutOutcome};
+use wakustore::archive::{
+    Archive, ArchiveNotice, ArchiveState, FeedEvent, PostgresBackend, PostgresConfig, PutOutcome,
+};
 use wakustore::types::{Origin, Query, StoredMessage};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -53,6 +55,8 @@ fn the_server_stops_crashes_and_comes_back() {
     let cluster = Cluster::of_its_own(DURABLE);
     let database = cluster.database();
     let archive = postgres(&database.url, few_partitions(), &config());
+    let (told, heard) = std::sync::mpsc::channel();
+    archive.observe(Arc::new(move |notice| told.send(notice.clone()).unwrap()));
     let mut acknowledged = Vec::new();
     for (round, end) in ["stop", "crash", "crash"].into_iter().enumerate() {
         for i in 0..30 {
@@ -72,6 +76,7 @@ fn the_server_stops_crashes_and_comes_back() {
             assert!(put(&archive, &one(round * 100 + 51)).is_err());
         }
         assert!(begin.elapsed() < LONG / 2, "600 answers took {:?}", begin.elapsed());
+        assert_eq!(archive.usage().state, ArchiveState::Unavailable);
         cluster.order("start");
         let m = one(round * 100 + 52);
         assert_eq!(put_in_the_end(&archive, &m), PutOutcome::Stored);
@@ -84,6 +89,18 @@ fn the_server_stops_crashes_and_comes_back() {
             acknowledged.len() as u64,
             "what was answered with an error is not in"
         );
+        // Readers and the writer have it again; each said so, once.
+        assert_eq!(archive.usage().state, ArchiveState::Writable, "after {end}");
+        let (mut lost, mut found) = (0, 0);
+        for notice in heard.try_iter() {
+            match notice {
+                ArchiveNotice::Trouble { state: ArchiveState::Unavailable, .. } => lost += 1,
+                ArchiveNotice::Recovered { from: ArchiveState::Unavailable } => found += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(lost, found, "after {end}");
+        assert!((1..=4).contains(&lost), "{lost} times after {end}");
     }
 }
 

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use archive_support::*;
-use wakustore::archive::{Archive, Durability, PutOutcome, SqliteBackend, SqliteConfig};
+use wakustore::archive::{
+    Archive, ArchiveState, Durability, PutOutcome, SqliteBackend, SqliteConfig,
+};
 use wakustore::types::{Direction, Filter, Query, StoredMessage, Timestamp};
 use wakustore::{Error, ErrorKind, Result};
 
@@ -413,6 +415,9 @@ mod disk_full {
         for put in pending {
             assert_eq!(put.wait().unwrap_err().kind(), ErrorKind::DiskFull);
         }
+        let usage = archive.usage();
+        assert_eq!((usage.state, usage.failed), (ArchiveState::DiskFull, 21 * 5));
+        assert_eq!(usage.trouble.unwrap().kind(), ErrorKind::DiskFull);
         let hashes = |of: &[StoredMessage]| of.iter().map(|m| m.hash).collect::<Vec<_>>();
         let missing = |of: &[StoredMessage]| archive.missing(hashes(of)).wait().unwrap();
         assert_eq!(read_all(&archive).unwrap(), held.len());
@@ -422,6 +427,7 @@ mod disk_full {
         fs::remove_file(&filler).unwrap();
         let outcomes = archive.put(failed.clone(), Origin::Import).wait().unwrap();
         assert!(outcomes.iter().all(|o| *o == PutOutcome::Stored));
+        assert_eq!(archive.usage().state, ArchiveState::Writable);
         held.extend(failed);
         // And full once more, this time by our own doing, to the end.
         let (more, failed) = fill(&archive, 100_000);

@@ -34,6 +34,9 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("sha3", &["node"]),
     ("webpki_roots", &["archive::postgres"]),
     ("prost", &["wire"]),
+    ("tracing", &["node", "runtime", "ffi"]),
+    ("tracing_subscriber", &["ffi"]),
+    ("prometheus_client", &["node"]),
     ("uniffi", &["ffi"]),
     ("libc", &["ffi"]),
     ("std::net", &["node"]),
@@ -270,6 +273,9 @@ fn breaches_are_seen() {
         ("sync", "use std::{fs, sync::Arc};"),
         ("ffi::c::op", "use crate::ffi::uniffi::Page;"),
         ("store", "fn f() { println!(\"\") }"),
+        ("archive::worker", "fn f() { tracing::warn!(\"\") }"),
+        ("runtime", "use tracing_subscriber::Registry;"),
+        ("engine", "use prometheus_client::registry::Registry;"),
         ("engine", "fn f() -> std::time::Instant { todo }"),
     ];
     for (module, text) in cases {

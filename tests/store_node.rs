@@ -5,10 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod node_support;
+#[path = "node_support/metrics.rs"]
+mod scraped;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use node_support::*;
@@ -40,6 +43,16 @@ fn start(path: &Path, more: &[&str]) -> (Running, String) {
 }
 
 fn start_at(listen: &str, path: &Path, more: &[&str]) -> (Running, String) {
+    let (running, address, _) = start_telling(listen, path, more);
+    (running, address)
+}
+
+/// Started, where it listens, and what else it says.
+fn start_telling(
+    listen: &str,
+    path: &Path,
+    more: &[&str],
+) -> (Running, String, Lines<BufReader<ChildStdout>>) {
     let mut child = Command::new(program())
         .arg("--path")
         .arg(path)
@@ -54,7 +67,7 @@ fn start_at(listen: &str, path: &Path, more: &[&str]) -> (Running, String) {
     let running = Running(child);
     let address = lines.next().expect("it tells its address").unwrap();
     assert_eq!(lines.next().unwrap().unwrap(), "ready");
-    (running, address)
+    (running, address, lines)
 }
 
 /// Asks it to end, and waits for that.
@@ -146,6 +159,63 @@ async fn one_that_was_killed_is_dialled_again_when_it_is_back() {
     assert_eq!(finished(&mut events).await.report.figures.received, 30);
     assert_eq!(hashes(&here).await.len(), 30);
     assert!(terminate(running));
+}
+
+/// What is answered to these bytes: the first line, and the body.
+fn asked(at: &str, request: &[u8]) -> (String, String) {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    // It may answer, and close, before it has read all.
+    let _ = stream.write_all(request);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+    assert_eq!(length.map(|n| n.parse().unwrap()).unwrap_or(0), body.len(), "{head}");
+    (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prometheus_may_ask() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("messages.db");
+    let (running, address, mut lines) = start_telling(TCP, &path, &["--metrics", "127.0.0.1:0"]);
+    let url = lines.next().unwrap().unwrap();
+    let at = url.strip_prefix("http://").unwrap().strip_suffix("/metrics").unwrap().to_owned();
+    let client = node(&in_memory()).await;
+    for _ in 0..3 {
+        assert_eq!(held(&client, &address).await, 0);
+    }
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: here\r\n\r\n").into_bytes();
+    tokio::task::spawn_blocking(move || {
+        // The response to a client is counted once it is written.
+        let seen = loop {
+            let (status, body) = asked(&at, &get("/metrics"));
+            assert_eq!(status, "HTTP/1.1 200 OK");
+            let seen = scraped::Metrics::read(&body);
+            if seen.get("wakustore_store_response_duration_seconds_count") == 3.0 {
+                break seen;
+            }
+        };
+        assert_eq!(seen.get("waku_store_queries"), 3.0);
+        assert_eq!(seen.get("libp2p_peers"), 1.0);
+        let (status, body) = asked(&at, &get("/health"));
+        assert_eq!(status, "HTTP/1.1 200 OK");
+        assert_eq!(body, "archive writable, 1 peers, 0 syncs\n");
+        assert_eq!(asked(&at, &get("/other")).0, "HTTP/1.1 404 Not Found");
+        let post = b"POST /metrics HTTP/1.1\r\n\r\n";
+        assert_eq!(asked(&at, post).0, "HTTP/1.1 405 Method Not Allowed");
+        let long = [b"GET /metrics HTTP/1.1\r\n".to_vec(), vec![b'x'; 8 * 1024]].concat();
+        assert_eq!(asked(&at, &long).0, "HTTP/1.1 431 Request Header Fields Too Large");
+        // Those who say nothing take up the places for five seconds, and no longer.
+        let silent: Vec<_> = (0..10).map(|_| TcpStream::connect(&at).unwrap()).collect();
+        assert_eq!(asked(&at, &get("/metrics?x=1")).0, "HTTP/1.1 200 OK");
+        drop(silent);
+    })
+    .await
+    .unwrap();
+    assert!(terminate(running), "it ends well");
 }
 
 #[test]

@@ -4,7 +4,8 @@
 ## it to an event loop (`wakustore/completions`). What fails raises `WakuError`. Objects of the
 ## library are freed with the last reference to them; `release` does it at once.
 ##
-## No code of the host runs on a thread of the library, but for a validator (see `openArchive`).
+## No code of the host runs on a thread of the library, but for a validator (see `openArchive`) and
+## a procedure for the log (see `setLog`).
 
 import std/[enumutils, options]
 import wakustore/abi
@@ -198,6 +199,35 @@ type
     outstanding*, received*, sent*, bytesIn*, bytesOut*, durationNs*: uint64
     code*: int32     ## Why the last peer that failed did, as in `WakuError`; 0 where none did.
     reason*: string
+
+  ArchiveState* {.pure.} = enum
+    ## Whether an archive can do its work; `Other` is one of a newer library.
+    Writable, ReadOnly, DiskFull, Unavailable, Failing, Closed, Other
+
+  LastSync* = object
+    ## A sync that ended well.
+    at*: int64
+    peerId*: string
+    agreement*: Agreement
+    received*, sent*, outstanding*: uint64
+
+  Health* = object
+    ## How a node is; the fields are those of `wks_health` in wakustore.h.
+    running*, syncReady*: bool
+    peers*, storePeers*, reconciliationPeers*, strongPeers*, relayPeers*, syncs*: uint64
+    lastSync*: Option[LastSync]
+    messages*: uint64
+    newest*, oldest*, agreedUntil*: int64
+    behindNs*: Option[uint64] ## None where nobody agrees with the node yet.
+    gaps*, gapNs*: uint64
+    gapStart*: int64
+    archive*: ArchiveState
+    archiveError*: int32      ## As in `WakuError`; 0 where nothing is wrong.
+    archivePuts*, archivePutBytes*, archiveReads*, commands*, streams*: uint64
+    storeAnswering*, storeAsking*, relayBytes*, syncBytes*: uint64
+
+  LogLevel* {.pure.} = enum
+    Error = 1, Warn, Info, Debug, Trace
 
 # --- objects of the library ---
 
@@ -468,6 +498,28 @@ proc changeOf(change: WksChange): Change =
     result.position = some(position)
 
 include wakustore/reports
+proc healthOf(h: WksHealth): Health =
+  result = Health(
+    running: h.running != 0, syncReady: h.syncReady != 0, peers: h.peers,
+    storePeers: h.storePeers, reconciliationPeers: h.reconciliationPeers,
+    strongPeers: h.strongPeers, relayPeers: h.relayPeers, syncs: h.syncs,
+    messages: h.messages, newest: h.newest, oldest: h.oldest, agreedUntil: h.agreedUntil,
+    gaps: h.gaps, gapNs: h.gapNs, gapStart: h.gapStart, archiveError: h.archiveError,
+    archivePuts: h.archivePuts, archivePutBytes: h.archivePutBytes,
+    archiveReads: h.archiveReads, commands: h.commands, streams: h.streams,
+    storeAnswering: h.storeAnswering, storeAsking: h.storeAsking, relayBytes: h.relayBytes,
+    syncBytes: h.syncBytes)
+  let state = if h.archive in 0'i32 .. 5'i32: h.archive else: 6'i32
+  result.archive = ArchiveState(state)
+  if h.behindNs != high(uint64): result.behindNs = some(h.behindNs)
+  if h.lastSyncAt != 0:
+    var peer = ""
+    for c in h.lastSyncPeer:
+      if c == 0: break
+      peer.add char(c)
+    result.lastSync = some(LastSync(
+      at: h.lastSyncAt, peerId: peer, agreement: Agreement(h.lastSyncAgreement),
+      received: h.lastSyncReceived, sent: h.lastSyncSent, outstanding: h.lastSyncOutstanding))
 
 proc take*[T](op: Op[T]): T =
   ## The result of an operation that has ended, once; raises its error.
@@ -556,6 +608,11 @@ proc take*[T](op: Op[T]): T =
     var report: WksOnceReport
     ok wks_op_take_once_report(handle, addr report, addr err)
     result = onceReportOf(report)
+  elif T is Health:
+    var h: WksHealth
+    sized h
+    ok wks_op_take_health(handle, addr h, addr err)
+    result = healthOf(h)
   elif T is Stats:
     var s: WksStats
     sized s
@@ -864,6 +921,10 @@ proc next*(changes: Changes): Op[Option[Change]] =
 proc stats*(archive: Archive): Op[Stats] =
   starting(Stats, wks_archive_stats_async(archive.held, op, addr err))
 
+proc metrics*(archive: Archive): Op[string] =
+  ## The metrics of an archive that is used without a node, as a node's.
+  starting(string, wks_archive_metrics_async(archive.held, op, addr err))
+
 proc close*(archive: Archive): Op[void] =
   ## Commits what was accepted and closes the file.
   starting(void, wks_archive_close_async(archive.held, op, addr err))
@@ -1042,12 +1103,58 @@ proc next*(events: Events): Op[Option[Event]] =
   ## The next event; none once the node has stopped. A cancel loses none.
   starting(Option[Event], wks_events_next_async(events.held, op, addr err))
 
+proc health*(node: Node): Op[Health] =
+  ## How it is: whether it syncs, how far it is behind, how its archive is, what waits.
+  starting(Health, wks_node_health_async(node.held, op, addr err))
+
+proc metrics*(node: Node): Op[string] =
+  ## Its metrics and its archive's, in OpenMetrics' text form: to be served as
+  ## `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+  starting(string, wks_node_metrics_async(node.held, op, addr err))
+
 proc stop*(node: Node): Op[void] =
   starting(void, wks_node_stop_async(node.held, op, addr err))
 
 # --- the library ---
 
 proc wakustoreVersion*(): string = $wks_version()
+
+# The log's procedure is other people's code on a thread of the library's, as a validator.
+when compileOption("threads"):
+  type
+    LogProc* = proc (level: LogLevel, target, message: string, dropped: uint64,
+                     user: pointer) {.nimcall, gcsafe, raises: [].}
+      ## Takes a line of the log. It is called on a thread that the library has for it, one line at
+      ## a time, and must not block on the library; `dropped` lines were left out before this one.
+
+    LogBox = object
+      log: LogProc
+      user: pointer
+
+  proc callLog(line: ptr WksLogLine, user: pointer) {.cdecl, gcsafe, raises: [].} =
+    let box = cast[ptr LogBox](user)
+    when not defined(gcDestructors):
+      setupForeignThreadGc()
+      defer: tearDownForeignThreadGc()
+    if line.level in 1'i32 .. 5'i32:
+      box.log(LogLevel(line.level), text(line.target), text(line.message), line.dropped, box.user)
+
+  proc dropLog(user: pointer) {.cdecl, gcsafe, raises: [].} =
+    deallocShared(user)
+
+  proc setLog*(filter: string, log: LogProc, user: pointer = nil) =
+    ## Has the library's log go to a procedure, in place of the one before; nil ends it. There is one
+    ## for the whole process, and at first none. The filter is a level (`off`, `error`, `warn`,
+    ## `info`, `debug`, `trace`) for the library's own lines, or parts with commas between them that
+    ## may each name the beginning of a target: `info,wakustore::node=debug`. `user` must live until
+    ## a little after the procedure is replaced.
+    if log == nil:
+      ok wks_log_set(lend(filter), nil, nil, nil, addr err)
+      return
+    let box = cast[ptr LogBox](allocShared0(sizeof(LogBox)))
+    box.log = log
+    box.user = user
+    ok wks_log_set(lend(filter), callLog, box, dropLog, addr err)
 
 proc shutdownWakustore*(timeoutMs = 10_000) =
   ## Ends all that runs in the library and joins its threads. (A process that exits without it ends

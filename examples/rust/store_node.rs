@@ -13,6 +13,7 @@
 //! `--path` may be the URL of a PostgreSQL database (`postgres://…`), which several nodes may share.
 //! `--relay yes` takes part in relay on its shards. `--max-age`, `--max-messages` and `--max-bytes`
 //! bound what is kept; `--store-rate` and `--store-rate-of-peer` take `REQUESTS/SECONDS`.
+//! `--metrics 127.0.0.1:8008` serves `/metrics` for Prometheus there, and `/health` for a probe.
 //!
 //! `--bootstrap` peers are kept connected, and as many others as `--store-peers`, `--sync-peers` and
 //! `--relay-peers` say, out of a book that is kept beside the state (`--keep-peers no`: it is not).
@@ -23,12 +24,17 @@
 //! `/ip4/…/tcp/…/tls/ws`; `--root FILE` names an authority that is trusted when such a peer is dialled.
 //! `--key-secp256k1 FILE` is a key as nwaku's `--nodekey` has it, 64 hexadecimal digits.
 //!
-//! It prints the addresses that it listens at, one a line, then `ready`; then a line for each sync
-//! that has ended, and `online` and `offline` when it is. It runs until its standard input closes, or until it is interrupted or terminated;
+//! It prints the addresses that it listens at, one a line, then `ready`; then, with `--metrics`, where
+//! those are; then a line for each sync that has ended, and `online` and `offline` when it is. It runs
+//! until its standard input closes, or until it is interrupted or terminated;
 //! with `--stdin no` (for a service manager, which gives it none) until one of the latter.
+
+#[path = "store_node/scrape.rs"]
+mod scrape;
 
 use std::error::Error;
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -50,6 +56,7 @@ struct Options {
     sync_with: Vec<String>,
     retention: Retention,
     watches_stdin: bool,
+    metrics: Option<SocketAddr>,
 }
 
 const USAGE: &str = "usage: store_node --path FILE|:memory:|postgres://… [--listen ADDRESS]… [--key FILE] \
@@ -63,7 +70,7 @@ const USAGE: &str = "usage: store_node --path FILE|:memory:|postgres://… [--li
                      [--max-connections N] [--max-incoming N] [--max-outgoing N] [--reserved N] \
                      [--discover enrtree://…]… [--discover-interval SECONDS] \
                      [--name-server IP:PORT]… [--root FILE]… [--wss-chain FILE --wss-key FILE] \
-                     [--key-secp256k1 FILE] [--stdin yes|no]";
+                     [--key-secp256k1 FILE] [--metrics IP:PORT] [--stdin yes|no]";
 
 fn yes(flag: &str, value: &str) -> Fallible<bool> {
     match value {
@@ -169,6 +176,7 @@ fn options() -> Fallible<Options> {
         sync_with: Vec::new(),
         retention: Retention::default(),
         watches_stdin: true,
+        metrics: None,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(flag) = arguments.next() {
@@ -191,6 +199,7 @@ fn options() -> Fallible<Options> {
             "--relay" => options.node.relay = yes(&flag, &value)?,
             "--store-rate" => options.node.store_rate = rate(&flag, &value)?,
             "--store-rate-of-peer" => options.node.store_rate_of_peer = rate(&flag, &value)?,
+            "--metrics" => options.metrics = Some(value.parse()?),
             "--stdin" => options.watches_stdin = yes(&flag, &value)?,
             "--state" => options.node.state = Some(value.into()),
             "--sync-with" => options.sync_with.push(value),
@@ -290,8 +299,13 @@ fn ended(watches_stdin: bool) -> Fallible<impl Future<Output = ()>> {
 }
 
 async fn run() -> Fallible<()> {
-    let Options { path, node: config, sync_with, retention, watches_stdin } = options()?;
+    let Options { path, node: config, sync_with, retention, watches_stdin, metrics } = options()?;
     let ended = ended(watches_stdin)?;
+    // Before anything is opened: an address that is taken is told at once.
+    let scraped = match metrics {
+        Some(at) => Some(tokio::net::TcpListener::bind(at).await?),
+        None => None,
+    };
     let archive = ArchiveConfig { retention, ..ArchiveConfig::new(now) };
     let archive = tokio::task::spawn_blocking(move || open(&path, archive)).await??;
     let node = Node::start(config, archive.clone()).await?;
@@ -300,12 +314,18 @@ async fn run() -> Fallible<()> {
         say(&address);
     }
     say("ready");
+    let mut scraping = tokio::task::JoinSet::new();
+    if let Some(listener) = scraped {
+        say(&format!("http://{}/metrics", listener.local_addr()?));
+        scraping.spawn(scrape::serve(listener, node.clone()));
+    }
     for peer in &sync_with {
         if let Err(e) = node.sync(peer, SyncOptions::default()).await {
             eprintln!("no sync with {peer}: {e}");
         }
     }
     ended.await;
+    scraping.shutdown().await;
     node.stop().await;
     telling.await?;
     tokio::task::spawn_blocking(move || archive.close()).await?;

@@ -5,6 +5,7 @@
 //! subscribers with what was committed. A put is acknowledged after its own commit, never before.
 
 mod changes;
+mod distribution;
 mod driver;
 mod feed;
 mod feed_queue;
@@ -30,6 +31,7 @@ mod sqlite;
 mod suspend;
 mod task;
 mod tools;
+mod usage;
 mod validator;
 mod validator_thread;
 mod worker;
@@ -37,6 +39,7 @@ mod worker;
 #[cfg(feature = "postgres")]
 pub use self::postgres::{MAX_PARTITIONS, Partitions, PostgresBackend, PostgresConfig};
 pub use changes::{Change, Changes, Commit, Logged};
+pub use distribution::{Distribution, Spread};
 pub use driver::{Backend, Driver, Figures, IndexEntry, IndexQuery, PutOutcome, Removal, Stats};
 pub use feed::{Feed, FeedEvent, FeedItem};
 #[cfg(feature = "sqlite")]
@@ -54,5 +57,6 @@ pub use service::{Archive, ArchiveConfig};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteBackend, SqliteConfig};
 pub use task::{Control, Progress, Task};
+pub use usage::{ArchiveNotice, ArchiveObserver, ArchiveState, ArchiveUsage, Refusal};
 pub use validator::{Validator, Validity};
 pub use validator_thread::ValidatorThread;

@@ -44,6 +44,8 @@ pub(super) struct Put {
     pub(super) outcomes: Vec<PutOutcome>,
     /// What `messages` count for in the queue.
     pub(super) bytes: usize,
+    /// When it came.
+    pub(super) since: Instant,
     pub(super) reply: Reply<Vec<PutOutcome>>,
 }
 
@@ -136,6 +138,12 @@ impl Queue {
             for_readers: Condvar::new(),
             max_bytes,
         }
+    }
+
+    /// What waits: puts, their bytes, questions, removals.
+    pub(super) fn waiting(&self) -> (usize, usize, usize, usize) {
+        let state = self.lock();
+        (state.puts.len(), state.bytes, state.reads.len(), state.removals.len())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

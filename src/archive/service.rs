@@ -6,12 +6,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::feeds::Feeds;
 use super::pump::Join;
 use super::queue::{Put, Queue, Remove};
 use super::retention::{Floor, Keeper, Retention, check_floor};
+use super::usage::{ArchiveObserver, ArchiveState, ArchiveUsage, Counters};
 use super::worker::{self, Desk, Shared, answer, on_archive_thread};
 use super::{
     Backend, Driver, Feed, IndexEntry, IndexQuery, Pending, Position, PutOutcome, Rules, Stats,
@@ -99,7 +100,8 @@ impl Archive {
         if backend.is_read_only() {
             config.retention = Retention::default();
         }
-        let mut writer = Desk::new(backend.writer()?, backend.clone(), true);
+        let counters = Arc::new(Counters::default());
+        let mut writer = Desk::new(backend.writer()?, backend.clone(), true, counters.clone());
         let floor = Floor::default();
         // What was removed before is known before anything is taken in.
         floor.raise(writer.run(|driver| driver.figures())?.floor);
@@ -107,7 +109,7 @@ impl Archive {
         while readers.len() < config.readers
             && let Some(driver) = backend.reader()?
         {
-            readers.push(Desk::new(driver, backend.clone(), false));
+            readers.push(Desk::new(driver, backend.clone(), false, counters.clone()));
         }
 
         let queue = Queue::new(config.max_queued_bytes);
@@ -119,6 +121,7 @@ impl Archive {
             floor,
             validator,
             tasks: Arc::default(),
+            counters,
         });
         // From here on an early return drops the handle, which ends the threads begun so far.
         let archive = Archive(Arc::new(Handle {
@@ -170,6 +173,7 @@ impl Archive {
         if let Err(e) = self.check_writable() {
             return Pending::ready(Err(e));
         }
+        let since = Instant::now();
         let now = self.now();
         let floor = self.floor();
         let mut passed = Vec::with_capacity(messages.len());
@@ -189,6 +193,7 @@ impl Archive {
             }
         }
         if passed.is_empty() {
+            self.0.shared.counters.came(&outcomes, o);
             return Pending::ready(self.0.shared.queue.check_open().map(|()| outcomes));
         }
         let (reply, pending) = Pending::new();
@@ -197,10 +202,16 @@ impl Archive {
             origin: o,
             outcomes,
             bytes,
+            since,
             reply,
         }) {
             Ok(()) => pending,
-            Err(e) => Pending::ready(Err(e)),
+            Err(e) => {
+                if e.kind() == ErrorKind::Busy {
+                    self.0.shared.counters.busy();
+                }
+                Pending::ready(Err(e))
+            }
         }
     }
 
@@ -213,7 +224,14 @@ impl Archive {
         if let Err(e) = self.0.config.rules.check_query(&query) {
             return Pending::ready(Err(e));
         }
-        self.ask(move |driver| driver.query(&query))
+        let (begun, counters) = (Instant::now(), self.0.shared.counters.clone());
+        counters.asked();
+        self.ask(move |driver| {
+            let page = driver.query(&query);
+            counters.query_times.took(begun.elapsed());
+            counters.answered(&page);
+            page
+        })
     }
 
     /// Those of the messages that are held, in the order asked for, each once.
@@ -334,6 +352,28 @@ impl Archive {
     /// Whether a host's validator sees what is put.
     pub fn has_validator(&self) -> bool {
         self.0.config.validator.is_some()
+    }
+
+    /// What it has done since it was opened, and what waits for it. Cheap, and asks no driver.
+    pub fn usage(&self) -> ArchiveUsage {
+        let shared = &self.0.shared;
+        let mut usage = shared.counters.read();
+        let waiting = shared.queue.waiting();
+        (usage.waiting_puts, usage.waiting_bytes) = (waiting.0, waiting.1);
+        (usage.waiting_reads, usage.waiting_removals) = (waiting.2, waiting.3);
+        if shared.queue.check_open().is_err() {
+            (usage.state, usage.trouble) = (ArchiveState::Closed, None);
+        } else if usage.state == ArchiveState::Writable && self.0.backend.is_read_only() {
+            usage.state = ArchiveState::ReadOnly;
+        }
+        usage
+    }
+
+    /// Has this told what an operator would want in a log, from now on and for as long as the
+    /// archive is open. It is called on the archive's threads, under no lock, and they wait for
+    /// it; a panic in it ends there. Only the first observer counts: whether it is this one.
+    pub fn observe(&self, observer: ArchiveObserver) -> bool {
+        self.0.shared.counters.observe(observer)
     }
 
     /// The archive's clock.

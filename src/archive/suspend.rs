@@ -42,7 +42,8 @@ impl Archive {
         match self.0.shared.queue.suspend(Turn::Suspend(reply)) {
             Ok((reads, joins)) => {
                 self.0.shared.tasks.suspend();
-                let mut gone = Desk::without_driver(self.0.backend.clone());
+                let mut gone =
+                    Desk::without_driver(self.0.backend.clone(), self.0.shared.counters.clone());
                 for read in reads {
                     quietly(|| read(&mut gone));
                 }

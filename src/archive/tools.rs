@@ -128,7 +128,9 @@ impl Archive {
         let (reply, pending) = Pending::new();
         let begun = self.0.shared.tasks.begin(&control).and_then(|begun| {
             let desk = self.0.backend.reader()?;
-            Ok((begun, desk.map(|driver| Desk::new(driver, self.0.backend.clone(), false))))
+            let counters = self.0.shared.counters.clone();
+            let backend = self.0.backend.clone();
+            Ok((begun, desk.map(|driver| Desk::new(driver, backend, false, counters))))
         });
         let (begun, desk) = match begun {
             Ok(begun) => begun,

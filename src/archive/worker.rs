@@ -19,6 +19,7 @@ use super::queue::{Company, Put, Queue, Remove, Ticket};
 use super::retention::{Floor, Keeper, check_floor};
 use super::suspend;
 use super::task::Tasks;
+use super::usage::Counters;
 use super::{Backend, Driver, PutOutcome, Validator, validator};
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::{MessageHash, Origin, StoredMessage, Timestamp};
@@ -62,6 +63,7 @@ pub(super) struct Shared {
     pub(super) floor: Floor,
     pub(super) validator: Option<Arc<dyn Validator>>,
     pub(super) tasks: Arc<Tasks>,
+    pub(super) counters: Arc<Counters>,
 }
 
 /// A driver and what to do when it panics.
@@ -70,13 +72,19 @@ pub(super) struct Desk {
     driver: Result<Box<dyn Driver>>,
     backend: Arc<dyn Backend>,
     writes: bool,
+    counters: Arc<Counters>,
     /// Of how many drivers this is.
     generation: u64,
 }
 
 impl Desk {
-    pub(super) fn new(driver: Box<dyn Driver>, backend: Arc<dyn Backend>, writes: bool) -> Self {
-        Desk { driver: Ok(driver), backend, writes, generation: 0 }
+    pub(super) fn new(
+        driver: Box<dyn Driver>,
+        backend: Arc<dyn Backend>,
+        writes: bool,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Desk { driver: Ok(driver), backend, writes, counters, generation: 0 }
     }
 
     /// A number that no earlier driver at this desk had.
@@ -94,10 +102,12 @@ impl Desk {
             Ok(driver) => driver.as_mut(),
             Err(e) => return Err(e.clone()),
         };
-        catch_unwind(AssertUnwindSafe(|| f(driver))).unwrap_or_else(|_| {
+        let result = catch_unwind(AssertUnwindSafe(|| f(driver))).unwrap_or_else(|_| {
             self.replace();
             bail!(Internal, "the archive's driver panicked")
-        })
+        });
+        self.counters.reached(self.writes, &result);
+        result
     }
 
     /// The old driver goes first: it may hold locks that the new one needs.
@@ -131,8 +141,9 @@ impl Desk {
     }
 
     /// One without a driver: whoever asks is told that the archive is suspended.
-    pub(super) fn without_driver(backend: Arc<dyn Backend>) -> Self {
-        Desk { driver: Err(suspend::suspended()), backend, writes: false, generation: 0 }
+    pub(super) fn without_driver(backend: Arc<dyn Backend>, counters: Arc<Counters>) -> Self {
+        let driver = Err(suspend::suspended());
+        Desk { driver, backend, writes: false, generation: 0, counters }
     }
 
     /// Closes the driver, until [`Desk::come_back`].
@@ -245,6 +256,7 @@ fn take_down(shared: &Shared, desk: &mut Desk, pump: &mut Pump, removal: Remove)
         return answer(reply, desk.run(|driver| driver.reinstate(&hashes)));
     }
     let removed = remove(shared, desk, pump, &Removal::Hashes(hashes));
+    shared.counters.taken_down(&removed);
     answer(reply, removed.map(|n| n as u64));
 }
 
@@ -258,12 +270,16 @@ fn keep(shared: &Shared, desk: &mut Desk, pump: &mut Pump, keeper: &mut Keeper) 
         shared.floor.raise(figures.floor);
     }
     if let Some(step) = keeper.plan(&figures) {
-        keeper.stepped(&remove(shared, desk, pump, &step));
+        let removed = remove(shared, desk, pump, &step);
+        shared.counters.expired(&removed);
+        keeper.stepped(&removed);
     }
 }
 
 fn remove(shared: &Shared, desk: &mut Desk, pump: &mut Pump, removal: &Removal) -> Result<usize> {
-    let removed = desk.run(|driver| driver.remove(removal))?;
+    let removed = desk.run(|driver| driver.remove(removal));
+    shared.counters.committed(&removed);
+    let removed = removed?;
     let count = removed.len();
     if matches!(removal, Removal::Oldest { .. })
         && let Some(last) = removed.iter().map(|item| item.id.timestamp).max()
@@ -283,6 +299,7 @@ fn validated(shared: &Shared, puts: Vec<Put>) -> Vec<Put> {
             Ok(()) if !put.messages.is_empty() => valid.push(put),
             end => {
                 shared.queue.committed(put.bytes);
+                shared.counters.came(&put.outcomes, put.origin);
                 answer(put.reply, end.map(|()| put.outcomes));
             }
         }
@@ -297,6 +314,7 @@ fn commit(shared: &Shared, desk: &mut Desk, pump: &mut Pump, puts: Vec<Put>) {
         return;
     }
     let (batch, result) = put(shared, desk, &mut puts);
+    shared.counters.committed(&result);
     if let Ok(new) = &result {
         pump.committed(shared, desk, Did::Store, || {
             let stored = batch.iter().zip(new).filter(|(_, new)| **new);
@@ -315,6 +333,8 @@ fn commit(shared: &Shared, desk: &mut Desk, pump: &mut Pump, puts: Vec<Put>) {
                         *outcome = PutOutcome::Duplicate;
                     }
                 }
+                shared.counters.came(&put.outcomes, put.origin);
+                shared.counters.put_times.took(put.since.elapsed());
                 answer(put.reply, Ok(put.outcomes));
             }
             // Nobody waits for upkeep; what is wrong with it, the next put will tell.
@@ -325,6 +345,8 @@ fn commit(shared: &Shared, desk: &mut Desk, pump: &mut Pump, puts: Vec<Put>) {
         }
         Err(e) => {
             for put in puts {
+                shared.counters.failed(&put.outcomes);
+                shared.counters.put_times.took(put.since.elapsed());
                 answer(put.reply, Err(e.clone()));
             }
         }

@@ -5,6 +5,8 @@
 #[cfg(feature = "ffi-c")]
 mod c;
 #[cfg(any(feature = "ffi-c", feature = "ffi-uniffi"))]
+mod logs;
+#[cfg(any(feature = "ffi-c", feature = "ffi-uniffi"))]
 mod places;
 #[cfg(any(feature = "ffi-c", feature = "ffi-uniffi"))]
 mod process;

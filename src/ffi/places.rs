@@ -9,6 +9,7 @@ use crate::archive::nwaku::{
 use crate::archive::{Archive, ArchiveConfig, Control, PostgresBackend, PostgresConfig};
 use crate::archive::{SqliteBackend, SqliteConfig};
 use crate::error::{Result, bail};
+use crate::node::log_archive;
 use crate::types::{Filter, SyncId, Timestamp};
 
 /// Whether it names a database on a server.
@@ -24,7 +25,7 @@ fn is_database(name: &str) -> bool {
 /// with a key, or that is to be read only.
 pub(super) fn open(sqlite: SqliteConfig, config: ArchiveConfig) -> Result<Archive> {
     let Some(url) = sqlite.path.to_str().filter(|name| is_database(name)) else {
-        return Archive::open(SqliteBackend::open(sqlite)?, config);
+        return Archive::open(SqliteBackend::open(sqlite)?, config).inspect(log_archive);
     };
     if sqlite.key.is_some() {
         bail!(Unsupported, "a key is for a file: a database is encrypted where it is kept");
@@ -32,7 +33,8 @@ pub(super) fn open(sqlite: SqliteConfig, config: ArchiveConfig) -> Result<Archiv
     if sqlite.read_only {
         bail!(Unsupported, "a database is opened read-only by a role that may only read");
     }
-    Archive::open(PostgresBackend::open(PostgresConfig::new(url))?, config)
+    let backend = PostgresBackend::open(PostgresConfig::new(url))?;
+    Archive::open(backend, config).inspect(log_archive)
 }
 
 /// An import or an export goes on to its end, until so many messages were dealt with, or until it is

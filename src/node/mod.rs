@@ -30,9 +30,11 @@ mod keys;
 mod listeners;
 mod measured;
 mod metadata;
+mod metrics;
 mod muxer;
 mod named;
 mod names;
+mod notices;
 mod online;
 mod patience;
 mod peer_config;
@@ -72,6 +74,8 @@ pub use discovery::{Capabilities, Discovered, DiscoveredPeer, Discovery, discove
 pub use event::{Events, NodeEvent, SyncStarted};
 pub use history::{History, HistoryOptions};
 pub use keeping::KnownPeer;
+pub use metrics::{Health, LastSync, QueueDepths, archive_metrics};
+pub use notices::log_archive;
 pub use peer_config::PeerConfig;
 pub use rate::RateLimit;
 pub use store_fetch::{CrossCheck, Fetched, MAX_FETCH, PeerCheck};
@@ -425,10 +429,26 @@ impl Node {
         self.shared().hub.subscribe()
     }
 
+    /// The node's metrics and its archive's, in OpenMetrics' text form (as Prometheus reads it),
+    /// which ends in `# EOF`: to be served as
+    /// `application/openmetrics-text; version=1.0.0; charset=utf-8`. It asks the node's tasks and the
+    /// archive and waits two seconds for them at the most; what none tells by then is left out. Of a
+    /// node that was stopped it tells what it has counted. docs/OBSERVING.md lists them.
+    pub async fn metrics(&self) -> String {
+        metrics::of_node(self.shared()).await
+    }
+
+    /// How the node is: whether it syncs, how far it is behind, how its archive is, what waits. It
+    /// waits as [`Node::metrics`] does; what is not told by then is 0, or `None`.
+    pub async fn health(&self) -> Health {
+        metrics::health(self.shared()).await
+    }
+
     /// Ends all sessions and connections and waits for the tasks to end. Fine a second time. The
     /// archive stays open.
     pub async fn stop(&self) {
         self.shared().tasks.join().await;
+        tracing::debug!(peer = %self.shared().peer_id, "the node has stopped");
     }
 }
 

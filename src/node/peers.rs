@@ -37,6 +37,8 @@ pub(super) enum Verdict {
 /// One connected peer.
 pub(super) struct Peer {
     pub(super) verdict: Verdict,
+    /// Whether its first connection is one that we dialled.
+    pub(super) dialled: bool,
     /// What it is, as far as is known.
     pub(super) facts: Facts,
     /// For the streams that it opens.
@@ -51,6 +53,7 @@ impl Peer {
     pub(super) fn new() -> Self {
         Peer {
             verdict: Verdict::Pending(Vec::new()),
+            dialled: false,
             facts: Facts::default(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS_PER_PEER)),
             patience: Patience::new(),

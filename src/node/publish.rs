@@ -42,5 +42,6 @@ pub(super) async fn publish(
         hash
     };
     shared.relay(topic, Wish::Publish(bytes)).await?;
+    shared.counters.published.one();
     Ok(hash)
 }

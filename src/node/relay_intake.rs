@@ -50,6 +50,11 @@ pub(super) struct Intake {
 }
 
 impl Intake {
+    /// How much waits to be judged and stored, in KiB.
+    pub(super) fn waiting(&self) -> usize {
+        MAX_WAITING_KIB - self.room.available_permits().min(MAX_WAITING_KIB)
+    }
+
     /// Takes a message in; false where too much waits already.
     pub(super) fn take(&self, id: MessageId, from: PeerId, message: Message) -> bool {
         let kib = u32::try_from(message.data.len() / 1024 + 1).unwrap_or(u32::MAX);
@@ -77,12 +82,14 @@ async fn run(shared: Arc<Shared>, mut coming: mpsc::UnboundedReceiver<Arrived>) 
             let (acceptance, is_fault) = match read(&topic, data) {
                 Ok(message) => {
                     watch_clock(&shared, &from, &message);
+                    shared.counters.relayed(message.message.payload.len());
                     messages.push((judged.len(), message));
                     rooms.push(_room);
                     (MessageAcceptance::Accept, false)
                 }
                 Err(e) => {
                     tracing::debug!(peer = %from, "relay: {e}");
+                    shared.counters.relay_rejected.one();
                     (MessageAcceptance::Reject, true)
                 }
             };
@@ -95,7 +102,13 @@ async fn run(shared: Arc<Shared>, mut coming: mpsc::UnboundedReceiver<Arrived>) 
         match shared.archive.put(messages, Origin::Live).await {
             Ok(outcomes) if waits => {
                 for (place, outcome) in places.into_iter().zip(outcomes) {
-                    judged[place].acceptance = judge(&outcome);
+                    let acceptance = judge(&outcome);
+                    match acceptance {
+                        MessageAcceptance::Reject => shared.counters.relay_rejected.one(),
+                        MessageAcceptance::Ignore => shared.counters.relay_ignored.one(),
+                        MessageAcceptance::Accept => {}
+                    }
+                    judged[place].acceptance = acceptance;
                 }
             }
             Ok(_) => {}
@@ -104,6 +117,7 @@ async fn run(shared: Arc<Shared>, mut coming: mpsc::UnboundedReceiver<Arrived>) 
                 // Whether the validator would take it is not known.
                 for place in places {
                     if let Some(judged) = judged.get_mut(place) {
+                        shared.counters.relay_ignored.one();
                         judged.acceptance = MessageAcceptance::Ignore;
                     }
                 }

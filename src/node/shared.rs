@@ -16,6 +16,7 @@ use super::event::{Hub, NodeEvent};
 use super::keeping::KnownPeer;
 use super::measured::Measured;
 use super::metadata::Answer;
+use super::metrics::{Counters, SwarmLook};
 use super::names::Names;
 use super::peers::Waiter;
 use super::relay::Wish;
@@ -65,6 +66,8 @@ pub(super) enum Command {
     Resume { done: oneshot::Sender<Result<()>> },
     /// Peers that are not connected, and of which an address is known.
     Known { found: oneshot::Sender<Vec<PeerId>> },
+    /// How things stand.
+    Look(oneshot::Sender<SwarmLook>),
     /// What metadata said of a peer, whoever asked whom.
     Metadata { peer: PeerId, answer: Answer },
 }
@@ -102,6 +105,8 @@ pub(super) struct Shared {
     pub(super) once: tokio::sync::Mutex<Pace>,
     /// What the engine said last.
     pub(super) coverage: RwLock<Vec<Coverage>>,
+    /// What was done.
+    pub(super) counters: Arc<Counters>,
 }
 
 /// The node is no more.

@@ -21,6 +21,7 @@ use super::event::{self, Hub};
 use super::keeper::Keeper;
 use super::keeping::Keeping;
 use super::measured::Measured;
+use super::metrics::Counters;
 use super::names::Names;
 use super::shared::Shared;
 use super::store_service::StoreService;
@@ -31,8 +32,8 @@ use super::tasks::Tasks;
 use super::traffic::Traffic;
 use super::transport::Connections;
 use super::{
-    NodeConfig, address, book_bytes, discovery, identity, keeping, relay_intake, state, sync_host,
-    tls, transport,
+    NodeConfig, address, book_bytes, discovery, identity, keeping, notices, relay_intake, state,
+    sync_host, tls, transport,
 };
 use crate::archive::Archive;
 use crate::engine::EngineConfig;
@@ -51,7 +52,7 @@ const MAX_NEGOTIATING: usize = transport::MAX_STREAMS;
 /// How long it may take until all listeners stand.
 pub(super) const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Store requests of ours on their way at once; more of them wait.
-const MAX_ASKING: usize = 32;
+pub(super) const MAX_ASKING: usize = 32;
 /// Commands on their way to the swarm; more of them wait with those who send them.
 const COMMANDS: usize = 256;
 /// Messages that the engine may be behind the archive before it loads its index anew.
@@ -117,13 +118,16 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         traffic,
         once: tokio::sync::Mutex::default(),
         coverage: RwLock::new(Vec::new()),
+        counters: Arc::new(Counters::default()),
     });
+    notices::log_archive(&archive);
 
     let relayed = match config.relay {
         true => shard_topics(&config),
         false => Vec::new(),
     };
-    let store = config.serve_store.then(|| StoreService::new(archive.clone(), &config));
+    let store =
+        config.serve_store.then(|| StoreService::new(archive.clone(), &config, &shared.counters));
     let metadata = Metadata { cluster_id: Some(config.cluster_id), shards: config.shards };
     let metadata = Bytes::from(metadata.encode());
     let intake = config.relay.then(|| relay_intake::begin(&shared));
@@ -175,6 +179,7 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         tasks.spawn_unguarded(host.run(to_sync, feed));
     }
     tasks.spawn_until_killed(task.run());
+    tracing::info!(peer = %shared.peer_id, cluster = config.cluster_id, "the node has started");
     Ok(shared)
 }
 

@@ -25,7 +25,8 @@ const SLOW: Duration = Duration::from_secs(5);
 /// One page of a peer's history; the peer is dialled where need be.
 pub(super) async fn query(shared: &Shared, peer: PeerName, query: Query) -> Result<Page> {
     let request = Request::new(query)?;
-    shared
+    let begun = Instant::now();
+    let page = shared
         .in_time("the store request", async {
             let _turn = shared.asking.acquire().await.map_err(|_| stopped())?;
             let peer = shared.reach(peer).await?;
@@ -40,17 +41,22 @@ pub(super) async fn query(shared: &Shared, peer: PeerName, query: Query) -> Resu
             };
             asking.end(request.ask(stream).await)
         })
-        .await
+        .await;
+    shared.counters.asked(&page, begun.elapsed());
+    page
 }
 
 /// One page of the history of a peer that is connected.
 pub(super) async fn ask(shared: &Shared, peer: PeerId, query: Query) -> Result<Page> {
     let request = Request::new(query)?;
-    shared
+    let begun = Instant::now();
+    let page = shared
         .in_time("the store request", async {
             request.ask(shared.open(peer, PROTOCOL).await?).await
         })
-        .await
+        .await;
+    shared.counters.asked(&page, begun.elapsed());
+    page
 }
 
 /// A request on its way, for which the peer is to be measured.

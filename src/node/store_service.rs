@@ -15,7 +15,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use libp2p::PeerId;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
+use super::metrics::{Counters, Status};
 use super::peers::StreamPermit;
 use super::rate::Rates;
 use super::stream::Stream;
@@ -70,10 +72,12 @@ pub(super) struct StoreService {
     large: Arc<Semaphore>,
     /// Streams over a peer's limit being told so.
     refusing: Arc<Semaphore>,
+    max_requests: usize,
+    counters: Arc<Counters>,
 }
 
 impl StoreService {
-    pub(super) fn new(archive: Archive, config: &NodeConfig) -> Self {
+    pub(super) fn new(archive: Archive, config: &NodeConfig, counters: &Arc<Counters>) -> Self {
         let max_requests = config.max_store_requests.clamp(1, Semaphore::MAX_PERMITS);
         let rates = Rates::new(config.store_rate, config.store_rate_of_peer);
         StoreService {
@@ -85,7 +89,14 @@ impl StoreService {
             share: max_requests.div_ceil(PEERS_AT_ONCE),
             large: Arc::new(Semaphore::new(MAX_LARGE)),
             refusing: Arc::new(Semaphore::new(64)),
+            max_requests,
+            counters: counters.clone(),
         }
+    }
+
+    /// Requests that are being answered now.
+    pub(super) fn answering(&self) -> usize {
+        self.max_requests - self.answering.available_permits().min(self.max_requests)
     }
 
     /// Serves one stream.
@@ -100,6 +111,7 @@ impl StoreService {
         let Some(length) = frame::read_length(stream, MAX_REQUEST, Some(IDLE)).await? else {
             return Ok(());
         };
+        let begun = Instant::now();
         let large = (length > SMALL).then(|| self.large.try_acquire());
         if let Some(Err(_)) = large {
             return frame::write(stream, &[server::too_many_requests()]).await;
@@ -116,11 +128,16 @@ impl StoreService {
             (Some(share), Err(_)) if share.is_first => Some(MIN_PAGE_BYTES),
             _ => None,
         };
-        let response = match room {
+        let (response, status) = match room {
             Some(room) if self.admits(peer) => self.respond(&request, room).await,
-            _ => server::too_many_requests(),
+            _ => (server::too_many_requests(), Status::TooManyRequests),
         };
-        frame::write(stream, &[response]).await
+        let answered = Instant::now();
+        self.counters.store_answered(status, answered - begun);
+        let bytes = (request.len(), response.len());
+        frame::write(stream, &[response]).await?;
+        self.counters.store_written(bytes, begun.elapsed(), answered.elapsed());
+        Ok(())
     }
 
     fn admits(&self, peer: PeerId) -> bool {
@@ -139,11 +156,13 @@ impl StoreService {
         Some(Share { of_peers: self.of_peers.clone(), peer, is_first })
     }
 
-    async fn respond(&self, request: &[u8], max_bytes: usize) -> Bytes {
+    async fn respond(&self, request: &[u8], max_bytes: usize) -> (Bytes, Status) {
         match server::begin(request) {
-            Step::Reply(response) => response,
+            Step::Reply(response) => (response, Status::BadRequest),
             Step::Query(query, asked) => {
-                asked.answer_within(max_bytes, self.archive.query(query).await)
+                let page = self.archive.query(query).await;
+                let status = page.as_ref().map_or_else(server::status_of, |_| 200);
+                (asked.answer_within(max_bytes, page), Status::of(status))
             }
         }
     }
@@ -151,6 +170,7 @@ impl StoreService {
     /// Tells a peer with too many streams so, unless that is too much as well.
     pub(super) async fn refuse(self, mut stream: Stream) {
         let Ok(_permit) = self.refusing.try_acquire() else { return };
+        self.counters.store_answered(Status::TooManyRequests, Duration::ZERO);
         if frame::write(&mut stream, &[server::too_many_requests()]).await.is_ok() {
             stream.finish().await;
         }

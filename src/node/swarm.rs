@@ -26,6 +26,7 @@ use super::facts::{self, Facts, Place};
 use super::keeping::Keeping;
 use super::listeners::{self, Listeners};
 use super::metadata::{self, Answer};
+use super::metrics::{SwarmLook, Ways};
 use super::peers::{KnownAddresses, Peer, Verdict, Waiter};
 use super::relay::{self, Wish};
 use super::relay_intake::{Intake, Judged};
@@ -223,6 +224,9 @@ impl SwarmTask {
             }
             // Carried out where they come in.
             Command::Suspend { .. } | Command::Resume { .. } => {}
+            Command::Look(told) => {
+                let _ = told.send(self.look());
+            }
         }
     }
 
@@ -297,10 +301,14 @@ impl SwarmTask {
                 ..
             } => {
                 tracing::debug!(peer = %peer_id, dialled = endpoint.is_dialer(), "connected");
+                self.shared.counters.connected(endpoint.is_dialer());
                 let first = num_established.get() == 1;
                 self.on_connected(peer_id, connection_id);
                 self.keep_connected(peer_id, connection_id, &endpoint);
                 if first {
+                    if let Some(peer) = self.state.peers.get_mut(&peer_id) {
+                        peer.dialled = endpoint.is_dialer();
+                    }
                     self.begin(peer_id, facts::place(&endpoint));
                 }
             }
@@ -315,6 +323,7 @@ impl SwarmTask {
             }
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
                 self.keep_dial_failed(connection_id, &error);
+                self.shared.counters.failed[1].one();
                 let Some((at, waiters)) = self.state.dials.end(connection_id) else { return };
                 let error = dials::explain(&error, peer_id);
                 tracing::debug!(%at, "the dial failed: {error}");
@@ -323,6 +332,7 @@ impl SwarmTask {
                 }
             }
             SwarmEvent::IncomingConnectionError { error, .. } => {
+                self.shared.counters.failed[0].one();
                 tracing::debug!("an incoming connection failed: {error}");
             }
             SwarmEvent::NewListenAddr { listener_id, address } => {
@@ -489,6 +499,7 @@ impl SwarmTask {
         let foreign = (self.state.peers.get(&from))
             .is_none_or(|peer| matches!(peer.verdict, Verdict::Foreign(_)));
         if foreign || !intake.take(id.clone(), from, message) {
+            self.shared.counters.relay_ignored.one();
             let acceptance = MessageAcceptance::Ignore;
             self.on_judged(vec![Judged { id, from, acceptance, is_fault: false }]);
         }
@@ -514,6 +525,47 @@ impl SwarmTask {
             self.swarm.behaviour_mut().bans.ban(peer);
             let _ = self.swarm.disconnect_peer_id(peer);
         }
+    }
+
+    /// How things stand.
+    fn look(&self) -> SwarmLook {
+        let established = self.swarm.network_info();
+        let established = established.connection_counters();
+        let ways =
+            |came: u32, dialled: u32| Ways { came: came as usize, dialled: dialled as usize };
+        let mut look = SwarmLook {
+            peers: self.state.peers.len(),
+            connections: ways(
+                established.num_established_incoming(),
+                established.num_established_outgoing(),
+            ),
+            pending: ways(established.num_pending_incoming(), established.num_pending_outgoing()),
+            streams: MAX_STREAMS - self.state.streams.available_permits().min(MAX_STREAMS),
+            answering: self.state.store.as_ref().map_or(0, StoreService::answering),
+            relay_waiting: self.state.relay.as_ref().map_or(0, Intake::waiting),
+            ..SwarmLook::default()
+        };
+        for peer in self.state.peers.values() {
+            let info = &peer.facts.info;
+            for (speaks, ways) in [
+                (info.store, &mut look.store),
+                (info.reconciles, &mut look.reconciliation),
+                (info.strong, &mut look.strong),
+            ] {
+                if speaks {
+                    ways.count(peer.dialled);
+                }
+            }
+        }
+        if let Some(gossip) = self.swarm.behaviour().relay.as_ref() {
+            look.topics = gossip.topics().count();
+            // Those that do not speak it are among them, with no topics.
+            for (peer, _) in gossip.all_peers().filter(|(_, topics)| !topics.is_empty()) {
+                let dialled = self.state.peers.get(peer).is_some_and(|peer| peer.dialled);
+                look.relay.count(dialled);
+            }
+        }
+        look
     }
 
     fn on_ping(&mut self, event: ping::Event) {
@@ -551,6 +603,7 @@ impl SwarmTask {
                 return self.on_fault(peer);
             }
             (Err(_), _) => {
+                self.shared.counters.streams_refused.one();
                 tracing::debug!(%peer, %protocol, "too many streams");
                 // The guard in the stream closes it.
                 drop(stream);

@@ -22,6 +22,7 @@ use super::conduct::Conduct;
 use super::event::Ended;
 use super::facts::Facts;
 use super::keys::Keys;
+use super::metrics::SyncLook;
 use super::peers::StreamPermit;
 use super::shared::Shared;
 use super::state::States;
@@ -395,6 +396,13 @@ impl SyncHost {
             }
             Input::TransferFailed { session, error } => {
                 self.engine.transfer_failed(now, session, error);
+            }
+            Input::Look(told) => {
+                let _ = told.send(SyncLook {
+                    usage: self.engine.usage(),
+                    ready: self.engine.is_ready(),
+                    unfilled: self.engine.unfilled(),
+                });
             }
             Input::BadFrame { peer } => {
                 if let Some(key) = self.keys.get(&peer) {

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::NodeSyncReport;
 use super::facts::Facts;
+use super::metrics::SyncLook;
 use super::peers::StreamPermit;
 use super::stream::Stream;
 use super::sync_streams::ReadOn;
@@ -110,6 +111,8 @@ pub(super) enum Input {
         session: SessionId,
         error: Error,
     },
+    /// How things stand.
+    Look(oneshot::Sender<SyncLook>),
     /// A frame that cannot even be read.
     BadFrame {
         peer: PeerId,

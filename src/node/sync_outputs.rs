@@ -31,6 +31,33 @@ fn is_the_peers(kind: ErrorKind) -> bool {
     )
 }
 
+/// What an operator wants to know of a sync; more gravely where it broke down.
+fn log_end(peer: PeerId, report: &SyncReport) {
+    let cancelled = |e: &Error| e.kind() == ErrorKind::Cancelled;
+    match report.error.as_ref().filter(|e| !cancelled(e)) {
+        Some(e) => tracing::warn!(
+            %peer,
+            initiator = report.initiator,
+            protocol = ?report.protocol,
+            reason = ?report.reason,
+            received = report.figures.received,
+            sent = report.figures.sent,
+            "a sync has failed: {e}"
+        ),
+        None => tracing::info!(
+            %peer,
+            initiator = report.initiator,
+            protocol = ?report.protocol,
+            reason = ?report.reason,
+            agreement = ?report.agreement,
+            received = report.figures.received,
+            sent = report.figures.sent,
+            cancelled = report.error.is_some(),
+            "a sync has ended"
+        ),
+    }
+}
+
 impl SyncHost {
     pub(super) fn carry_out(&mut self) {
         self.tell_beginnings();
@@ -79,6 +106,13 @@ impl SyncHost {
             let Some(running) = self.engine.running(*id) else { continue };
             let Some(window) = running.window else { continue };
             session.told = true;
+            tracing::debug!(
+                peer = %session.peer,
+                initiator = running.initiator,
+                reason = ?running.reason,
+                protocol = ?running.protocol,
+                "a sync has begun"
+            );
             self.shared.hub.send(NodeEvent::SyncStarted(SyncStarted {
                 session: id.0,
                 peer_id: session.peer.to_string(),
@@ -209,7 +243,9 @@ impl SyncHost {
     pub(super) fn penalise(&mut self, key: PeerKey, what: Misbehaviour) {
         let Some(id) = self.peers.get(&key).map(|p| p.id) else { return };
         tracing::debug!(peer = %id, ?what, "penalised");
+        self.shared.counters.fault(what);
         if self.conduct.penalise(id) {
+            self.shared.counters.sent_away.one();
             tracing::info!(peer = %id, "sent away for its conduct");
             let shared = self.shared.clone();
             self.shared.tasks.spawn(async move { shared.send_away(id).await });
@@ -238,20 +274,12 @@ impl SyncHost {
         let session = self.sessions.remove(&id);
         let known = || self.peers.get(&report.peer).map(|p| p.id);
         let Some(peer) = session.as_ref().map(|s| s.peer).or_else(known) else { return };
-        tracing::info!(
-            %peer,
-            initiator = report.initiator,
-            protocol = ?report.protocol,
-            reason = ?report.reason,
-            agreement = ?report.agreement,
-            received = report.figures.received,
-            sent = report.figures.sent,
-            error = report.error.as_ref().map(tracing::field::display),
-            "a sync has ended"
-        );
+        log_end(peer, &report);
         self.shared.traffic.ended(&report.figures);
         self.watch_clock(&peer, &report);
         let report = NodeSyncReport { session: id.0, peer_id: peer.to_string(), report };
+        let (counters, now) = (&self.shared.counters, self.shared.archive.now());
+        counters.synced(&report.peer_id, &report.report, now);
         let mut caller = None;
         if let Some(mut session) = session {
             if let (Some(give_up), true) = (session.give_up.take(), report.report.error.is_some()) {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::client::MAX_RESPONSE;
 use super::{MAX_REQUEST_ID, status};
 use crate::archive::{MAX_CONTENT_TOPICS, MAX_HASHES};
-use crate::error::{Result, bail};
+use crate::error::{Error, Result, bail};
 use crate::types::{
     ContentTopic, Direction, Entry, Filter, MAX_PAGE_SIZE, MessageHash, Page, PubsubTopic, Query,
     TimeRange, Timestamp,
@@ -79,6 +79,11 @@ pub fn begin(frame: &[u8]) -> Step {
 /// The answer to a request that is not even looked at, for one of the load limits (429).
 pub fn too_many_requests() -> Bytes {
     refusal(UNKNOWN_REQUEST_ID, status::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS".to_owned())
+}
+
+/// The status code that a peer is told for an error of the archive.
+pub fn status_of(e: &Error) -> u32 {
+    status::of_error(e).0
 }
 
 impl Asked {

@@ -6,6 +6,7 @@
  *   exit PATH callback  exit(3) in a callback
  *   exit PATH validator exit(3) in a validator, with a put behind it
  *   exit PATH node      exit(3) with a node that runs
+ *   exit PATH log       exit(3) with a node that logs more than a slow function takes
  *   exit PATH check     opens the archive again and counts what the others have put
  */
 
@@ -50,6 +51,20 @@ static wks_archive judged_archive(const char *path)
     return a;
 }
 
+/* Too slow for all of them; after main has ended, it must not run any more. */
+static volatile int logged, gone;
+
+static void take_line(const wks_log_line *line, void *user)
+{
+    (void)user;
+    CHECK(!gone && line->message.len > 0);
+    logged++;
+    usleep(2000);
+    CHECK(!gone);
+}
+
+static void is_gone(void) { gone = 1; }
+
 static void *ask(void *unused)
 {
     wks_page page;
@@ -75,6 +90,10 @@ int main(int argc, char **argv)
         OK(wks_shutdown(10000, &err));
         return 0;
     }
+    /* Registered first, it runs last: after the library's own end. */
+    atexit(is_gone);
+    if (strcmp(mode, "log") == 0)
+        OK(wks_log_set(wks_str("trace,libp2p=trace"), take_line, NULL, NULL, &err));
     atexit(before);
     archive = strcmp(mode, "validator") == 0 ? judged_archive(argv[1]) : an_archive(argv[1]);
     query = a_query();
@@ -110,7 +129,7 @@ int main(int argc, char **argv)
         for (;;)
             pause();
     }
-    if (strcmp(mode, "node") == 0) {
+    if (strcmp(mode, "node") == 0 || strcmp(mode, "log") == 0) {
         wks_node_options options;
         wks_node node;
         wks_events events;
@@ -119,6 +138,8 @@ int main(int argc, char **argv)
         OK(wks_node_start(options, archive, &node, &err));
         OK(wks_node_events(node, &events, &err));
         OK(wks_events_next_async(events, &op, &err));
+        while (strcmp(mode, "log") == 0 && logged < 2)
+            usleep(1000);
         exit(3);
     }
     CHECK(strcmp(mode, "main") == 0);

@@ -3,7 +3,7 @@
 #
 #   WAKUSTORE_LIB_DIR   where libwakustore.so and .a are (target/debug)
 #   CC, CXX             the compilers (cc, c++)
-#   WKS_EXITS           how often each way of exiting is tried (15; there are five)
+#   WKS_EXITS           how often each way of exiting is tried (15; there are six)
 #   WKS_STATIC=0        leaves out the static library
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -76,7 +76,7 @@ files_are_private() {
 }
 check "database files have mode 0600" files_are_private
 
-for name in async keeping node phone relay walks; do
+for name in async keeping node observe phone relay walks; do
     build "$name" "$here/$name.c" "${linked[@]}"
     check "$name" timeout 120 "$work/$name"
     build "$name-asan" "$here/$name.c" "${linked[@]}" "${asan[@]}"
@@ -135,7 +135,7 @@ exits() { # MODE
         [ "$(timeout 60 "$work/exit" "$work/exit.db" check)" = 100 ] || return 1
     done
 }
-for mode in main thread callback validator node; do
+for mode in main thread callback validator node log; do
     check "exit without a shutdown: $mode" exits $mode
 done
 

@@ -5,7 +5,7 @@
 use crate::output::{Options, Result, put, root};
 
 /// In the order of a reader's interest, which becomes the header's.
-const FILES: [&str; 25] = [
+const FILES: [&str; 27] = [
     "status",
     "error",
     "bytes",
@@ -27,6 +27,8 @@ const FILES: [&str; 25] = [
     "node",
     "sync",
     "events",
+    "health",
+    "log",
     "shutdown",
     "guard",
     "handle",

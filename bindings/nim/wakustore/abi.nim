@@ -319,11 +319,58 @@ type
     contentTopic* {.importc: "content_topic".}: WksBytes
     origin*: int32
 
+  WksLogLine* {.importc: "wks_log_line", header: "wakustore.h", bycopy.} = object
+    structSize* {.importc: "struct_size".}: csize_t
+    time*: int64
+    dropped*: uint64
+    level*: int32
+    target*: WksBytes
+    message*: WksBytes
+  WksLog* = proc (line: ptr WksLogLine, user: pointer) {.cdecl, gcsafe, raises: [].}
+
+  WksHealth* {.importc: "wks_health", header: "wakustore.h", bycopy.} = object
+    structSize* {.importc: "struct_size".}: csize_t
+    peers*: uint64
+    storePeers* {.importc: "store_peers".}: uint64
+    reconciliationPeers* {.importc: "reconciliation_peers".}: uint64
+    strongPeers* {.importc: "strong_peers".}: uint64
+    relayPeers* {.importc: "relay_peers".}: uint64
+    syncs*: uint64
+    lastSyncAt* {.importc: "last_sync_at".}: int64
+    lastSyncReceived* {.importc: "last_sync_received".}: uint64
+    lastSyncSent* {.importc: "last_sync_sent".}: uint64
+    lastSyncOutstanding* {.importc: "last_sync_outstanding".}: uint64
+    lastSyncPeer* {.importc: "last_sync_peer".}: array[64, byte]
+    lastSyncAgreement* {.importc: "last_sync_agreement".}: int32
+    running*: uint8
+    syncReady* {.importc: "sync_ready".}: uint8
+    messages*: uint64
+    newest*: int64
+    oldest*: int64
+    agreedUntil* {.importc: "agreed_until".}: int64
+    behindNs* {.importc: "behind_ns".}: uint64
+    gaps*: uint64
+    gapNs* {.importc: "gap_ns".}: uint64
+    gapStart* {.importc: "gap_start".}: int64
+    archive*: int32
+    archiveError* {.importc: "archive_error".}: int32
+    archivePuts* {.importc: "archive_puts".}: uint64
+    archivePutBytes* {.importc: "archive_put_bytes".}: uint64
+    archiveReads* {.importc: "archive_reads".}: uint64
+    commands*: uint64
+    streams*: uint64
+    storeAnswering* {.importc: "store_answering".}: uint64
+    storeAsking* {.importc: "store_asking".}: uint64
+    relayBytes* {.importc: "relay_bytes".}: uint64
+    syncBytes* {.importc: "sync_bytes".}: uint64
+
 {.push cdecl, importc, header: "wakustore.h".}
 
 proc wks_version*(): cstring
 proc wks_abi_version*(): uint32
 proc wks_status_name*(status: int32): cstring
+proc wks_log_set*(filter: WksBytes, log: WksLog, user: pointer, drop: WksDrop,
+                  error: ptr WksError): cint
 proc wks_shutdown*(timeoutMs: uint64, error: ptr WksError): cint
 
 proc wks_error_message*(error: WksError): cstring
@@ -340,6 +387,7 @@ proc wks_op_take_page*(op: WksOp, page: ptr WksPage, error: ptr WksError): cint
 proc wks_op_take_hashes*(op: WksOp, hashes: ptr WksHashes, error: ptr WksError): cint
 proc wks_op_take_buffer*(op: WksOp, buffer: ptr WksBuffer, error: ptr WksError): cint
 proc wks_op_take_stats*(op: WksOp, stats: ptr WksStats, error: ptr WksError): cint
+proc wks_op_take_health*(op: WksOp, health: ptr WksHealth, error: ptr WksError): cint
 proc wks_op_take_node*(op: WksOp, node: ptr WksNode, error: ptr WksError): cint
 proc wks_op_take_report*(op: WksOp, report: ptr WksReport, error: ptr WksError): cint
 proc wks_op_take_event*(op: WksOp, event: ptr WksEvent, error: ptr WksError): cint
@@ -599,6 +647,9 @@ proc wks_coverage_count*(coverage: WksCoverage, count: ptr csize_t, error: ptr W
 proc wks_coverage_get*(coverage: WksCoverage, index: csize_t, span: ptr WksCoverageSpan,
                        error: ptr WksError): cint
 proc wks_coverage_free*(coverage: WksCoverage)
+proc wks_node_health_async*(node: WksNode, op: ptr WksOp, error: ptr WksError): cint
+proc wks_node_metrics_async*(node: WksNode, op: ptr WksOp, error: ptr WksError): cint
+proc wks_archive_metrics_async*(archive: WksArchive, op: ptr WksOp, error: ptr WksError): cint
 proc wks_node_stop_async*(node: WksNode, op: ptr WksOp, error: ptr WksError): cint
 proc wks_node_free*(node: WksNode)
 

@@ -243,11 +243,27 @@ typedef void (*UniffiForeignFutureCompleteVoid)(uint64_t, UniffiForeignFutureRes
     );
 
 #endif
+#ifndef UNIFFI_FFIDEF_CALLBACK_INTERFACE_LOGGER_METHOD0
+#define UNIFFI_FFIDEF_CALLBACK_INTERFACE_LOGGER_METHOD0
+typedef void (*UniffiCallbackInterfaceLoggerMethod0)(uint64_t, RustBuffer, void* _Nonnull,
+        RustCallStatus *_Nonnull uniffiCallStatus
+    );
+
+#endif
 #ifndef UNIFFI_FFIDEF_CALLBACK_INTERFACE_VALIDATOR_METHOD0
 #define UNIFFI_FFIDEF_CALLBACK_INTERFACE_VALIDATOR_METHOD0
 typedef void (*UniffiCallbackInterfaceValidatorMethod0)(uint64_t, RustBuffer, RustBuffer, RustBuffer* _Nonnull,
         RustCallStatus *_Nonnull uniffiCallStatus
     );
+
+#endif
+#ifndef UNIFFI_FFIDEF_V_TABLE_CALLBACK_INTERFACE_LOGGER
+#define UNIFFI_FFIDEF_V_TABLE_CALLBACK_INTERFACE_LOGGER
+typedef struct UniffiVTableCallbackInterfaceLogger {
+    UniffiCallbackInterfaceFree _Nonnull uniffiFree;
+    UniffiCallbackInterfaceClone _Nonnull uniffiClone;
+    UniffiCallbackInterfaceLoggerMethod0 _Nonnull log;
+} UniffiVTableCallbackInterfaceLogger;
 
 #endif
 #ifndef UNIFFI_FFIDEF_V_TABLE_CALLBACK_INTERFACE_VALIDATOR
@@ -339,6 +355,11 @@ uint64_t uniffi_wakustore_fn_method_archive_stats(uint64_t ptr
 uint64_t uniffi_wakustore_fn_method_archive_take_down(uint64_t ptr, RustBuffer hashes
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_METRICS
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_METRICS
+uint64_t uniffi_wakustore_fn_method_archive_metrics(uint64_t ptr
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_BACKUP
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_BACKUP
 uint64_t uniffi_wakustore_fn_method_archive_backup(uint64_t ptr, RustBuffer path, int8_t replace, RustBuffer watch
@@ -399,6 +420,26 @@ uint64_t uniffi_wakustore_fn_method_changes_next(uint64_t ptr
 RustBuffer uniffi_wakustore_fn_method_changes_position(uint64_t ptr, RustCallStatus *_Nonnull out_status
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_LOGGER
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_LOGGER
+uint64_t uniffi_wakustore_fn_clone_logger(uint64_t handle, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FREE_LOGGER
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FREE_LOGGER
+void uniffi_wakustore_fn_free_logger(uint64_t handle, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_INIT_CALLBACK_VTABLE_LOGGER
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_INIT_CALLBACK_VTABLE_LOGGER
+void uniffi_wakustore_fn_init_callback_vtable_logger(const UniffiVTableCallbackInterfaceLogger* _Nonnull vtable
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_LOGGER_LOG
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_LOGGER_LOG
+void uniffi_wakustore_fn_method_logger_log(uint64_t ptr, RustBuffer line, RustCallStatus *_Nonnull out_status
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_NODE
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_NODE
 uint64_t uniffi_wakustore_fn_clone_node(uint64_t handle, RustCallStatus *_Nonnull out_status
@@ -412,6 +453,16 @@ void uniffi_wakustore_fn_free_node(uint64_t handle, RustCallStatus *_Nonnull out
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CONSTRUCTOR_NODE_START
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CONSTRUCTOR_NODE_START
 uint64_t uniffi_wakustore_fn_constructor_node_start(uint64_t archive, RustBuffer options
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_HEALTH
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_HEALTH
+uint64_t uniffi_wakustore_fn_method_node_health(uint64_t ptr
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_METRICS
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_METRICS
+uint64_t uniffi_wakustore_fn_method_node_metrics(uint64_t ptr
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_ADDRESSES
@@ -650,6 +701,11 @@ void uniffi_wakustore_fn_func_shutdown_at_exit(RustCallStatus *_Nonnull out_stat
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FUNC_VERSION
 RustBuffer uniffi_wakustore_fn_func_version(RustCallStatus *_Nonnull out_status
 
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FUNC_SET_LOGGER
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FUNC_SET_LOGGER
+void uniffi_wakustore_fn_func_set_logger(RustBuffer filter, RustBuffer logger, RustCallStatus *_Nonnull out_status
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_FUNC_RESTORE_ARCHIVE
@@ -963,6 +1019,12 @@ uint16_t uniffi_wakustore_checksum_func_version(void
 
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_FUNC_SET_LOGGER
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_FUNC_SET_LOGGER
+uint16_t uniffi_wakustore_checksum_func_set_logger(void
+
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_FUNC_RESTORE_ARCHIVE
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_FUNC_RESTORE_ARCHIVE
 uint16_t uniffi_wakustore_checksum_func_restore_archive(void
@@ -1059,6 +1121,12 @@ uint16_t uniffi_wakustore_checksum_method_archive_take_down(void
 
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_METRICS
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_METRICS
+uint16_t uniffi_wakustore_checksum_method_archive_metrics(void
+
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_BACKUP
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_BACKUP
 uint16_t uniffi_wakustore_checksum_method_archive_backup(void
@@ -1116,6 +1184,24 @@ uint16_t uniffi_wakustore_checksum_method_changes_next(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_CHANGES_POSITION
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_CHANGES_POSITION
 uint16_t uniffi_wakustore_checksum_method_changes_position(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_LOGGER_LOG
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_LOGGER_LOG
+uint16_t uniffi_wakustore_checksum_method_logger_log(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_HEALTH
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_HEALTH
+uint16_t uniffi_wakustore_checksum_method_node_health(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_METRICS
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_METRICS
+uint16_t uniffi_wakustore_checksum_method_node_metrics(void
 
 );
 #endif

@@ -65,6 +65,7 @@ extern "C" fn in_child() {
 
 extern "C" fn at_exit() {
     if !is_forked() {
+        let _ = runtime::catch(ffi::logs::silence);
         let _ = runtime::catch(|| runtime::shutdown_at_exit(EXIT_TIMEOUT));
     }
 }

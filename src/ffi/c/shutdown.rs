@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::error::wks_error;
 use super::guard;
 use super::status::wks_status;
+use crate::ffi::logs;
 use crate::runtime;
 
 /// Shuts the library down: takes no more work, ends every operation with `WKS_ERR_CANCELLED`, stops
@@ -23,5 +24,10 @@ use crate::runtime;
 /// something did not end in time: it is left behind, all else is done.
 #[unsafe(no_mangle)]
 pub extern "C" fn wks_shutdown(timeout_ms: u64, error: *mut wks_error) -> wks_status {
-    guard::run(error, |_| runtime::shutdown(Duration::from_millis(timeout_ms)))
+    guard::run(error, |_| {
+        let timeout = Duration::from_millis(timeout_ms);
+        let ended = runtime::shutdown(timeout);
+        logs::drain(timeout);
+        ended
+    })
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::error::Result;
 use crate::error::bail;
-use crate::ffi::process;
+use crate::ffi::{logs, process};
 use crate::runtime::{self, Runtime};
 
 /// How long a shutdown waits for what has to end, where it is not told.
@@ -84,12 +84,16 @@ where
 /// # Errors
 /// [`crate::ErrorKind::WouldDeadlock`], [`crate::ErrorKind::TimedOut`].
 pub(super) fn shutdown(timeout: Option<Duration>) -> Result<()> {
-    Ok(runtime::shutdown(timeout.unwrap_or(SHUTDOWN_TIMEOUT))?)
+    let timeout = timeout.unwrap_or(SHUTDOWN_TIMEOUT);
+    let ended = runtime::shutdown(timeout);
+    logs::drain(timeout);
+    Ok(ended?)
 }
 
 /// Stops all that runs, and lets nothing start again.
 pub(super) fn shutdown_at_exit() {
     runtime::silence();
+    let _ = runtime::catch(logs::silence);
     let _ = runtime::catch(|| runtime::shutdown_at_exit(SHUTDOWN_TIMEOUT));
 }
 

@@ -243,6 +243,45 @@ proc walks(loop: Completions) {.async.} =
   await loop.wait nodes[0].subscribe(topic)
   for node in nodes: await loop.wait node.stop()
   for archive in archives: await loop.wait archive.close()
+type Heard = object
+  lines, started, dropped: int
+
+proc hear(level: LogLevel, target, message: string, dropped: uint64,
+          user: pointer) {.nimcall, gcsafe, raises: [].} =
+  let heard = cast[ptr Heard](user)
+  inc heard.lines
+  inc heard.dropped, int(dropped)
+  if level == LogLevel.Info and target.startsWith("wakustore::node") and "has started" in message:
+    inc heard.started
+
+proc observed(loop: Completions) {.async.} =
+  var heard = cast[ptr Heard](allocShared0(sizeof(Heard)))
+  try:
+    setLog("loud", hear, heard)
+    check false, "a filter that is none was taken"
+  except WakuError as e:
+    check e.kind == ErrorKind.InvalidArgument, e.msg
+  setLog("info", hear, heard)
+  let archive = await loop.wait openArchive(":memory:")
+  discard await loop.wait archive.put(numbered(7), Origin.Import)
+  let node = await loop.wait archive.startNode(["/ip4/127.0.0.1/tcp/0"])
+  let health = await loop.wait node.health()
+  check health.running and health.messages == 7 and health.archive == ArchiveState.Writable, $health
+  check health.lastSync.isNone and health.behindNs.isNone and health.archiveError == 0, $health
+  let text = await loop.wait node.metrics()
+  check text.endsWith("\n# EOF\n"), text
+  check "\nwaku_archive_messages{type=\"stored\"} 7.0\n" in text, text
+  check "\nwakustore_archive_stored_total{origin=\"import\"} 7\n" in
+    (await loop.wait archive.metrics()), "an archive alone"
+  await loop.wait node.stop()
+  node.release()
+  await loop.wait archive.close()
+  archive.release()
+  # It is ended after what waits: each line is told before the next.
+  while heard.started == 0: await sleepAsync(10)
+  setLog("", nil)
+  check heard.started == 1 and heard.dropped == 0, $heard[]
+  # One more line may be under way, so it is not freed.
 
 proc run() {.async.} =
   let loop = newCompletions()
@@ -252,6 +291,7 @@ proc run() {.async.} =
   await loop.takedowns()
   await loop.validator()
   await loop.peers()
+  await loop.observed()
   loop.close()
 
 when isMainModule:

@@ -19,6 +19,15 @@ from . import _generated as _g
 from ._archive import Archive, Starting, open_archive
 from ._lifetime import shutdown, translated as _translated
 from ._node import Node, start_node
+from ._observe import (
+    ArchiveState,
+    Health,
+    LastSync,
+    LogLevel,
+    LogLine,
+    QueueDepths,
+    log_to,
+)
 from ._stream import Changes, History, NodeEvents
 from ._tools import (
     BackupReport,
@@ -95,6 +104,7 @@ from ._types import (
 __all__ = [
     "Agreement",
     "Archive",
+    "ArchiveState",
     "BackupReport",
     "Change",
     "ChangedMessage",
@@ -110,10 +120,14 @@ __all__ = [
     "Fetched",
     "Finding",
     "FindingKind",
+    "Health",
     "History",
     "Invalid",
     "KnownPeer",
     "Lagged",
+    "LastSync",
+    "LogLevel",
+    "LogLine",
     "Message",
     "MessageStored",
     "MessagesExpired",
@@ -134,6 +148,7 @@ __all__ = [
     "PutOutcome",
     "PutResult",
     "Query",
+    "QueueDepths",
     "RateLimit",
     "RefusedRow",
     "SalvageReport",
@@ -163,6 +178,7 @@ __all__ = [
     "Verdict",
     "VerifyReport",
     "WakuError",
+    "log_to",
     "message_hash",
     "open_archive",
     "restore_archive",

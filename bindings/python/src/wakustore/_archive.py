@@ -127,6 +127,10 @@ class Archive(Tools, _Closable):
         inner, given = self._inner, list(hashes)
         return await call(lambda: inner.missing(given))
 
+    async def metrics(self) -> str:
+        """The metrics of an archive that is used without a node, as ``Node.metrics`` gives them."""
+        return await call(self._inner.metrics)
+
     async def stats(self) -> Stats:
         """Figures."""
         return _convert.stats_out(await call(self._inner.stats))

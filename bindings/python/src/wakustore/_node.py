@@ -11,6 +11,7 @@ from . import _convert
 from . import _generated as g
 from ._archive import Archive, Starting, _Closable
 from ._lifetime import call, seconds, translated
+from ._observe import Health, health_out
 from ._stream import History, NodeEvents
 from ._types import (
     Coverage,
@@ -267,6 +268,17 @@ class Node(_Closable):
     async def relay_peers(self, pubsub_topic: str) -> list[str]:
         """The connected peers that are subscribed to a pubsub topic over relay."""
         return await call(lambda: self._inner.relay_peers(pubsub_topic))
+
+    async def metrics(self) -> str:
+        """The node's metrics and its archive's, in OpenMetrics' text form.
+
+        To be served as ``application/openmetrics-text; version=1.0.0; charset=utf-8``.
+        """
+        return await call(self._inner.metrics)
+
+    async def health(self) -> Health:
+        """How the node is: whether it syncs, how far it is behind, how its archive is."""
+        return health_out(await call(self._inner.health))
 
     def events(self) -> NodeEvents:
         """From now on, what happens."""
