@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{PeerConfig, RateLimit};
 use crate::engine::EngineConfig;
 
-/// The node's identity key (ed25519).
+/// The node's identity key: ed25519, or in a file also secp256k1 (as deployed nodes have).
 #[derive(Clone, Default)]
 pub enum Identity {
     /// A new one for this run.
@@ -59,7 +59,9 @@ pub struct NodeConfig {
     pub max_connections_per_peer: u32,
     /// Which peers it keeps connected by itself, and the room for others.
     pub peers: PeerConfig,
-    /// Store requests being answered at once, in all; beyond it the answer is 429.
+    /// Store requests being answered at once, in all, of which one peer may have a quarter; beyond
+    /// it the answer is 429. A peer without another request under way is always answered, beyond it
+    /// with pages of 256 KiB.
     pub max_store_requests: usize,
     /// Store requests that are answered in a given time, in all; beyond it the answer is 429. By
     /// default there is no such limit.

@@ -40,8 +40,9 @@ use crate::wire::metadata::Metadata;
 /// How long a connection that a peer opened stays without a stream. What we dialled stays for as
 /// long as the peer answers pings.
 const IDLE_CONNECTION: Duration = Duration::from_secs(1800);
-/// Streams of one connection that may be agreeing on a protocol at once.
-const MAX_NEGOTIATING: usize = 64;
+/// Streams of one connection that may be agreeing on a protocol at once: all of them, since one that
+/// waits for its turn is not read.
+const MAX_NEGOTIATING: usize = transport::MAX_STREAMS;
 /// How long it may take until all listeners stand.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Store requests of ours on their way at once; more of them wait.

@@ -454,15 +454,29 @@ impl SwarmTask {
             .is_none_or(|peer| matches!(peer.verdict, Verdict::Foreign(_)));
         if foreign || !intake.take(id.clone(), from, message) {
             let acceptance = MessageAcceptance::Ignore;
-            self.on_judged(vec![Judged { id, from, acceptance }]);
+            self.on_judged(vec![Judged { id, from, acceptance, is_fault: false }]);
         }
     }
 
     fn on_judged(&mut self, judged: Vec<Judged>) {
-        let Some(gossip) = self.swarm.behaviour_mut().relay.as_mut() else { return };
-        for Judged { id, from, acceptance } in judged {
-            // It fails for one that gossipsub has let go of by now.
-            gossip.report_message_validation_result(&id, &from, acceptance);
+        for Judged { id, from, acceptance, is_fault } in judged {
+            if is_fault {
+                self.on_fault(from);
+            }
+            if let Some(gossip) = self.swarm.behaviour_mut().relay.as_mut() {
+                // It fails for one that gossipsub has let go of by now.
+                gossip.report_message_validation_result(&id, &from, acceptance);
+            }
+        }
+    }
+
+    /// A small fault of a peer, of which too many are too much.
+    fn on_fault(&mut self, peer: PeerId) {
+        let Some(state) = self.state.peers.get_mut(&peer) else { return };
+        if state.patience.try_it() {
+            tracing::info!(%peer, "sent away: one fault after the other");
+            self.swarm.behaviour_mut().bans.ban(peer);
+            let _ = self.swarm.disconnect_peer_id(peer);
         }
     }
 
@@ -497,10 +511,15 @@ impl SwarmTask {
         let permit = match (permit, &self.state.store) {
             (Ok(permit), _) => permit,
             (Err(_), Some(store)) if protocol.as_ref() == wire::store::PROTOCOL => {
-                return tasks.spawn(store.clone().refuse(stream));
+                tasks.spawn(store.clone().refuse(stream));
+                return self.on_fault(peer);
             }
-            // The guard in the stream closes it.
-            (Err(_), _) => return tracing::debug!(%peer, %protocol, "too many streams"),
+            (Err(_), _) => {
+                tracing::debug!(%peer, %protocol, "too many streams");
+                // The guard in the stream closes it.
+                drop(stream);
+                return self.on_fault(peer);
+            }
         };
         match protocol.as_ref() {
             wire::store::PROTOCOL => {

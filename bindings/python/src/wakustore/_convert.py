@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from . import _generated as g
+from . import _pages
 from ._types import (
     Change,
     ChangedMessage,
     Coverage,
     CrossCheck,
-    Entry,
     Failure,
     Fetched,
     Invalid,
@@ -102,13 +102,13 @@ def query_in(q: Query) -> g.Query:
     )
 
 
+_pages.install()
+
+
 def page_out(p: Any) -> Page:
-    """A page from the library."""
-    entries = [
-        Entry(e.hash, e.pubsub_topic, None if e.message is None else message_out(e.message))
-        for e in p.entries
-    ]
-    return Page(entries, p.cursor)
+    """A page from the library, which it gives as it is to be."""
+    page: Page = p
+    return page
 
 
 def stored_out(m: Any) -> StoredMessage:

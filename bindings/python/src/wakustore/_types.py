@@ -5,6 +5,7 @@ Plain and immutable. Hashes are ``bytes`` of length 32, timestamps ``int`` in Un
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Callable, Iterable, Optional, Sequence, Union
@@ -69,6 +70,10 @@ __all__ = [
 ]
 
 
+#: What there are many of takes no more room than it needs, where Python can do that.
+_SLOTS: dict[str, bool] = {"slots": True} if sys.version_info >= (3, 10) else {}
+
+
 class WakuError(Exception):
     """What every call of the library that can fail raises.
 
@@ -100,7 +105,7 @@ class Failure:
         return WakuError(self.kind, self.message)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, **_SLOTS)
 class Message:
     """A message of the network (14/WAKU2-MESSAGE).
 
@@ -172,7 +177,7 @@ class Query:
     include_data: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, **_SLOTS)
 class Entry:
     """One entry of a page; topic and message are None where hashes alone were asked for."""
 
