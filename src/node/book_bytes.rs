@@ -39,7 +39,8 @@ pub(super) fn encode(book: &Book) -> Vec<u8> {
     for (peer, entry, places) in kept {
         put_bytes(&mut out, &peer.to_bytes());
         let Speaks { store, sync, relay } = entry.speaks;
-        out.push(u8::from(store) * STORE | u8::from(sync) * SYNC | u8::from(relay) * RELAY);
+        let [store, sync, relay] = [store, sync, relay].map(u8::from);
+        out.push((store * STORE) | (sync * SYNC) | (relay * RELAY));
         out.extend_from_slice(&entry.seen.to_le_bytes());
         out.extend_from_slice(&entry.cost.to_le_bytes());
         out.push(places.len() as u8);
