@@ -25,3 +25,12 @@ pub use error::{Error, ErrorKind, Result};
 
 #[cfg(feature = "ffi-uniffi")]
 uniffi::setup_scaffolding!();
+
+/// The snippets of the guides, compiled.
+#[cfg(all(doctest, feature = "node", feature = "sqlite"))]
+mod guides {
+    #[doc = include_str!("../docs/PRIVACY.md")]
+    mod privacy {}
+    #[doc = include_str!("../docs/PHONE.md")]
+    mod phone {}
+}

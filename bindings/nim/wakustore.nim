@@ -16,7 +16,8 @@ type
     ## What went wrong. `Unknown` is one of a newer library: see `WakuError.code`.
     Unknown = 0
     Internal = 1, InvalidArgument, NullPointer, Handle, Forked, Shutdown, WouldDeadlock,
-    Cancelled, TimedOut, Poisoned, Busy, Unsupported, NotReady, NoResult, Resources
+    Cancelled, TimedOut, Poisoned, Busy, Unsupported, NotReady, NoResult, Resources,
+    Suspended
     InvalidTopic = 100, InvalidHash, MessageTooLarge, MetaTooLarge, NoTimestamp, Ephemeral,
     TimestampInFuture, TimestampTooOld, InvalidTimeRange
     Truncated = 200, FrameTooLarge, Malformed
@@ -155,7 +156,7 @@ type
 
   EventKind* {.pure.} = enum
     Other, PeerConnected, PeerDisconnected, MessageStored, SyncFinished, Lagged, SyncStarted,
-    SyncProgress, Online, Offline, StateSetAside
+    SyncProgress, ClockSkew, Online, Offline, StateSetAside
 
   Event* = object
     case kind*: EventKind
@@ -181,6 +182,22 @@ type
       figures*: SyncFigures  ## Where it goes on.
     of EventKind.Lagged:
       missed*: uint64
+    of EventKind.ClockSkew:
+      offsetMs*: int64       ## So far the peers' clocks are ahead; behind, where it is negative.
+      peers*: uint32         ## How many say so; those of one network count as one.
+
+  OnceEnd* {.pure.} = enum
+    ## Why a sync within a time and a number of bytes has ended.
+    Complete, Deadline, Budget, Peers
+
+  OnceReport* = object
+    ## What came of it. `lacking` is left of the span: the next call goes on there.
+    finish*: OnceEnd
+    start*, until*: int64
+    lacking*: seq[tuple[start, until: int64]]
+    outstanding*, received*, sent*, bytesIn*, bytesOut*, durationNs*: uint64
+    code*: int32     ## Why the last peer that failed did, as in `WakuError`; 0 where none did.
+    reason*: string
 
 # --- objects of the library ---
 
@@ -361,6 +378,21 @@ proc figuresOf(event: WksEvent): SyncFigures =
     transferBytesOut: p.transferBytesOut, transferBytesIn: p.transferBytesIn,
     rangesSettled: p.rangesSettled, idsCompared: p.idsCompared, refused: p.refused)
 
+proc onceReportOf(report: WksOnceReport): OnceReport =
+  defer: wks_once_report_free(report)
+  var f: WksOnceFigures
+  sized f
+  ok wks_once_report_figures(report, addr f, addr err)
+  result = OnceReport(
+    finish: OnceEnd(f.finish), start: f.windowStart, until: f.windowEnd,
+    outstanding: f.outstanding, received: f.received, sent: f.sent, bytesIn: f.bytesIn,
+    bytesOut: f.bytesOut, durationNs: f.durationNs, code: f.status, reason: text(f.reason))
+  for i in 0 ..< int(f.lacking):
+    var span: WksSpan
+    sized span
+    ok wks_once_report_lacking(report, csize_t(i), addr span, addr err)
+    result.lacking.add (start: span.start, until: span.until)
+
 proc reportOf(report: WksReport): SyncReport =
   defer: wks_report_free(report)
   var f: WksSyncFigures
@@ -398,6 +430,7 @@ proc eventOf(event: WksEvent): Event =
     ok wks_event_report(event, addr report, addr err)
     Event(kind: EventKind.SyncFinished, report: reportOf(report))
   of 5: Event(kind: EventKind.Lagged, missed: i.lagged)
+  of 8: Event(kind: EventKind.ClockSkew, offsetMs: i.offsetMs, peers: i.peers)
   of 6: Event(kind: EventKind.SyncStarted, session: i.session, partner: text(i.peerId),
               initiator: i.initiator != 0, begun: SyncReason(i.begun),
               protocol: SyncProtocol(i.protocol), windowStart: i.windowStart,
@@ -519,6 +552,10 @@ proc take*[T](op: Op[T]): T =
     var report: WksReport
     ok wks_op_take_report(handle, addr report, addr err)
     result = reportOf(report)
+  elif T is OnceReport:
+    var report: WksOnceReport
+    ok wks_op_take_once_report(handle, addr report, addr err)
+    result = onceReportOf(report)
   elif T is Stats:
     var s: WksStats
     sized s
@@ -944,6 +981,39 @@ proc sync*(node: Node, peer: string, start, until: int64, dryRun = false,
   options.protocol = int32(protocol)
   starting(SyncReport, wks_node_sync_async(
     node.held, lend(peer), addr options, op, addr err))
+
+proc syncOnce*(node: Node, peers: openArray[string] = [], deadlineMs = 25_000'u64,
+               byteBudget = 0'u64): Op[OnceReport] =
+  ## Syncs what is due, within a time and a number of bytes (0: any): for the seconds that a phone
+  ## gives its apps in the background. Wherever it stops, all that came is stored, and the next call
+  ## goes on from there. With the first peer that can be reached, and another where it fails;
+  ## without any: one that is connected, or was dialled before.
+  var options: WksOnceOptions
+  sized options
+  options.deadlineMs = deadlineMs
+  options.byteBudget = byteBudget
+  var names = newSeq[WksBytes](peers.len)
+  for i in 0 ..< peers.len: names[i] = lend(peers[i])
+  let first = if names.len > 0: addr names[0] else: nil
+  starting(OnceReport, wks_node_sync_once_async(
+    node.held, first, csize_t(names.len), addr options, op, addr err))
+
+proc suspend*(node: Node): Op[void] =
+  ## Lets go of all sockets and of the archive's file, until `resume`; what is asked meanwhile fails
+  ## with `Suspended`.
+  starting(void, wks_node_suspend_async(node.held, op, addr err))
+
+proc resume*(node: Node): Op[void] =
+  ## Comes back. Where it fails the node stays suspended.
+  starting(void, wks_node_resume_async(node.held, op, addr err))
+
+proc suspend*(archive: Archive): Op[void] =
+  ## Lets go of the file or database, until `resume`: no lock is held, no file open.
+  starting(void, wks_archive_suspend_async(archive.held, op, addr err))
+
+proc resume*(archive: Archive): Op[void] =
+  ## Opens the file or database again. Where that fails it stays suspended.
+  starting(void, wks_archive_resume_async(archive.held, op, addr err))
 
 proc cancelSync*(node: Node, session: uint64) =
   ## Gives a sync up, by the number that events tell. Nothing happens where it has ended.

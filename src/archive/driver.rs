@@ -238,4 +238,10 @@ pub trait Backend: Send + Sync + 'static {
     fn is_read_only(&self) -> bool {
         false
     }
+
+    /// Whether all drivers may be closed, and opened anew later, with nothing lost: then a suspended
+    /// archive holds none. What is in memory alone cannot be let go of.
+    fn reopens(&self) -> bool {
+        false
+    }
 }

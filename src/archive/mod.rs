@@ -27,6 +27,7 @@ mod rules;
 mod service;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod suspend;
 mod task;
 mod tools;
 mod validator;

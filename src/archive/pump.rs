@@ -16,8 +16,8 @@ use super::{Change, Commit, Position};
 use crate::error::{ErrorKind, Result};
 use crate::types::Timestamp;
 
-/// How often is looked for what others wrote.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// When what went wrong is tried again.
+const RETRY: Duration = Duration::from_millis(250);
 /// Changes that are read in one go: some milliseconds, which puts have to wait.
 const PART: usize = 1_024;
 
@@ -36,8 +36,9 @@ pub(super) enum Did {
 }
 
 /// The writer's part in the feed.
-#[derive(Default)]
 pub(super) struct Pump {
+    /// How often is looked for what others wrote, where they can.
+    look_every: Option<Duration>,
     /// When to look next.
     next: Option<Instant>,
     /// The driver, and its mark, when all was read.
@@ -45,6 +46,20 @@ pub(super) struct Pump {
 }
 
 impl Pump {
+    pub(super) fn new(look_every: Option<Duration>) -> Self {
+        Pump { look_every, next: None, seen: None }
+    }
+
+    /// Others may have written while nobody looked.
+    pub(super) fn look_again(&mut self) {
+        (self.next, self.seen) = (Some(Instant::now()), None);
+    }
+
+    /// When is looked again after now.
+    fn later(&self) -> Option<Instant> {
+        self.look_every.map(|every| Instant::now() + every)
+    }
+
     /// How long the writer may sleep; `None` for as long as it likes.
     pub(super) fn patience(&self, shared: &Shared) -> Option<Duration> {
         let next = self.next.filter(|_| shared.feeds.is_heard())?;
@@ -54,7 +69,7 @@ impl Pump {
     /// Before anything is committed: where somebody has subscribed, the log is followed from now.
     pub(super) fn begin(&mut self, shared: &Shared, desk: &mut Desk) {
         if !shared.feeds.is_heard() {
-            *self = Pump::default();
+            *self = Pump::new(self.look_every);
         } else if shared.feeds.published().is_none() && self.is_due() {
             // Those who subscribed without a position are told of our own commits all the same.
             let _ = self.follow(shared, desk);
@@ -68,13 +83,13 @@ impl Pump {
             Ok(position) => {
                 shared.feeds.follow(position);
                 self.seen = mark.clone().ok().flatten().map(|mark| (desk.generation(), mark));
-                self.next = (mark != Ok(None)).then(|| Instant::now() + LOOK_EVERY);
+                self.next = self.later().filter(|_| mark != Ok(None));
                 Ok(())
             }
             Err(e) => {
                 // Where there is no log, there never will be.
                 let again = e.kind() != ErrorKind::Unsupported;
-                self.next = again.then(|| Instant::now() + LOOK_EVERY);
+                self.next = again.then(|| Instant::now() + RETRY);
                 Err(e)
             }
         }
@@ -161,7 +176,7 @@ impl Pump {
             if read_part(shared, desk).is_err() {
                 // It is tried again soon; our own commit is then told with the rest.
                 self.seen = None;
-                self.next = Some(Instant::now() + LOOK_EVERY);
+                self.next = Some(Instant::now() + RETRY);
                 return false;
             }
             match shared.feeds.published() {
@@ -178,7 +193,7 @@ impl Pump {
         if !due || shared.feeds.published().is_none() {
             return;
         }
-        let later = Some(Instant::now() + LOOK_EVERY);
+        let later = self.later();
         let mark = desk.run(|driver| driver.foreign_mark());
         let seen = mark.clone().ok().flatten().map(|mark| (desk.generation(), mark));
         if seen.is_some() && seen == self.seen {
@@ -192,7 +207,7 @@ impl Pump {
                 self.seen = seen;
                 later.filter(|_| mark != Ok(None))
             }
-            Err(_) => later,
+            Err(_) => Some(Instant::now() + RETRY),
         };
     }
 }

@@ -8,13 +8,14 @@
 //! spares the way to another thread and back. Waking a thread is a call of the system's: none is
 //! woken that is not asleep, and the writer not before there is what it sleeps for.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::PutOutcome;
 use super::pending::Reply;
 use super::pump::Join;
+use super::suspend::{Turn, suspended};
 use super::worker::{Desk, quietly};
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::types::{MessageHash, Origin, StoredMessage};
@@ -87,6 +88,8 @@ pub(super) struct Work {
     pub(super) removals: Vec<Remove>,
     /// To be answered; empty unless the writer reads too.
     pub(super) reads: Vec<Read>,
+    /// To suspend or to resume, when all that was accepted before is done.
+    pub(super) turn: Option<Turn>,
 }
 
 pub(super) struct Queue {
@@ -101,6 +104,11 @@ struct State {
     puts: VecDeque<Put>,
     removals: VecDeque<Remove>,
     reads: VecDeque<(Ticket, Read)>,
+    /// Questions of subscribers, which wait for the resumption of a suspended archive.
+    of_feeds: BTreeSet<Ticket>,
+    turns: VecDeque<Turn>,
+    /// Nothing is taken in but what follows something earlier.
+    suspended: bool,
     next_ticket: Ticket,
     /// The writer is asleep until so many puts are there.
     writer_wants: Option<usize>,
@@ -196,6 +204,7 @@ impl Queue {
         // Mostly the last.
         let place = state.reads.iter().rposition(|(waits, _)| *waits == ticket)?;
         let desk = state.lend()?;
+        state.of_feeds.remove(&ticket);
         state.reads.remove(place).map(|(_, read)| (read, desk))
     }
 
@@ -204,7 +213,8 @@ impl Queue {
         let mut state = self.lock();
         state.idle.push(desk);
         state.lent = state.lent.saturating_sub(1);
-        let (more, closed) = (!state.reads.is_empty() && state.asleep > 0, state.closed);
+        let (more, closed) =
+            (!state.reads.is_empty() && state.asleep > 0, state.closed || state.suspended);
         drop(state);
         if more {
             self.for_readers.notify_one();
@@ -216,8 +226,10 @@ impl Queue {
 
     /// Takes in a question that follows another, of which each subscriber has one at the most.
     pub(super) fn push_read_on(&self, read: Read) -> Result<()> {
-        let state = self.lock();
-        state.check_open()?;
+        let mut state = self.lock();
+        state.check_not_closed()?;
+        let ticket = state.next_ticket;
+        state.of_feeds.insert(ticket);
         self.take_in(state, read);
         Ok(())
     }
@@ -273,10 +285,11 @@ impl Queue {
         }
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            let waits = !state.puts.is_empty()
-                || !state.removals.is_empty()
-                || !state.joins.is_empty()
-                || state.nudged && !state.closed;
+            let work =
+                !state.puts.is_empty() || !state.removals.is_empty() || !state.joins.is_empty();
+            let waits =
+                work || !state.turns.is_empty() && !state.closed || state.nudged && !state.closed;
+            let reads_too = reads_too && !state.suspended;
             // Once it is closed, housekeeping keeps nobody waiting.
             let idle = left.is_some_and(|left| left.is_zero()) && !state.closed;
             if waits || idle || (reads_too && !state.reads.is_empty()) {
@@ -286,8 +299,9 @@ impl Queue {
                 let removals = state.removals.drain(..).collect();
                 let count = if reads_too { READS_BETWEEN_GROUPS } else { 0 };
                 let count = count.min(state.reads.len());
-                let reads = state.reads.drain(..count).map(|(_, read)| read).collect();
-                return Some(Work { joins, puts, removals, reads });
+                let reads = state.take_reads(count);
+                let turn = if work { None } else { state.turns.pop_front() };
+                return Some(Work { joins, puts, removals, reads, turn });
             }
             if state.closed {
                 return None;
@@ -337,7 +351,9 @@ impl Queue {
             if !state.reads.is_empty()
                 && let Some(desk) = state.lend()
             {
-                return state.reads.pop_front().map(|(_, read)| (read, desk));
+                let (ticket, read) = state.reads.pop_front()?;
+                state.of_feeds.remove(&ticket);
+                return Some((read, desk));
             }
             if state.closed {
                 return None;
@@ -378,10 +394,13 @@ impl Queue {
     /// Takes nothing in any more. Puts that wait are still committed; questions are given up,
     /// which answers them with [`ErrorKind::ArchiveClosed`].
     pub(super) fn close(&self) {
-        let (reads, joins) = {
+        let (reads, joins, turns) = {
             let mut state = self.lock();
             state.closed = true;
-            (std::mem::take(&mut state.reads), std::mem::take(&mut state.joins))
+            state.of_feeds.clear();
+            let (reads, joins) =
+                (std::mem::take(&mut state.reads), std::mem::take(&mut state.joins));
+            (reads, joins, std::mem::take(&mut state.turns))
         };
         self.for_writer.notify_all();
         self.for_readers.notify_all();
@@ -391,18 +410,94 @@ impl Queue {
         for join in joins {
             quietly(|| drop(join));
         }
+        for turn in turns {
+            quietly(|| drop(turn));
+        }
+    }
+
+    /// Takes nothing in any more, and has the writer suspend once all that was accepted is done.
+    /// Gives the questions that wait, but those of subscribers, and the subscribers-to-be: to be
+    /// told so.
+    pub(super) fn suspend(&self, turn: Turn) -> Result<(Vec<Read>, Vec<Join>)> {
+        let mut state = self.lock();
+        state.check_not_closed()?;
+        state.suspended = true;
+        state.turns.push_back(turn);
+        let of_feeds = std::mem::take(&mut state.of_feeds);
+        let (kept, given_up) = std::mem::take(&mut state.reads)
+            .into_iter()
+            .partition(|(ticket, _)| of_feeds.contains(ticket));
+        (state.reads, state.of_feeds) = (kept, of_feeds);
+        let given_up: VecDeque<(Ticket, Read)> = given_up;
+        let joins = std::mem::take(&mut state.joins);
+        drop(state);
+        self.for_writer.notify_all();
+        Ok((given_up.into_iter().map(|(_, read)| read).collect(), joins))
+    }
+
+    /// Has the writer resume.
+    pub(super) fn resume(&self, turn: Turn) -> Result<()> {
+        let mut state = self.lock();
+        state.check_not_closed()?;
+        state.turns.push_back(turn);
+        drop(state);
+        self.for_writer.notify_all();
+        Ok(())
+    }
+
+    /// Takes things in again, unless it is to be suspended once more.
+    pub(super) fn resumed(&self) {
+        let mut state = self.lock();
+        state.suspended = state.turns.iter().any(|turn| matches!(turn, Turn::Suspend(_)));
+        drop(state);
+        self.for_readers.notify_all();
+        self.for_writer.notify_all();
+    }
+
+    /// Takes all desks, once none is in use. The queue is suspended.
+    pub(super) fn take_desks(&self) -> Vec<Desk> {
+        let mut state = self.lock();
+        while state.lent > 0 {
+            state = self.for_writer.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        std::mem::take(&mut state.idle)
+    }
+
+    /// Puts them back.
+    pub(super) fn put_desks(&self, desks: Vec<Desk>) {
+        self.lock().idle = desks;
     }
 }
 
 impl State {
-    fn check_open(&self) -> Result<()> {
+    fn check_not_closed(&self) -> Result<()> {
         if self.closed {
             return Err(Error::new(ErrorKind::ArchiveClosed, "the archive was closed"));
         }
         Ok(())
     }
 
+    fn check_open(&self) -> Result<()> {
+        self.check_not_closed()?;
+        if self.suspended {
+            return Err(suspended());
+        }
+        Ok(())
+    }
+
+    fn take_reads(&mut self, count: usize) -> Vec<Read> {
+        let mut reads = Vec::with_capacity(count);
+        for (ticket, read) in self.reads.drain(..count) {
+            self.of_feeds.remove(&ticket);
+            reads.push(read);
+        }
+        reads
+    }
+
     fn lend(&mut self) -> Option<Desk> {
+        if self.suspended {
+            return None;
+        }
         let desk = self.idle.pop()?;
         self.lent += 1;
         Some(desk)

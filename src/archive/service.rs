@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::feeds::Feeds;
 use super::pump::Join;
@@ -23,6 +24,8 @@ use crate::types::{MessageHash, Origin, Page, Query, StoredMessage, Timestamp};
 const MAX_READERS: usize = 64;
 /// The most messages that are taken down in one commit.
 pub(super) const MAX_TAKE_DOWN: usize = 100_000;
+/// See [`ArchiveConfig::look_every`].
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// What a message counts for in the queue beside its bytes, so that empty ones are bounded too.
 const MESSAGE_OVERHEAD: usize = 256;
 
@@ -43,11 +46,16 @@ pub struct ArchiveConfig {
     pub retention: Retention,
     /// The host's own validation, which sees each batch before it is committed.
     pub validator: Option<Arc<dyn Validator>>,
+    /// How often is looked for what others wrote to the same file or database, while anybody is
+    /// subscribed to the change feed. `None` where nobody else writes while this is open: then an
+    /// idle archive wakes up for nothing. (What others wrote all the same is told before the next
+    /// commit of this one.)
+    pub look_every: Option<Duration>,
 }
 
 impl ArchiveConfig {
     /// The usual settings, with this clock: the default rules, 2 readers, 64 MiB of messages that
-    /// may wait, no validator.
+    /// may wait, no validator, a look for what others wrote each 250 ms.
     pub fn new(clock: fn() -> Timestamp) -> Self {
         ArchiveConfig {
             rules: Rules::default(),
@@ -56,6 +64,7 @@ impl ArchiveConfig {
             max_queued_bytes: 64 * 1024 * 1024,
             retention: Retention::default(),
             validator: None,
+            look_every: Some(LOOK_EVERY),
         }
     }
 }
@@ -103,7 +112,7 @@ impl Archive {
 
         let queue = Queue::new(config.max_queued_bytes);
         let keeper = Keeper::new(config.retention, config.clock);
-        let validator = config.validator.clone();
+        let (validator, look_every) = (config.validator.clone(), config.look_every);
         let shared = Arc::new(Shared {
             queue,
             feeds: Feeds::default(),
@@ -131,7 +140,7 @@ impl Archive {
             started?;
         }
         archive.start("wks-archive-w".into(), move || {
-            worker::write(&shared, writer, reads_too, keeper)
+            worker::write(&shared, writer, reads_too, keeper, look_every)
         })?;
         Ok(archive)
     }
@@ -238,7 +247,8 @@ impl Archive {
     /// From now on, what is committed. `capacity` is in messages, at least 1 (0 counts as 1).
     /// A put's messages are in the feed by the time it is acknowledged.
     ///
-    /// What others commit on the same file or database is told too, within some 250 milliseconds;
+    /// What others commit on the same file or database is told too, within
+    /// [`ArchiveConfig::look_every`];
     /// whose commit falls into the moment of this call may be missed: where none may be, ask for
     /// the [`Archive::position`] and subscribe from there.
     pub fn subscribe(&self, capacity: usize) -> Feed {

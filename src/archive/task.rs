@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 use super::pending::Pending;
+use super::suspend::suspended;
 use crate::error::{Result, bail};
 
 /// The most works of one archive that run at the same time.
@@ -31,6 +32,8 @@ pub struct Control(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     cancelled: AtomicBool,
+    /// It was, because the archive is suspended.
+    suspended: AtomicBool,
     done: AtomicU64,
     total: AtomicU64,
 }
@@ -58,6 +61,11 @@ impl Control {
     /// Whether it was cancelled.
     pub fn is_cancelled(&self) -> bool {
         self.0.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Whether it was cancelled because the archive is suspended.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.0.suspended.load(Ordering::Acquire)
     }
 
     /// An error once it was cancelled: to be asked between steps.
@@ -149,6 +157,7 @@ pub(super) struct Tasks {
 struct Running {
     count: usize,
     closed: bool,
+    suspended: bool,
     controls: Vec<Weak<State>>,
 }
 
@@ -165,6 +174,9 @@ impl Tasks {
         let mut running = self.lock();
         if running.closed {
             bail!(ArchiveClosed, "the archive was closed");
+        }
+        if running.suspended {
+            return Err(suspended());
         }
         if running.count >= MAX_TASKS {
             bail!(Busy, "{MAX_TASKS} backups and the like run on this archive: try again later");
@@ -184,7 +196,22 @@ impl Tasks {
         }
     }
 
-    /// Blocks until nothing runs. After [`Tasks::close`] that is soon.
+    /// Takes nothing in until [`Tasks::resume`], and cancels what runs.
+    pub(super) fn suspend(&self) {
+        let mut running = self.lock();
+        running.suspended = true;
+        for control in running.controls.iter().filter_map(Weak::upgrade) {
+            control.suspended.store(true, Ordering::Release);
+            control.cancelled.store(true, Ordering::Release);
+        }
+    }
+
+    /// Takes works in again.
+    pub(super) fn resume(&self) {
+        self.lock().suspended = false;
+    }
+
+    /// Blocks until nothing runs. After [`Tasks::close`] and [`Tasks::suspend`] that is soon.
     pub(super) fn wait(&self) {
         let mut running = self.lock();
         while running.count > 0 {

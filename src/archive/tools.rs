@@ -11,6 +11,7 @@ use super::pending::Pending;
 use super::report::{BackupReport, MAX_TOOL_PAGE, TopicQuery, TopicStats, VerifyReport};
 use super::rules::MAX_CONTENT_TOPICS;
 use super::service::{Archive, MAX_TAKE_DOWN};
+use super::suspend::suspended;
 use super::task::{Control, Task};
 use super::worker::{Desk, answer, is_archive_thread};
 use super::{Driver, IndexQuery};
@@ -140,7 +141,11 @@ impl Archive {
             is_archive_thread();
             let body = std::panic::AssertUnwindSafe(|| body(&mut tool));
             let result = std::panic::catch_unwind(body)
-                .unwrap_or_else(|_| bail!(Internal, "the archive's work panicked"));
+                .unwrap_or_else(|_| bail!(Internal, "the archive's work panicked"))
+                .map_err(|e| match e.kind() {
+                    ErrorKind::Cancelled if tool.control.is_suspended() => suspended(),
+                    _ => e,
+                });
             if let Some(desk) = tool.desk.take() {
                 desk.close();
             }

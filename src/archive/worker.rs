@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::driver::Removal;
 use super::feed::FeedItem;
@@ -17,6 +17,7 @@ use super::pending::Reply;
 use super::pump::{Did, Pump};
 use super::queue::{Company, Put, Queue, Remove, Ticket};
 use super::retention::{Floor, Keeper, check_floor};
+use super::suspend;
 use super::task::Tasks;
 use super::{Backend, Driver, PutOutcome, Validator, validator};
 use crate::error::{Error, ErrorKind, Result, bail};
@@ -123,19 +124,75 @@ impl Desk {
             quietly(move || driver.close());
         }
     }
+
+    /// Whether its driver may be closed and opened anew.
+    pub(super) fn reopens(&self) -> bool {
+        self.backend.reopens()
+    }
+
+    /// One without a driver: whoever asks is told that the archive is suspended.
+    pub(super) fn without_driver(backend: Arc<dyn Backend>) -> Self {
+        Desk { driver: Err(suspend::suspended()), backend, writes: false, generation: 0 }
+    }
+
+    /// Closes the driver, until [`Desk::come_back`].
+    pub(super) fn let_go(&mut self) {
+        self.generation += 1;
+        if let Ok(mut driver) = std::mem::replace(&mut self.driver, Err(suspend::suspended())) {
+            quietly(move || driver.close());
+        }
+    }
+
+    /// Opens a driver where there is none.
+    ///
+    /// # Errors
+    /// The backend's.
+    pub(super) fn come_back(&mut self) -> Result<()> {
+        if self.driver.is_ok() {
+            return Ok(());
+        }
+        self.generation += 1;
+        let open = || {
+            if self.writes { self.backend.writer().map(Some) } else { self.backend.reader() }
+        };
+        let opened = catch_unwind(AssertUnwindSafe(open));
+        self.driver = Ok(match opened {
+            Ok(Ok(Some(driver))) => driver,
+            Ok(Ok(None)) => bail!(Internal, "the archive's backend has no readers any more"),
+            Ok(Err(e)) => return Err(e),
+            Err(_) => bail!(Internal, "the archive's driver panicked"),
+        });
+        Ok(())
+    }
 }
 
 /// The body of the writer's thread.
-pub(super) fn write(shared: &Arc<Shared>, mut desk: Desk, reads_too: bool, mut keeper: Keeper) {
+pub(super) fn write(
+    shared: &Arc<Shared>,
+    mut desk: Desk,
+    reads_too: bool,
+    mut keeper: Keeper,
+    look_every: Option<Duration>,
+) {
     join_archive_threads();
-    let mut pump = Pump::default();
-    let mut company = None;
+    let mut pump = Pump::new(look_every);
+    let (mut company, mut suspended) = (None, false);
     let patience = |keeper: &Keeper, pump: &Pump| {
         keeper.patience().into_iter().chain(pump.patience(shared)).min()
     };
-    while let Some(work) =
-        shared.queue.next_work(reads_too, patience(&keeper, &pump), company.take())
-    {
+    loop {
+        // A suspended archive wakes up for nothing but its resumption.
+        let patience = if suspended { None } else { patience(&keeper, &pump) };
+        let Some(work) = shared.queue.next_work(reads_too, patience, company.take()) else { break };
+        if let Some(turn) = work.turn {
+            suspended = suspend::take_turn(shared, &mut desk, turn, suspended);
+            if !suspended {
+                pump.look_again();
+            }
+        }
+        if suspended {
+            continue;
+        }
         pump.begin(shared, &mut desk);
         for join in work.joins {
             quietly(|| pump.join(shared, &mut desk, join));

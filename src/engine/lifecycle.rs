@@ -135,7 +135,7 @@ impl Engine {
     }
 
     /// The window of a sync of ours, within what the wire can say and the clock allows.
-    fn window(&self, asked: Option<TimeRange>, strong: bool) -> Result<TimeRange> {
+    pub(super) fn window(&self, asked: Option<TimeRange>, strong: bool) -> Result<TimeRange> {
         let now = self.now.wall;
         let window = match asked {
             Some(window) if window.start() > now => {

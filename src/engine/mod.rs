@@ -50,6 +50,8 @@ pub use report::{
     Agreement, Coverage, EngineUsage, SyncDifference, SyncProgress, SyncProtocol, SyncReason,
     SyncReport,
 };
+#[cfg(feature = "node")]
+pub(crate) use resume::Gap;
 pub use running::RunningSync;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -297,6 +299,17 @@ impl Engine {
     pub fn cancel(&mut self, now: Now, session: SessionId) {
         self.at(now);
         self.fail(session, Error::new(ErrorKind::Cancelled, "the sync was cancelled"));
+        self.pump();
+    }
+
+    /// Gives a session up as soon as that wastes nothing: one that asks by Store asks nothing more,
+    /// and ends when what was asked for has come and is stored; any other ends as by
+    /// [`Engine::cancel`]. Nothing happens where it has ended.
+    pub fn wind_down(&mut self, now: Now, session: SessionId) {
+        self.at(now);
+        if !self.wind_down_over_store(session) {
+            self.fail(session, Error::new(ErrorKind::Cancelled, "the sync was cut short"));
+        }
         self.pump();
     }
 

@@ -27,6 +27,14 @@ impl Engine {
         self.sessions.range(after).map(|(id, _)| *id).collect()
     }
 
+    /// Whether a session is over but for what is with the archive or was asked for already, or has
+    /// ended.
+    pub fn is_ending(&self, session: SessionId) -> bool {
+        self.sessions
+            .get(&session)
+            .is_none_or(|s| s.ends() || s.over.as_ref().is_some_and(|over| over.winds_down()))
+    }
+
     /// A session as it is now; `None` where it has ended.
     pub fn running(&self, session: SessionId) -> Option<RunningSync> {
         self.sessions.get(&session).map(|s| RunningSync {

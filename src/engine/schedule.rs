@@ -21,6 +21,8 @@ const OFFLINE: Duration = Duration::from_secs(30);
 const SETTLES: Duration = Duration::from_millis(500);
 /// And at the most so much later, at random: of two nodes that meet one begins, mostly.
 const SPREAD_MILLIS: usize = 2000;
+/// How long peers may take to come back to a host that was suspended.
+const COME_BACK: Duration = Duration::from_secs(5);
 /// What cannot begin now is looked at again after this.
 const LATER: Duration = Duration::from_secs(5);
 /// So many syncs may begin at once because peers came.
@@ -143,6 +145,17 @@ impl Schedule {
 }
 
 impl Engine {
+    /// The host was suspended and goes on: its peers come back in the next seconds. The heartbeats
+    /// that were missed come as one, and not before that.
+    pub fn resumed(&mut self, now: super::Now) {
+        self.at(now);
+        let earliest = self.now.elapsed + COME_BACK;
+        if let Some(at) = &mut self.schedule.heartbeat_at {
+            *at = earliest.max(*at);
+        }
+        self.pump();
+    }
+
     fn is_able(&self, info: &PeerInfo) -> bool {
         choose_protocol(info, &SyncOptions::default(), &self.config).is_some()
     }

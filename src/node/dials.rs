@@ -36,6 +36,11 @@ impl Dials {
         self.0.insert(id, Dial { address, waiters: vec![waiter] });
     }
 
+    /// None is on its way any more; who waited.
+    pub(super) fn give_up(&mut self) -> Vec<Waiter> {
+        self.0.drain().flat_map(|(_, dial)| dial.waiters).collect()
+    }
+
     /// The dial has ended, well or not: where it went and who waits.
     pub(super) fn end(&mut self, id: ConnectionId) -> Option<(Multiaddr, Vec<Waiter>)> {
         self.0.remove(&id).map(|dial| (dial.address.at, dial.waiters))

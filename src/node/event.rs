@@ -62,6 +62,16 @@ pub enum NodeEvent {
         /// What is wrong with it.
         why: String,
     },
+    /// The clock of this node disagrees with those of its peers, as far as three networks or more
+    /// say the same: live messages are refused, and syncs compare what others think is past or yet
+    /// to come. Told once, and again when it changes much or is put right.
+    ClockSkew {
+        /// By so many milliseconds the peers' clocks are ahead of ours; behind, where it is
+        /// negative. Less than ten seconds either way: they agree again.
+        offset_ms: i64,
+        /// How many say so; those of one network count as one.
+        peers: u32,
+    },
     /// The reader was too slow: so many events were left out here.
     Lagged(u64),
 }
@@ -202,10 +212,7 @@ pub(super) async fn forward(
                     }
                     hub.send(NodeEvent::SyncFinished(report.clone()));
                     if let Some(caller) = caller {
-                        let _ = caller.send(match &report.report.error {
-                            Some(e) => Err(e.clone()),
-                            None => Ok(report),
-                        });
+                        let _ = caller.send(Ok(report));
                     }
                 }
                 None => syncing = false,

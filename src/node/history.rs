@@ -4,16 +4,19 @@
 //! What must hold: a page is given out once and whole, or asked for again; each way ends in time,
 //! for the times that a page is tried are bounded.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::{PeerName, parse_peer};
-use super::shared::{Shared, stopped};
+use super::shared::{Shared, stopped, suspended};
 use super::store_client;
 use crate::error::{Error, ErrorKind, Result, bail};
 use crate::store::client;
 use crate::store::walk::Walk;
-use crate::types::{Direction, MessageHash, Page, Query, TimeRange, Timestamp};
+use crate::types::{
+    ContentTopic, Direction, Entry, MAX_PAGE_SIZE, MessageHash, Page, Query, TimeRange, Timestamp,
+};
 
 /// How long is waited after the first 429 of a peer; twice as long after each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -28,6 +31,11 @@ pub struct HistoryOptions {
     /// A query for a longer time is asked in spans of this length, one after the other, since some
     /// service nodes refuse long ones. It holds for queries whose time has a start and an end.
     pub span: Option<Duration>,
+    /// The peers are not told which content topics are looked for: they are asked for everything of
+    /// the pubsub topic and the time, a hundred messages at once, and what the query does not name
+    /// is left out here. It costs what is left out. A page has as many entries as match of a
+    /// hundred; the query's limit does not count. See docs/PRIVACY.md.
+    pub filter_at_home: bool,
 }
 
 /// Pages of a history, pulled one by one. It does not keep its node running: once that has
@@ -44,22 +52,60 @@ pub struct History {
     /// What comes after this walk's time.
     spans: Vec<TimeRange>,
     query: Query,
+    home: Option<Home>,
+}
+
+/// What peers are not told.
+struct Home {
+    /// Wanted are these; all, where there are none.
+    content_topics: HashSet<ContentTopic>,
+    include_data: bool,
+}
+
+impl Home {
+    /// Takes it out of a query.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a query by hashes: what they are of is what it tells.
+    fn of(query: &mut Query) -> Result<Self> {
+        if !query.filter.hashes.is_empty() {
+            bail!(InvalidArgument, "what is asked for by hash cannot be filtered at home");
+        }
+        let content_topics = std::mem::take(&mut query.filter.content_topics);
+        let include_data = std::mem::replace(&mut query.include_data, true);
+        query.limit = MAX_PAGE_SIZE;
+        Ok(Home { content_topics: content_topics.into_iter().collect(), include_data })
+    }
+
+    fn filter(&self, page: &mut Page) {
+        let wanted = |entry: &Entry| match &entry.data {
+            Some((_, m)) => {
+                self.content_topics.is_empty() || self.content_topics.contains(&m.content_topic)
+            }
+            None => false,
+        };
+        page.entries.retain(wanted);
+        if !self.include_data {
+            page.entries.iter_mut().for_each(|entry| entry.data = None);
+        }
+    }
 }
 
 impl History {
     pub(super) fn new(
         shared: Arc<Shared>,
         peers: &[String],
-        query: Query,
+        mut query: Query,
         options: &HistoryOptions,
     ) -> Result<Self> {
         let peers = peers.iter().map(|peer| parse_peer(peer)).collect::<Result<Vec<_>>>()?;
+        let home = options.filter_at_home.then(|| Home::of(&mut query)).transpose()?;
         // What cannot be asked is told here rather than at the first page.
         client::encode("check", &query)?;
         let mut spans = spans(&query, options)?;
         let first = spans.pop().unwrap_or(query.filter.time);
         let walk = Walk::new(within(&query, first, query.cursor));
-        Ok(History { shared, peers, pinned: None, failed: Vec::new(), walk, spans, query })
+        Ok(History { shared, peers, pinned: None, failed: Vec::new(), walk, spans, query, home })
     }
 
     /// The next page; `None` at the end. After an error the walk stands where it was: calling
@@ -87,10 +133,14 @@ impl History {
             let accepted = asked.and_then(|mut page| {
                 self.walk.trim(&mut page);
                 self.walk.accept(&page)?;
+                if let Some(home) = &self.home {
+                    home.filter(&mut page);
+                }
                 Ok(page)
             });
             match accepted {
-                // Nothing new in it: an empty span, or what another peer had told already.
+                // Nothing new in it: an empty span, what another peer had told already, or nothing
+                // that is wanted.
                 Ok(page) if page.entries.is_empty() => {}
                 Ok(page) => return Ok(Some(page)),
                 Err(e) if e.kind() == ErrorKind::CursorNotFound && self.walk.reanchor() => {}
@@ -158,6 +208,7 @@ impl History {
             }
             tokio::select! {
                 () = self.shared.tasks.cancelled() => return Err(stopped()),
+                () = self.shared.tasks.suspended() => return Err(suspended()),
                 () = tokio::time::sleep(wait) => wait *= 2,
             }
         }
@@ -169,7 +220,11 @@ impl History {
 fn is_ours(kind: ErrorKind) -> bool {
     matches!(
         kind,
-        ErrorKind::Shutdown | ErrorKind::InvalidArgument | ErrorKind::Internal | ErrorKind::Address
+        ErrorKind::Shutdown
+            | ErrorKind::Suspended
+            | ErrorKind::InvalidArgument
+            | ErrorKind::Internal
+            | ErrorKind::Address
     )
 }
 

@@ -293,7 +293,6 @@ impl SwarmTask {
 
     /// The node is suspended: nobody is dialled, nothing is told, and no time runs. Before its
     /// connections go.
-    #[expect(dead_code, reason = "for a node that can be suspended")]
     pub(super) fn keep_suspended(&mut self) {
         self.keep(|keeper, now| keeper.pause(now));
         let keeping = &mut self.state.keeping;
@@ -304,7 +303,6 @@ impl SwarmTask {
     }
 
     /// It is back, perhaps with a swarm that knows nobody. Once it listens.
-    #[expect(dead_code, reason = "for a node that can be suspended")]
     pub(super) fn keep_resumed(&mut self) {
         self.keep(|keeper, now| keeper.go_again(now));
     }

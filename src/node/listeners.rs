@@ -81,6 +81,26 @@ fn failed(address: &Multiaddr, why: &str) -> Error {
     Error::new(ErrorKind::Listen, format!("cannot listen at {address}: {why}"))
 }
 
+/// See [`Listeners::again`].
+pub(super) struct Again {
+    pub(super) asked: Multiaddr,
+    pub(super) at: Multiaddr,
+}
+
+/// An address that was asked for with the port that was taken.
+fn with_port(asked: &Multiaddr, at: &[Multiaddr]) -> Multiaddr {
+    let port = at.iter().flat_map(Multiaddr::iter).find_map(|part| match part {
+        Protocol::Tcp(port) | Protocol::Udp(port) => Some(port),
+        _ => None,
+    });
+    let part = |part| match (part, port) {
+        (Protocol::Tcp(0), Some(port)) => Protocol::Tcp(port),
+        (Protocol::Udp(0), Some(port)) => Protocol::Udp(port),
+        (part, _) => part,
+    };
+    asked.iter().map(part).collect()
+}
+
 impl Listeners {
     pub(super) fn begun(&mut self, id: ListenerId, asked: Multiaddr) {
         self.0.push(Listener { id, asked, at: Vec::new(), closed: None });
@@ -122,6 +142,13 @@ impl Listeners {
             }
         }
         Ok(self.0.iter().all(|l| !l.at.is_empty()))
+    }
+
+    /// How to listen in the same way again: at each address as it was asked for, and with the port
+    /// that it came to.
+    pub(super) fn again(&self) -> Vec<Again> {
+        let again = |l: &Listener| Again { asked: l.asked.clone(), at: with_port(&l.asked, &l.at) };
+        self.0.iter().map(again).collect()
     }
 
     /// All addresses.

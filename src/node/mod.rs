@@ -14,6 +14,7 @@ mod bans;
 mod behaviour;
 mod book;
 mod book_bytes;
+mod clock_watch;
 mod conduct;
 mod config;
 mod dials;
@@ -52,13 +53,16 @@ mod store_fetch;
 mod store_service;
 mod stream;
 mod streams;
+mod suspend;
 mod swarm;
 mod sync_host;
 mod sync_input;
+mod sync_once;
 mod sync_outputs;
 mod sync_streams;
 mod tasks;
 mod tls;
+mod traffic;
 mod transport;
 mod whole_file;
 
@@ -71,17 +75,19 @@ pub use keeping::KnownPeer;
 pub use peer_config::PeerConfig;
 pub use rate::RateLimit;
 pub use store_fetch::{CrossCheck, Fetched, MAX_FETCH, PeerCheck};
+pub use sync_once::{SyncOnceEnd, SyncOnceOptions, SyncOnceReport};
 pub use tls::TlsFiles;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
+use libp2p::PeerId;
 use libp2p::multiaddr::Protocol;
 use tokio::sync::oneshot;
 
 use self::address::{PeerName, parse, parse_peer};
 use self::relay::Wish;
-use self::shared::{Command, Shared, stopped};
+use self::shared::{Command, Shared, stopped, suspended};
 use self::sync_input::{Demand, Input};
 use crate::archive::Archive;
 use crate::engine::{Coverage, SessionId, SyncOptions, SyncReport};
@@ -329,16 +335,37 @@ impl Node {
         }
         let shared = self.shared();
         let peer = shared.in_time("the dial", shared.reach(name)).await?;
+        let report = self.begin_sync(peer, options)?.await?;
+        match &report.report.error {
+            Some(e) => Err(e.clone()),
+            None => Ok(report),
+        }
+    }
+
+    /// Begins a sync with a connected peer; gives its report, also where it broke down. Dropping the
+    /// future cancels it.
+    fn begin_sync(
+        &self,
+        peer: PeerId,
+        options: SyncOptions,
+    ) -> Result<impl Future<Output = Result<NodeSyncReport>> + Send> {
+        let shared = self.shared();
         let ticket = self.0.tickets.fetch_add(1, Ordering::Relaxed);
         let (report, reported) = oneshot::channel();
         let input = Input::Sync(Demand { peer, options, ticket, report });
         shared.sync.send(input).map_err(|_| stopped())?;
-        let _cancel = CancelSync { shared, ticket };
-        tokio::select! {
-            biased;
-            reported = reported => reported.map_err(|_| stopped())?,
-            () = shared.tasks.cancelled() => Err(stopped()),
-        }
+        let cancel = CancelSync { shared, ticket };
+        Ok(async move {
+            // All of it, and not the reference in it alone: it is to be dropped with the future.
+            let cancel = cancel;
+            let shared = cancel.shared;
+            tokio::select! {
+                biased;
+                reported = reported => reported.map_err(|_| stopped())?,
+                () = shared.tasks.cancelled() => Err(stopped()),
+                () = shared.tasks.suspended() => Err(suspended()),
+            }
+        })
     }
 
     /// Gives a sync up, whoever began it; its end, cancelled, is told as an event. Nothing happens

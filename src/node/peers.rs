@@ -112,6 +112,11 @@ impl KnownAddresses {
         }
     }
 
+    /// All of them, the last that came first.
+    pub(super) fn newest(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.order.iter().rev().copied()
+    }
+
     pub(super) fn get(&self, peer: &PeerId) -> Option<&Multiaddr> {
         self.by_peer.get(peer)
     }

@@ -135,6 +135,12 @@ pub(super) fn peers(gossip: &Toggle<Gossip>, topic: &PubsubTopic) -> Vec<String>
     subscribed.map(|(peer, _)| peer.to_string()).collect()
 }
 
+/// What the node itself is subscribed to.
+pub(super) fn topics(gossip: &Toggle<Gossip>) -> Vec<PubsubTopic> {
+    let Some(gossip) = gossip.as_ref() else { return Vec::new() };
+    gossip.topics().filter_map(|topic| PubsubTopic::new(topic.as_str()).ok()).collect()
+}
+
 pub(super) fn off() -> Error {
     Error::new(ErrorKind::Unsupported, "this node was started without relay")
 }

@@ -76,6 +76,7 @@ async fn run(shared: Arc<Shared>, mut coming: mpsc::UnboundedReceiver<Arrived>) 
         for Arrived { id, from, topic, data, _room } in batch.drain(..) {
             let (acceptance, is_fault) = match read(&topic, data) {
                 Ok(message) => {
+                    watch_clock(&shared, &from, &message);
                     messages.push((judged.len(), message));
                     rooms.push(_room);
                     (MessageAcceptance::Accept, false)
@@ -112,6 +113,14 @@ async fn run(shared: Arc<Shared>, mut coming: mpsc::UnboundedReceiver<Arrived>) 
         if waits {
             tell(&shared, judged).await;
         }
+    }
+}
+
+/// What comes over relay was mostly sent just now.
+fn watch_clock(shared: &Shared, from: &PeerId, message: &StoredMessage) {
+    if let Some(sent) = message.message.timestamp {
+        let (topic, now) = (&message.message.content_topic, shared.archive.now());
+        shared.tell_skew(shared.clock.live(from, topic, sent, now));
     }
 }
 

@@ -11,7 +11,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::address::{Address, PeerName};
 use super::book::Speaks;
-use super::event::Hub;
+use super::clock_watch::{ClockWatch, Skew};
+use super::event::{Hub, NodeEvent};
 use super::keeping::KnownPeer;
 use super::measured::Measured;
 use super::metadata::Answer;
@@ -22,7 +23,9 @@ use super::relay_intake::Judged;
 use super::stream::Stream;
 use super::streams::Opened;
 use super::sync_input::Input;
+use super::sync_once::Pace;
 use super::tasks::Tasks;
+use super::traffic::Traffic;
 use crate::archive::Archive;
 use crate::engine::{AddressGroup, Coverage};
 use crate::error::{Error, ErrorKind, Result, bail};
@@ -56,6 +59,12 @@ pub(super) enum Command {
     RelayPeers { topic: PubsubTopic, found: oneshot::Sender<Vec<String>> },
     /// What is to become of messages that came over relay.
     Judged(Vec<Judged>),
+    /// Let go of all sockets.
+    Suspend { done: oneshot::Sender<Result<()>> },
+    /// Listen and dial again.
+    Resume { done: oneshot::Sender<Result<()>> },
+    /// Peers that are not connected, and of which an address is known.
+    Known { found: oneshot::Sender<Vec<PeerId>> },
     /// What metadata said of a peer, whoever asked whom.
     Metadata { peer: PeerId, answer: Answer },
 }
@@ -85,6 +94,12 @@ pub(super) struct Shared {
     pub(super) online: AtomicBool,
     /// Store requests on their way.
     pub(super) asking: Semaphore,
+    /// Whether our clock is off.
+    pub(super) clock: ClockWatch,
+    /// The bytes of sync and Store.
+    pub(super) traffic: Arc<Traffic>,
+    /// Held by the sync of [`super::Node::sync_once`] that runs.
+    pub(super) once: tokio::sync::Mutex<Pace>,
     /// What the engine said last.
     pub(super) coverage: RwLock<Vec<Coverage>>,
 }
@@ -94,7 +109,21 @@ pub(super) fn stopped() -> Error {
     Error::new(ErrorKind::Shutdown, "the node was stopped")
 }
 
+/// The node is suspended.
+pub(super) fn suspended() -> Error {
+    Error::new(ErrorKind::Suspended, "the node is suspended")
+}
+
 impl Shared {
+    /// Why nothing can be done now, where that is so.
+    pub(super) fn check_awake(&self) -> Result<()> {
+        match () {
+            () if self.tasks.is_cancelled() => Err(stopped()),
+            () if self.tasks.is_suspended() => Err(suspended()),
+            () => Ok(()),
+        }
+    }
+
     /// Runs something to its end, to the node's end, or to the end of the time allowed.
     pub(super) async fn in_time<T>(
         &self,
@@ -104,9 +133,10 @@ impl Shared {
         tokio::select! {
             biased;
             () = self.tasks.cancelled() => Err(stopped()),
+            () = self.tasks.suspended() => Err(suspended()),
             done = tokio::time::timeout(self.request_timeout, doing) => match done {
-                // What breaks because the node stops says so.
-                Ok(Err(_)) if self.tasks.is_cancelled() => Err(stopped()),
+                // What breaks because the node stops, or is suspended, says so.
+                Ok(Err(e)) => Err(self.check_awake().err().unwrap_or(e)),
                 Ok(done) => done,
                 Err(_) => {
                     let limit = self.request_timeout;
@@ -117,10 +147,11 @@ impl Shared {
     }
 
     async fn ask<T>(&self, command: Command, answer: oneshot::Receiver<T>) -> Result<T> {
+        self.check_awake()?;
         self.commands.send(command).await.map_err(|_| stopped())?;
-        answer.await.map_err(|_| match self.tasks.is_cancelled() {
-            true => stopped(),
-            false => Error::new(ErrorKind::StreamClosed, "the connection went away"),
+        answer.await.map_err(|_| {
+            let gone = || Error::new(ErrorKind::StreamClosed, "the connection went away");
+            self.check_awake().err().unwrap_or_else(gone)
         })
     }
 
@@ -160,6 +191,12 @@ impl Shared {
         self.ask(Command::RelayPeers { topic, found }, answer).await
     }
 
+    /// Peers that are not connected and can be dialled, the last that were dialled first.
+    pub(super) async fn dialable_peers(&self) -> Result<Vec<PeerId>> {
+        let (found, answer) = oneshot::channel();
+        self.ask(Command::Known { found }, answer).await
+    }
+
     /// Ends all connections to a peer and waits until they are gone.
     pub(super) async fn disconnect(&self, peer: PeerId) -> Result<()> {
         let (done, answer) = oneshot::channel();
@@ -189,6 +226,24 @@ impl Shared {
     /// The connected peers that speak Store.
     pub(super) fn store_peers(&self) -> Vec<PeerId> {
         self.store.read().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+
+    /// Tells of a clock that disagrees, where that is news.
+    pub(super) fn tell_skew(&self, skew: Option<Skew>) {
+        let Some(Skew { offset, groups }) = skew else { return };
+        let offset_ms = offset / 1_000_000;
+        tracing::warn!(offset_ms, groups, "this node's clock disagrees with its peers'");
+        self.hub.send(NodeEvent::ClockSkew { offset_ms, peers: groups });
+    }
+
+    /// The peers that were taken in.
+    pub(super) fn peer_ids(&self) -> BTreeSet<PeerId> {
+        self.peers.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    /// What the engine said last of who agrees on what.
+    pub(super) fn told_coverage(&self) -> Vec<Coverage> {
+        self.coverage.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The names of the peers that were taken in.

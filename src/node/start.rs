@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 use super::archive_feed::ArchiveFeed;
 use super::behaviour::Behaviour;
 use super::book::Book;
+use super::clock_watch::ClockWatch;
 use super::event::{self, Hub};
 use super::keeper::Keeper;
 use super::keeping::Keeping;
@@ -24,9 +25,10 @@ use super::names::Names;
 use super::shared::Shared;
 use super::store_service::StoreService;
 use super::streams::Streams;
-use super::swarm::{State, SwarmTask};
+use super::swarm::{Rebuild, State, SwarmTask};
 use super::sync_host::SyncHost;
 use super::tasks::Tasks;
+use super::traffic::Traffic;
 use super::transport::Connections;
 use super::{
     NodeConfig, address, book_bytes, discovery, identity, keeping, relay_intake, state, sync_host,
@@ -47,7 +49,7 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(1800);
 /// waits for its turn is not read.
 const MAX_NEGOTIATING: usize = transport::MAX_STREAMS;
 /// How long it may take until all listeners stand.
-const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Store requests of ours on their way at once; more of them wait.
 const MAX_ASKING: usize = 32;
 /// Commands on their way to the swarm; more of them wait with those who send them.
@@ -83,8 +85,16 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         .map_err(|e| Error::new(ErrorKind::Internal, format!("loading certificates: {e}")))??;
 
     let tasks = Arc::new(Tasks::new());
-    let transport = transport::build(&key, config.request_timeout, &names, tls)?;
-    let swarm = build_swarm(&config, &key, transport, &tasks)?;
+    let traffic = Arc::new(Traffic::default());
+    let rebuild: Rebuild = {
+        let (config, key, names) = (config.clone(), key.clone(), names.clone());
+        let (tasks, traffic) = (tasks.clone(), traffic.clone());
+        Box::new(move || {
+            let transport = transport::build(&key, config.request_timeout, &names, tls.clone())?;
+            build_swarm(&config, &key, transport, &tasks, &traffic)
+        })
+    };
+    let swarm = rebuild()?;
     let (commands, to_swarm) = mpsc::channel(COMMANDS);
     let (sync, to_sync) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared {
@@ -103,6 +113,9 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         measured: Measured::default(),
         online: AtomicBool::new(false),
         asking: Semaphore::new(MAX_ASKING),
+        clock: ClockWatch::new(),
+        traffic,
+        once: tokio::sync::Mutex::default(),
         coverage: RwLock::new(Vec::new()),
     });
 
@@ -121,7 +134,8 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
     let states = book_file.map(|path| keep_file(&tasks, path));
     let keeping = Keeping::new(keeper, started, states);
     let state = State::new(config.cluster_id, metadata, store, intake, keeping);
-    let mut task = SwarmTask { swarm, commands: to_swarm, shared: shared.clone(), state };
+    let shared_too = shared.clone();
+    let mut task = SwarmTask { swarm, commands: to_swarm, shared: shared_too, state, rebuild };
     let listening = match timeout(LISTEN_TIMEOUT, task.listen(&listen)).await {
         Ok(listening) => listening,
         Err(_) => Err(Error::new(
@@ -247,6 +261,7 @@ fn build_swarm(
     key: &Keypair,
     transport: Connections,
     tasks: &Arc<Tasks>,
+    traffic: &Arc<Traffic>,
 ) -> Result<Swarm<Behaviour>> {
     let mut accepted = vec![wire::metadata::PROTOCOL];
     if config.serve_store {
@@ -259,11 +274,14 @@ fn build_swarm(
         }
     }
     let accepted = accepted.into_iter().map(StreamProtocol::new).collect();
-    let behaviour = Behaviour::new(config, key, Streams::new(accepted, tasks.clone()))?;
+    let behaviour = {
+        let streams = Streams::new(accepted, tasks.clone(), traffic.clone());
+        Behaviour::new(config, key, streams)?
+    };
     // Connections run in the node's own set of tasks, so that a stop joins them too.
     let executor = {
         let tasks = tasks.clone();
-        move |connection| tasks.spawn_until_killed(connection)
+        move |connection| tasks.spawn_connection(connection)
     };
     let swarm_config = Config::with_executor(executor)
         .with_idle_connection_timeout(IDLE_CONNECTION)

@@ -19,6 +19,7 @@ use futures::future::Shared;
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt, FutureExt};
 
 use super::tasks::Tasks;
+use super::traffic::Traffic;
 
 /// The longest that closing a stream may take.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,11 +33,18 @@ pub(super) struct Stream {
     tasks: Arc<Tasks>,
     /// `None` once it has resolved.
     over: Option<Over>,
+    /// Where its bytes are counted.
+    traffic: Option<Arc<Traffic>>,
 }
 
 impl Stream {
-    pub(super) fn new(inner: libp2p::Stream, tasks: Arc<Tasks>, over: Over) -> Self {
-        Stream { inner: Some(inner), tasks, over: Some(over) }
+    pub(super) fn new(
+        inner: libp2p::Stream,
+        tasks: Arc<Tasks>,
+        over: Over,
+        traffic: Option<Arc<Traffic>>,
+    ) -> Self {
+        Stream { inner: Some(inner), tasks, over: Some(over), traffic }
     }
 
     /// What would wait ends with its connection.
@@ -77,7 +85,7 @@ impl std::fmt::Debug for Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         if let Some(mut inner) = self.inner.take() {
-            self.tasks.spawn(async move {
+            self.tasks.spawn_visit(async move {
                 let _ = tokio::time::timeout(CLOSE_TIMEOUT, inner.close()).await;
             });
         }
@@ -90,7 +98,11 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.while_connected(cx, |inner, cx| inner.poll_read(cx, buf))
+        let read = self.while_connected(cx, |inner, cx| inner.poll_read(cx, buf));
+        if let (Poll::Ready(Ok(bytes)), Some(traffic)) = (&read, &self.traffic) {
+            traffic.came(*bytes);
+        }
+        read
     }
 }
 
@@ -100,7 +112,11 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.while_connected(cx, |inner, cx| inner.poll_write(cx, buf))
+        let written = self.while_connected(cx, |inner, cx| inner.poll_write(cx, buf));
+        if let (Poll::Ready(Ok(bytes)), Some(traffic)) = (&written, &self.traffic) {
+            traffic.went(*bytes);
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -31,6 +31,7 @@ use tokio::sync::oneshot;
 
 use super::stream::{Over, Stream};
 use super::tasks::Tasks;
+use super::traffic::{self, Traffic};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long the two sides may take to agree on a stream's protocol.
@@ -51,6 +52,7 @@ pub(super) struct Incoming {
 pub(super) struct Streams {
     accepted: Arc<[StreamProtocol]>,
     tasks: Arc<Tasks>,
+    traffic: Arc<Traffic>,
     events: VecDeque<ToSwarm<Incoming, Open>>,
 }
 
@@ -68,8 +70,12 @@ impl fmt::Debug for Open {
 
 impl Streams {
     /// Accepts streams of these protocols.
-    pub(super) fn new(accepted: Vec<StreamProtocol>, tasks: Arc<Tasks>) -> Self {
-        Streams { accepted: accepted.into(), tasks, events: VecDeque::new() }
+    pub(super) fn new(
+        accepted: Vec<StreamProtocol>,
+        tasks: Arc<Tasks>,
+        traffic: Arc<Traffic>,
+    ) -> Self {
+        Streams { accepted: accepted.into(), tasks, traffic, events: VecDeque::new() }
     }
 
     fn handler(&self, dialled: bool) -> Handler {
@@ -79,6 +85,7 @@ impl Streams {
             tasks: self.tasks.clone(),
             _open: open,
             over: over.shared(),
+            traffic: self.traffic.clone(),
             dialled,
             to_open: VecDeque::new(),
             came: VecDeque::new(),
@@ -148,10 +155,19 @@ pub(super) struct Handler {
     /// Dropped with the connection, which its streams learn by `over`.
     _open: futures_oneshot::Sender<Infallible>,
     over: Over,
+    traffic: Arc<Traffic>,
     /// Whether we dialled: then the connection is kept for as long as the peer answers.
     dialled: bool,
     to_open: VecDeque<Open>,
     came: VecDeque<(StreamProtocol, Stream)>,
+}
+
+impl Handler {
+    fn stream(&self, inner: libp2p::Stream, protocol: &StreamProtocol) -> Stream {
+        let counts = traffic::counts(protocol.as_ref());
+        let traffic = counts.then(|| self.traffic.clone());
+        Stream::new(inner, self.tasks.clone(), self.over.clone(), traffic)
+    }
 }
 
 impl ConnectionHandler for Handler {
@@ -200,7 +216,7 @@ impl ConnectionHandler for Handler {
                 protocol: (stream, protocol),
                 ..
             }) => {
-                let stream = Stream::new(stream, self.tasks.clone(), self.over.clone());
+                let stream = self.stream(stream, &protocol);
                 self.came.push_back((protocol, stream));
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
@@ -208,7 +224,7 @@ impl ConnectionHandler for Handler {
                 info: open,
             }) => {
                 // Where nobody waits for it any more, it closes itself.
-                let stream = Stream::new(stream, self.tasks.clone(), self.over.clone());
+                let stream = self.stream(stream, &open.protocol);
                 let _ = open.opened.send(Ok(stream));
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { info: open, error }) => {

@@ -3,6 +3,8 @@
 //! It never waits for anything but the swarm and its commands: whatever takes time runs in a task
 //! of its own. Streams that come are bounded for each peer and in all.
 
+mod asleep;
+
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -15,6 +17,7 @@ use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, identify, ping};
 use tokio::sync::{Semaphore, mpsc};
 
+use self::asleep::Asleep;
 use super::address::Address;
 use super::behaviour::{Behaviour, BehaviourEvent};
 use super::dials::{self, Dials};
@@ -53,7 +56,12 @@ pub(super) struct SwarmTask {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) shared: Arc<Shared>,
     pub(super) state: State,
+    /// Makes a swarm like the first one.
+    pub(super) rebuild: Rebuild,
 }
+
+/// See [`SwarmTask::rebuild`].
+pub(super) type Rebuild = Box<dyn Fn() -> Result<Swarm<Behaviour>> + Send>;
 
 /// What it keeps in mind.
 pub(super) struct State {
@@ -70,6 +78,8 @@ pub(super) struct State {
     /// Which peers the node dials by itself.
     pub(super) keeping: Keeping,
     listeners: Listeners,
+    /// While the node is suspended.
+    asleep: Option<Asleep>,
 }
 
 impl State {
@@ -92,6 +102,7 @@ impl State {
             missed_pings: HashMap::new(),
             keeping,
             listeners: Listeners::default(),
+            asleep: None,
         }
     }
 }
@@ -124,9 +135,20 @@ impl SwarmTask {
             let due = self.state.keeping.deadline();
             tokio::select! {
                 () = &mut cancelled => break,
-                () = sleep_until(due) => self.keep_tick(),
-                event = self.swarm.select_next_some() => self.on_event(event),
+                () = sleep_until(due), if self.state.asleep.is_none() => self.keep_tick(),
+                // Of a node that is suspended nothing is polled, so that nothing wakes it.
+                event = self.swarm.select_next_some(), if self.state.asleep.is_none() => {
+                    self.on_event(event);
+                }
                 command = self.commands.recv() => match command {
+                    Some(Command::Suspend { done }) => {
+                        let _ = done.send(self.suspend().await);
+                    }
+                    Some(Command::Resume { done }) => {
+                        let _ = done.send(self.resume().await);
+                    }
+                    // Whoever waits for it is told why.
+                    Some(_) if self.state.asleep.is_some() => {}
                     Some(command) => self.on_command(command),
                     None => break,
                 },
@@ -194,6 +216,13 @@ impl SwarmTask {
                 let _ = found.send(relay::peers(&self.swarm.behaviour().relay, &topic));
             }
             Command::Judged(judged) => self.on_judged(judged),
+            Command::Known { found } => {
+                let all = self.state.known.newest();
+                let away = all.filter(|peer| !self.state.peers.contains_key(peer));
+                let _ = found.send(away.collect());
+            }
+            // Carried out where they come in.
+            Command::Suspend { .. } | Command::Resume { .. } => {}
         }
     }
 
@@ -336,9 +365,9 @@ impl SwarmTask {
     fn begin(&mut self, peer: PeerId, place: Place) {
         let _ = self.shared.sync.send(Input::Present { peer });
         let ask = metadata::ask(self.shared.clone(), peer, self.state.metadata.clone());
-        self.shared.tasks.spawn(ask);
+        self.shared.tasks.spawn_visit(ask);
         let shared = self.shared.clone();
-        self.shared.tasks.spawn(async move {
+        self.shared.tasks.spawn_visit(async move {
             tokio::time::sleep(IDENTIFY_TIMEOUT).await;
             let _ = shared.commands.send(Command::Waited { peer }).await;
         });
@@ -348,7 +377,7 @@ impl SwarmTask {
             }),
             Place::Named(name, at) => {
                 let shared = self.shared.clone();
-                self.shared.tasks.spawn(async move {
+                self.shared.tasks.spawn_visit(async move {
                     let group = facts::resolve(&shared.names, name, at).await;
                     let _ = shared.commands.send(Command::Placed { peer, group }).await;
                 });
@@ -362,6 +391,9 @@ impl SwarmTask {
         let before = state.facts;
         learn(&mut state.facts);
         let waited = state.facts.waited && !before.waited;
+        if state.facts.placed {
+            self.shared.clock.placed(peer, state.facts.info.group);
+        }
         if state.is_ours() {
             let mut store = self.shared.store.write().unwrap_or_else(PoisonError::into_inner);
             match state.facts.info.store {
@@ -386,14 +418,16 @@ impl SwarmTask {
             let error = format!("{peer} closed the connection before it was of use");
             state.judge(peer, Err(Error::new(ErrorKind::Dial, error)));
         }
-        for waiter in state.leaving {
-            let _ = waiter.send(());
-        }
         self.shared.store.write().unwrap_or_else(PoisonError::into_inner).remove(&peer);
+        self.shared.clock.left(&peer);
         let _ = self.shared.sync.send(Input::Disconnected { peer });
         let name = self.shared.peers.write().unwrap_or_else(PoisonError::into_inner).remove(&peer);
         if let Some(peer_id) = name {
             self.shared.hub.send(NodeEvent::PeerDisconnected { peer_id });
+        }
+        // Whoever waits finds it gone.
+        for waiter in state.leaving {
+            let _ = waiter.send(());
         }
     }
 
@@ -424,7 +458,7 @@ impl SwarmTask {
                 tracing::info!(%peer, "sent away: {why}");
                 self.keep_taken(peer, false);
                 let shared = self.shared.clone();
-                self.shared.tasks.spawn(async move {
+                self.shared.tasks.spawn_visit(async move {
                     tokio::time::sleep(FOREIGN_GRACE).await;
                     let _ = shared.disconnect(peer).await;
                 });
@@ -513,7 +547,7 @@ impl SwarmTask {
         let permit = match (permit, &self.state.store) {
             (Ok(permit), _) => permit,
             (Err(_), Some(store)) if protocol.as_ref() == wire::store::PROTOCOL => {
-                tasks.spawn(store.clone().refuse(stream));
+                tasks.spawn_visit(store.clone().refuse(stream));
                 return self.on_fault(peer);
             }
             (Err(_), _) => {
@@ -526,13 +560,13 @@ impl SwarmTask {
         match protocol.as_ref() {
             wire::store::PROTOCOL => {
                 if let Some(store) = &self.state.store {
-                    tasks.spawn(store.clone().serve(peer, stream, permit));
+                    tasks.spawn_visit(store.clone().serve(peer, stream, permit));
                 }
             }
             wire::metadata::PROTOCOL => {
                 let ours = self.state.metadata.clone();
                 let shared = self.shared.clone();
-                tasks.spawn(metadata::serve(shared, peer, stream, ours, permit));
+                tasks.spawn_visit(metadata::serve(shared, peer, stream, ours, permit));
             }
             wire::reconciliation::PROTOCOL => {
                 let protocol = SyncProtocol::V1;
@@ -543,8 +577,8 @@ impl SwarmTask {
                 let _ = self.shared.sync.send(Input::Reconcile { peer, protocol, stream, permit });
             }
             wire::transfer::PROTOCOL => {
-                let inputs = self.shared.sync.clone();
-                tasks.spawn(sync_streams::receive(peer, stream, inputs, permit));
+                let shared = self.shared.clone();
+                tasks.spawn_visit(sync_streams::receive(shared, peer, stream, permit));
             }
             _ => {}
         }

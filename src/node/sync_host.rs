@@ -106,6 +106,8 @@ pub(super) struct SyncHost {
     pub(super) engine: Engine,
     pub(super) shared: Arc<Shared>,
     max_frame: usize,
+    /// Before its now peers' windows end, too.
+    pub(super) margin: Duration,
     /// Where the archive's retention stood when the engine was last told.
     floor: Timestamp,
     started: Instant,
@@ -119,17 +121,26 @@ pub(super) struct SyncHost {
     pub(super) conduct: Conduct,
     pub(super) ended: mpsc::UnboundedSender<Ended>,
     pub(super) states: Option<States>,
+    /// Nothing is begun, and no time passes.
+    suspended: bool,
+    /// Who waits for the last session's end.
+    suspending: Vec<oneshot::Sender<()>>,
+    /// Whose sessions are to end, and who waits for that.
+    winding: Vec<(PeerKey, oneshot::Sender<()>)>,
+    /// Nobody reads for them any more.
+    quiet: bool,
 }
 
 impl SyncHost {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { config, seed, fresh, shared, ended, states } = parts;
         let now = Now { elapsed: Duration::ZERO, wall: shared.archive.now() };
-        let max_frame = config.max_frame;
+        let (max_frame, margin) = (config.max_frame, config.margin);
         let mut engine = Engine::new(config, seed, now);
         engine.reseed(&fresh);
         SyncHost {
             max_frame,
+            margin,
             floor: Timestamp(0),
             engine,
             shared,
@@ -143,6 +154,10 @@ impl SyncHost {
             conduct: Conduct::default(),
             ended,
             states,
+            suspended: false,
+            suspending: Vec::new(),
+            winding: Vec::new(),
+            quiet: false,
         }
     }
 
@@ -169,7 +184,13 @@ impl SyncHost {
         loop {
             self.keep_floor();
             self.carry_out();
+            self.tell_suspended();
+            if self.wind_down() {
+                continue;
+            }
             let deadline = self.engine.next_deadline().map(|d| self.started + d);
+            let unquiet = !self.winding.is_empty() && !self.quiet;
+            let traffic = self.shared.traffic.clone();
             tokio::select! {
                 () = &mut cancelled => break,
                 input = inputs.recv() => match input {
@@ -191,7 +212,10 @@ impl SyncHost {
                     // The archive was closed: nothing more will be stored.
                     None => feeding = false,
                 },
-                () = sleep_until(deadline) => self.engine.tick(self.now()),
+                () = traffic.quiet(), if unquiet => self.quiet = true,
+                () = sleep_until(deadline), if !self.sleeps() => {
+                    self.engine.tick(self.now());
+                }
             }
         }
         // Until now it was online.
@@ -268,6 +292,10 @@ impl SyncHost {
     }
 
     fn sync(&mut self, demand: Demand) {
+        if self.suspended {
+            let _ = demand.report.send(Err(super::shared::suspended()));
+            return;
+        }
         // The caller may have gone while this waited.
         if demand.report.is_closed() {
             return;
@@ -320,6 +348,18 @@ impl SyncHost {
                 }
             }
             Input::CancelSession { session } => self.engine.cancel(now, session),
+            Input::Suspend { done } => self.suspend(done),
+            Input::Resume => self.resume(),
+            Input::WindDown { peer, done } => {
+                // One that has gone has no sessions: `done` is dropped, which says so.
+                if let Some(key) = self.keys.get(&peer) {
+                    self.winding.push((key, done));
+                    self.quiet = false;
+                }
+            }
+            Input::Due { told } => {
+                let _ = told.send(self.engine.due(now));
+            }
             Input::Reconcile { peer, protocol, stream, permit } => {
                 self.accept(peer, protocol, stream, permit);
             }
@@ -338,7 +378,7 @@ impl SyncHost {
             Input::ReconciliationClosed { session, error } => {
                 self.engine.reconciliation_closed(now, session, error);
             }
-            Input::TransferFrames { peer, frames, go_on } => {
+            Input::TransferFrames { peer, frames, reading: _reading, go_on } => {
                 // Of a peer that has gone nothing is taken: its streams are no more.
                 let Some(key) = self.acting(peer) else { return };
                 if let Some(peer) = self.peers.get_mut(&key) {
@@ -387,7 +427,7 @@ impl SyncHost {
             Ok(session) => {
                 let (frames, to_send) = mpsc::unbounded_channel();
                 self.session(session, peer).frames = Some(frames);
-                self.shared.tasks.spawn(sync_streams::reconcile(
+                self.shared.tasks.spawn_visit(sync_streams::reconcile(
                     session,
                     stream,
                     to_send,
@@ -398,6 +438,74 @@ impl SyncHost {
             }
             // The guard in the stream closes it; the peer sees that nothing was answered.
             Err(e) => tracing::debug!(%peer, "a sync was refused: {e}"),
+        }
+    }
+
+    fn suspend(&mut self, done: oneshot::Sender<()>) {
+        self.suspended = true;
+        self.suspending.push(done);
+        // What has come is taken first.
+        self.carry_out();
+        for session in self.engine.begun_after(SessionId(0)) {
+            self.engine.cancel(self.now(), session);
+        }
+    }
+
+    /// Ends the sessions of peers with which they are to end, once the engine has what was read of
+    /// them; whether that gave it anything to do.
+    fn wind_down(&mut self) -> bool {
+        let now = self.now();
+        let mut ended = false;
+        for (key, done) in std::mem::take(&mut self.winding) {
+            let Some(peer) = self.peers.get(&key) else { continue };
+            if self.quiet && peer.waiting.is_empty() {
+                let with = |id: &SessionId| self.engine.running(*id).is_some_and(|s| s.peer == key);
+                let all: Vec<SessionId> =
+                    self.engine.begun_after(SessionId(0)).into_iter().filter(with).collect();
+                if all.is_empty() && self.engine.usage().stores == 0 {
+                    let _ = done.send(());
+                    continue;
+                }
+                for id in all {
+                    if !self.engine.is_ending(id) {
+                        self.engine.wind_down(now, id);
+                        ended = true;
+                    }
+                }
+            }
+            if !done.is_closed() {
+                self.winding.push((key, done));
+            }
+        }
+        ended
+    }
+
+    /// Whether no time passes.
+    fn sleeps(&self) -> bool {
+        self.suspended && self.suspending.is_empty()
+    }
+
+    fn resume(&mut self) {
+        self.suspended = false;
+        self.engine.resumed(self.now());
+    }
+
+    /// Tells who waits for it that all sessions have ended, with what they brought stored.
+    fn tell_suspended(&mut self) {
+        self.suspending.retain(|done| !done.is_closed());
+        if self.suspending.is_empty() {
+            return;
+        }
+        let usage = self.engine.usage();
+        let left = usage.sessions + usage.stores + usage.waiting_bytes;
+        if left > 0 || self.peers.values().any(|peer| !peer.waiting.is_empty()) {
+            return;
+        }
+        // Until now it was online.
+        self.engine.tick(self.now());
+        self.save_state();
+        for done in self.suspending.drain(..) {
+            let _ = done.send(());
         }
     }
 

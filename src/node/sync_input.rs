@@ -9,10 +9,12 @@ use super::facts::Facts;
 use super::peers::StreamPermit;
 use super::stream::Stream;
 use super::sync_streams::ReadOn;
+use super::traffic::Reading;
 use crate::engine::{SessionId, SyncOptions, SyncProtocol};
 use crate::error::{Error, Result};
+use crate::types::TimeRange;
 
-/// Where a sync's report goes.
+/// Where a sync's report goes, of one that broke down too.
 pub(super) type Report = oneshot::Sender<Result<NodeSyncReport>>;
 
 /// A sync on demand; `ticket` names it in [`Input::Cancel`].
@@ -44,6 +46,23 @@ pub(super) enum Input {
     Cancel {
         ticket: u64,
     },
+    /// Ends all syncs; tells when what they brought is stored. Until [`Input::Resume`] nothing is
+    /// begun.
+    Suspend {
+        done: oneshot::Sender<()>,
+    },
+    /// Cuts short all syncs with a peer, with everything stored that was read; tells when they have
+    /// ended.
+    WindDown {
+        peer: PeerId,
+        done: oneshot::Sender<()>,
+    },
+    /// Which spans are yet to be compared.
+    Due {
+        told: oneshot::Sender<Vec<TimeRange>>,
+    },
+    /// All may go on.
+    Resume,
     /// Gives up a session by its number.
     CancelSession {
         session: SessionId,
@@ -77,6 +96,7 @@ pub(super) enum Input {
     TransferFrames {
         peer: PeerId,
         frames: Vec<Bytes>,
+        reading: Reading,
         go_on: ReadOn,
     },
     TransferClosed {

@@ -3,7 +3,10 @@
 //! What must hold: a sync's beginning is told before its progress, and its end after all that it
 //! stored (`event` sees to that); of each session exactly one end is told.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use libp2p::PeerId;
 use tokio::sync::{mpsc, oneshot};
 
 use super::event::{Ended, NodeEvent, SyncStarted};
@@ -158,7 +161,7 @@ impl SyncHost {
         };
         let (frames, to_send) = mpsc::unbounded_channel();
         self.session(session, id).frames = Some(frames);
-        self.shared.tasks.spawn(sync_streams::open_reconciliation(
+        self.shared.tasks.spawn_visit(sync_streams::open_reconciliation(
             self.shared.clone(),
             session,
             id,
@@ -173,6 +176,11 @@ impl SyncHost {
             let error = Error::new(ErrorKind::StreamClosed, "the peer has disconnected");
             return self.engine.store_answered(self.now(), query, Err(error));
         };
+        if self.shared.traffic.is_held() {
+            // There have been enough bytes: it is asked later, if it still matters then.
+            let error = Error::new(ErrorKind::Busy, "the bytes that were allowed are used up");
+            return self.engine.store_answered(self.now(), query, Err(error));
+        }
         let (shared, queries) = (self.shared.clone(), self.queries.clone());
         self.answers.push(Box::pin(async move {
             let page = match queries.acquire().await {
@@ -192,7 +200,7 @@ impl SyncHost {
             let (give_up, given_up) = oneshot::channel();
             state.give_up = Some(give_up);
             let sending = sync_streams::send(shared.clone(), session, id, to_send, given_up);
-            shared.tasks.spawn(sending);
+            shared.tasks.spawn_visit(sending);
             sender
         });
         let _ = sender.send(frames);
@@ -208,7 +216,25 @@ impl SyncHost {
         }
     }
 
-    fn finished(&mut self, id: SessionId, report: SyncReport) {
+    /// The window of a sync that a peer begins ends shortly before its now.
+    fn watch_clock(&self, peer: &PeerId, report: &SyncReport) {
+        if report.initiator || report.error.is_some() || report.window.is_empty() {
+            return;
+        }
+        // Of the peer's own protocol, up to a slice of nine seconds earlier.
+        let slice = match report.protocol {
+            SyncProtocol::Strong => Duration::from_secs(4),
+            _ => Duration::ZERO,
+        };
+        let theirs = report.window.end().saturating_add(self.margin + slice);
+        let began = self.shared.archive.now().saturating_sub(report.duration);
+        self.shared.tell_skew(self.shared.clock.window(peer, theirs, began));
+    }
+
+    fn finished(&mut self, id: SessionId, mut report: SyncReport) {
+        if self.shared.tasks.is_suspended() && report.error.is_some() {
+            report.error = Some(super::shared::suspended());
+        }
         let session = self.sessions.remove(&id);
         let known = || self.peers.get(&report.peer).map(|p| p.id);
         let Some(peer) = session.as_ref().map(|s| s.peer).or_else(known) else { return };
@@ -223,6 +249,8 @@ impl SyncHost {
             error = report.error.as_ref().map(tracing::field::display),
             "a sync has ended"
         );
+        self.shared.traffic.ended(&report.figures);
+        self.watch_clock(&peer, &report);
         let report = NodeSyncReport { session: id.0, peer_id: peer.to_string(), report };
         let mut caller = None;
         if let Some(mut session) = session {

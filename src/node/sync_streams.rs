@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::io::BufReader;
-use futures::{AsyncReadExt, AsyncWriteExt};
+use futures::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use libp2p::PeerId;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -104,9 +104,24 @@ pub(super) async fn reconcile(
 }
 
 /// Reads one of a peer's transfer streams. A peer may keep it open for later sessions.
-pub(super) async fn receive(peer: PeerId, stream: Stream, inputs: Inputs, _permit: StreamPermit) {
+pub(super) async fn receive(
+    shared: Arc<Shared>,
+    peer: PeerId,
+    stream: Stream,
+    _permit: StreamPermit,
+) {
+    let (inputs, traffic) = (&shared.sync, &shared.traffic);
     let mut stream = BufReader::with_capacity(READ_CHUNK, stream);
     loop {
+        // Held while it waits for a frame: nothing of it is read then. In the middle of one: it is
+        // read to its end.
+        let reading = traffic.may_read().await;
+        tokio::select! {
+            biased;
+            // What is wrong with the stream, the read below tells.
+            _ = stream.fill_buf() => {}
+            () = traffic.held() => continue,
+        }
         match frame::read(&mut stream, transfer::MAX_FRAME, None).await {
             Ok(Some(frame)) => {
                 let mut frames = vec![frame];
@@ -114,7 +129,7 @@ pub(super) async fn receive(peer: PeerId, stream: Stream, inputs: Inputs, _permi
                     frames.push(next);
                 }
                 let (go_on, read_on) = oneshot::channel();
-                let input = Input::TransferFrames { peer, frames, go_on };
+                let input = Input::TransferFrames { peer, frames, reading, go_on };
                 if inputs.send(input).is_err() || read_on.await.is_err() {
                     break;
                 }

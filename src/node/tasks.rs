@@ -19,10 +19,25 @@ enum Phase {
     Killed,
 }
 
+/// How far a suspension is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sleep {
+    Awake,
+    /// What belongs to peers ends; connections say goodbye.
+    Ending,
+    /// Connections end where they stand.
+    Cut,
+}
+
 /// The tasks of one node.
 pub(super) struct Tasks {
     runtime: Handle,
     phase: watch::Sender<Phase>,
+    sleep: watch::Sender<Sleep>,
+    /// Those that a suspension ends: streams and connections. `None` once the node stops.
+    visits: Mutex<Option<JoinSet<()>>>,
+    /// Held by who suspends or resumes: one after the other.
+    pub(super) turn: tokio::sync::Mutex<()>,
     /// `None` once the node stops: nothing is started any more.
     running: Mutex<Option<JoinSet<()>>>,
     /// Where `running` goes to be joined. Async, so that a second `join` waits for the first, and
@@ -36,6 +51,9 @@ impl Tasks {
         Tasks {
             runtime: Handle::current(),
             phase: watch::Sender::new(Phase::Running),
+            sleep: watch::Sender::new(Sleep::Awake),
+            visits: Mutex::new(Some(JoinSet::new())),
+            turn: tokio::sync::Mutex::new(()),
             running: Mutex::new(Some(JoinSet::new())),
             joining: tokio::sync::Mutex::new(JoinSet::new()),
         }
@@ -71,6 +89,75 @@ impl Tasks {
                 () = task => {}
             }
         });
+    }
+
+    /// Runs what belongs to a peer: dropped where it stands when the node stops or is suspended.
+    pub(super) fn spawn_visit(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.visit(Phase::Cancelled, Sleep::Ending, task);
+    }
+
+    /// Runs a connection: it goes on while the node says goodbye, before it stops or is suspended.
+    pub(super) fn spawn_connection(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.visit(Phase::Killed, Sleep::Cut, task);
+    }
+
+    fn visit(&self, phase: Phase, sleep: Sleep, task: impl Future<Output = ()> + Send + 'static) {
+        let (ends, sleeps) = (self.reached(phase), self.slept(sleep));
+        let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(set) = visits.as_mut() else { return };
+        while let Some(ended) = set.try_join_next() {
+            report(ended);
+        }
+        let task = async move {
+            tokio::select! {
+                biased;
+                () = ends => {}
+                () = sleeps => {}
+                () = task => {}
+            }
+        };
+        set.spawn_on(task, &self.runtime);
+    }
+
+    fn slept(&self, sleep: Sleep) -> impl Future<Output = ()> + Send + use<> {
+        let mut now = self.sleep.subscribe();
+        async move {
+            let _ = now.wait_for(|now| *now >= sleep).await;
+        }
+    }
+
+    /// Resolves once the node is suspended.
+    pub(super) fn suspended(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.slept(Sleep::Ending)
+    }
+
+    /// Whether the node is suspended, or about to be.
+    pub(super) fn is_suspended(&self) -> bool {
+        *self.sleep.borrow() >= Sleep::Ending
+    }
+
+    /// Ends what belongs to peers, and lets nothing of it begin.
+    pub(super) fn fall_asleep(&self) {
+        self.sleep.send_if_modified(|now| {
+            let further = *now < Sleep::Ending;
+            *now = Sleep::Ending.max(*now);
+            further
+        });
+    }
+
+    /// Ends connections too, and waits until all of it has ended.
+    pub(super) async fn join_visits(&self) {
+        self.sleep.send_replace(Sleep::Cut);
+        let set = match self.visits.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(set) => std::mem::take(set),
+            None => return,
+        };
+        join_all(set).await;
+    }
+
+    /// Lets all begin again.
+    pub(super) fn wake(&self) {
+        self.sleep.send_replace(Sleep::Awake);
     }
 
     fn reached(&self, phase: Phase) -> impl Future<Output = ()> + Send + use<> {
@@ -117,9 +204,20 @@ impl Tasks {
         if let Some(set) = running {
             *joining = set;
         }
+        let visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner).take();
         while let Some(ended) = joining.join_next().await {
             report(ended);
         }
+        if let Some(visits) = visits {
+            // One that is dropped half way aborts what is left.
+            join_all(visits).await;
+        }
+    }
+}
+
+async fn join_all(mut set: JoinSet<()>) {
+    while let Some(ended) = set.join_next().await {
+        report(ended);
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn of_error(e: &Error) -> (u32, String) {
         | K::Malformed
         | K::Truncated
         | K::FrameTooLarge => (BAD_REQUEST, format!("BAD_REQUEST: {}", e.message())),
-        K::Busy | K::Shutdown | K::ArchiveClosed | K::Cancelled | K::TimedOut => {
+        K::Busy | K::Shutdown | K::ArchiveClosed | K::Cancelled | K::Suspended | K::TimedOut => {
             (SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE".to_owned())
         }
         _ => (BAD_RESPONSE, "BAD_RESPONSE: the archive could not answer".to_owned()),

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use wakustore::engine::EngineConfig;
-use wakustore::node::{Identity, Node, NodeConfig};
+use wakustore::node::{Identity, Node, NodeConfig, PeerConfig};
 use wakustore::wire::reconciliation::Scope;
 
 use crate::node_support::*;
@@ -19,8 +19,8 @@ const TEST: &str = "a_node";
 pub const READY: &str = "ready";
 /// The time between two syncs that a node begins by itself.
 pub const HEARTBEAT: Duration = Duration::from_secs(3);
-/// How often it dials a peer that it is not connected with.
-const REDIAL: Duration = Duration::from_secs(1);
+/// The longest that it waits before it dials a peer again.
+const REDIAL: Duration = Duration::from_secs(4);
 
 /// What a node is told.
 pub struct Task {
@@ -70,6 +70,7 @@ async fn node_of(task: Task) {
         shards: vec![0, 1],
         relay: true,
         state: Some(task.state),
+        peers: PeerConfig { bootstrap: task.peers, redial_max: REDIAL, ..PeerConfig::default() },
         engine: EngineConfig {
             scope: Scope { pubsub_topics: vec![shard(0), shard(1)], content_topics: Vec::new() },
             heartbeat: Some(HEARTBEAT),
@@ -81,24 +82,8 @@ async fn node_of(task: Task) {
     };
     let node = Node::start(config, archive.clone()).await.unwrap();
     println!("\n{READY}");
-    let dialling: Vec<_> =
-        task.peers.into_iter().map(|peer| tokio::spawn(keep(node.clone(), peer))).collect();
     let closed = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
     closed.await.unwrap().unwrap();
-    for dialling in dialling {
-        dialling.abort();
-    }
     node.stop().await;
     archive.close();
-}
-
-/// Stays connected with a peer.
-async fn keep(node: Node, peer: String) {
-    let id = peer.rsplit('/').next().unwrap().to_owned();
-    loop {
-        if !node.peers().contains(&id) {
-            let _ = node.dial(&peer).await;
-        }
-        tokio::time::sleep(REDIAL).await;
-    }
 }

@@ -62,6 +62,8 @@ type
     id*: uint64
   WksCoverage* {.importc: "wks_coverage", header: "wakustore.h", bycopy.} = object
     id*: uint64
+  WksOnceReport* {.importc: "wks_once_report", header: "wakustore.h", bycopy.} = object
+    id*: uint64
   WksBatch* {.importc: "wks_batch", header: "wakustore.h", bycopy.} = object
     id*: uint64
   WksChanges* {.importc: "wks_changes", header: "wakustore.h", bycopy.} = object
@@ -136,6 +138,7 @@ type
   WksHistoryOptions* {.importc: "wks_history_options", header: "wakustore.h", bycopy.} = object
     structSize* {.importc: "struct_size".}: csize_t
     spanNs* {.importc: "span_ns".}: uint64
+    filterAtHome* {.importc: "filter_at_home".}: uint8
 
   WksCheckPeer* {.importc: "wks_check_peer", header: "wakustore.h", bycopy.} = object
     structSize* {.importc: "struct_size".}: csize_t
@@ -194,6 +197,35 @@ type
     structSize* {.importc: "struct_size".}: csize_t
     hash*: ptr UncheckedArray[byte]
     timestamp*: int64
+
+  WksSpan* {.importc: "wks_span", header: "wakustore.h", bycopy.} = object
+    structSize* {.importc: "struct_size".}: csize_t
+    start*: int64
+    until* {.importc: "end".}: int64
+
+  WksOnceOptions* {.importc: "wks_once_options", header: "wakustore.h", bycopy.} = object
+    structSize* {.importc: "struct_size".}: csize_t
+    windowStart* {.importc: "window_start".}: int64
+    windowEnd* {.importc: "window_end".}: int64
+    deadlineMs* {.importc: "deadline_ms".}: uint64
+    byteBudget* {.importc: "byte_budget".}: uint64
+    direction*: int32
+    hasWindow* {.importc: "has_window".}: uint8
+
+  WksOnceFigures* {.importc: "wks_once_figures", header: "wakustore.h", bycopy.} = object
+    structSize* {.importc: "struct_size".}: csize_t
+    reason*: WksBytes
+    windowStart* {.importc: "window_start".}: int64
+    windowEnd* {.importc: "window_end".}: int64
+    lacking*: csize_t
+    outstanding*: uint64
+    received*: uint64
+    sent*: uint64
+    bytesIn* {.importc: "bytes_in".}: uint64
+    bytesOut* {.importc: "bytes_out".}: uint64
+    durationNs* {.importc: "duration_ns".}: uint64
+    finish* {.importc: "end".}: int32
+    status*: int32
 
   WksCoverageSpan* {.importc: "wks_coverage_span", header: "wakustore.h", bycopy.} = object
     structSize* {.importc: "struct_size".}: csize_t
@@ -266,6 +298,8 @@ type
     protocol*: int32
     begun*: int32
     initiator*: uint8
+    peers*: uint32
+    offsetMs* {.importc: "offset_ms".}: int64
     path*, why*: WksBytes
 
   WksChangeInfo* {.importc: "wks_change_info", header: "wakustore.h", bycopy.} = object
@@ -334,6 +368,8 @@ proc wks_archive_options_new*(options: ptr WksArchiveOptions, error: ptr WksErro
 proc wks_archive_options_set_path*(options: WksArchiveOptions, path: WksBytes,
                                    error: ptr WksError): cint
 proc wks_archive_options_set_durability*(options: WksArchiveOptions, durability: int32,
+                                         error: ptr WksError): cint
+proc wks_archive_options_set_look_every*(options: WksArchiveOptions, everyMs: uint64,
                                          error: ptr WksError): cint
 proc wks_archive_options_set_readers*(options: WksArchiveOptions, readers: uint32,
                                       error: ptr WksError): cint
@@ -543,6 +579,19 @@ proc wks_node_history*(node: WksNode, peer: WksBytes, query: WksQuery, history: 
                        error: ptr WksError): cint
 proc wks_node_sync_async*(node: WksNode, peer: WksBytes, options: ptr WksSyncOptions,
                           op: ptr WksOp, error: ptr WksError): cint
+proc wks_node_sync_once_async*(node: WksNode, peers: ptr WksBytes, count: csize_t,
+                               options: ptr WksOnceOptions, op: ptr WksOp,
+                               error: ptr WksError): cint
+proc wks_op_take_once_report*(op: WksOp, report: ptr WksOnceReport, error: ptr WksError): cint
+proc wks_once_report_figures*(report: WksOnceReport, figures: ptr WksOnceFigures,
+                              error: ptr WksError): cint
+proc wks_once_report_lacking*(report: WksOnceReport, index: csize_t, span: ptr WksSpan,
+                              error: ptr WksError): cint
+proc wks_once_report_free*(report: WksOnceReport)
+proc wks_node_suspend_async*(node: WksNode, op: ptr WksOp, error: ptr WksError): cint
+proc wks_node_resume_async*(node: WksNode, op: ptr WksOp, error: ptr WksError): cint
+proc wks_archive_suspend_async*(archive: WksArchive, op: ptr WksOp, error: ptr WksError): cint
+proc wks_archive_resume_async*(archive: WksArchive, op: ptr WksOp, error: ptr WksError): cint
 proc wks_node_events*(node: WksNode, events: ptr WksEvents, error: ptr WksError): cint
 proc wks_node_cancel_sync*(node: WksNode, session: uint64, error: ptr WksError): cint
 proc wks_node_coverage*(node: WksNode, coverage: ptr WksCoverage, error: ptr WksError): cint

@@ -159,4 +159,8 @@ impl Backend for PostgresBackend {
             }
         }))
     }
+
+    fn reopens(&self) -> bool {
+        true
+    }
 }

@@ -213,4 +213,8 @@ impl Backend for SqliteBackend {
     fn is_read_only(&self) -> bool {
         self.read_only
     }
+
+    fn reopens(&self) -> bool {
+        self.place != Place::Memory
+    }
 }

@@ -43,6 +43,8 @@ const LISTED_PER_MESSAGE: usize = 4;
 #[derive(Debug)]
 pub(super) struct OverStore {
     window: TimeRange,
+    /// Nothing more is asked.
+    winds_down: bool,
     /// Contents are fetched for their times alone, which hashes do not tell, and let go.
     pub(super) dry_run: bool,
     listing: Listing,
@@ -92,6 +94,7 @@ impl OverStore {
     pub(super) fn new(window: TimeRange, scope: &Scope, config: &EngineConfig) -> Self {
         OverStore {
             window,
+            winds_down: false,
             dry_run: false,
             listing: Listing::new(window, scope),
             page: None,
@@ -115,6 +118,21 @@ impl OverStore {
             max_bytes: config.max_bytes,
             max_in_flight: config.max_in_flight,
         }
+    }
+
+    /// Asks nothing more.
+    pub(super) fn wind_down(&mut self) {
+        self.winds_down = true;
+    }
+
+    /// Whether it was told to ask nothing more.
+    pub(super) fn winds_down(&self) -> bool {
+        self.winds_down
+    }
+
+    /// Whether it was told to ask nothing more, and nothing is under way.
+    pub(super) fn is_wound_down(&self) -> bool {
+        self.winds_down && !self.is_waiting()
     }
 
     /// What is compared this way.
@@ -177,7 +195,7 @@ impl OverStore {
         missing: MissingId,
     ) -> Option<Vec<MessageHash>> {
         let may = self.lookup_backoff.may_try(now);
-        if !may || self.lookup.is_some() || self.listed.is_empty() {
+        if !may || self.winds_down || self.lookup.is_some() || self.listed.is_empty() {
             return None;
         }
         if self.looked_up && self.listed.len() < LOOKUP && !self.listing.is_done() {
@@ -205,7 +223,7 @@ impl OverStore {
     }
 
     fn may_ask(&mut self, now: Duration) -> bool {
-        let may = self.retry_at.is_none_or(|at| at <= now);
+        let may = !self.winds_down && self.retry_at.is_none_or(|at| at <= now);
         if may {
             self.retry_at = None;
         }

@@ -14,7 +14,7 @@ use super::super::{
     SyncDifference, SyncOptions, SyncProtocol,
 };
 use super::{Brought, OverStore};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::store::client;
 use crate::types::{MessageHash, Page, Query, StoredMessage, TimeRange};
 use crate::wire::transfer;
@@ -98,7 +98,18 @@ impl Engine {
         }
         if over.is_done() {
             (s.state, s.moved) = (State::Settled, now);
+        } else if over.is_wound_down() {
+            self.fail(id, Error::new(ErrorKind::Cancelled, "the sync was cut short"));
         }
+    }
+
+    /// Has a session that asks by Store ask nothing more; false where this is none.
+    pub(in super::super) fn wind_down_over_store(&mut self, id: SessionId) -> bool {
+        let asks = |s: &&mut Session| matches!(s.state, State::Store);
+        let session = self.sessions.get_mut(&id).filter(asks);
+        let Some(over) = session.and_then(|s| s.over.as_mut()) else { return false };
+        over.wind_down();
+        true
     }
 
     /// The peer answered a Store query.

@@ -15,19 +15,19 @@ const MAX_SPANS: usize = 64;
 
 /// See the head of the file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(in super::super) struct Gap(Vec<TimeRange>);
+pub(crate) struct Gap(Vec<TimeRange>);
 
 impl Gap {
-    pub(in super::super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(in super::super) fn spans(&self) -> &[TimeRange] {
+    pub(crate) fn spans(&self) -> &[TimeRange] {
         &self.0
     }
 
     /// Takes a span in.
-    pub(in super::super) fn add(&mut self, span: TimeRange) {
+    pub(crate) fn add(&mut self, span: TimeRange) {
         if span.is_empty() {
             return;
         }
@@ -45,7 +45,7 @@ impl Gap {
     }
 
     /// Takes a span out: it is filled. True where that changed something.
-    pub(super) fn fill(&mut self, span: &TimeRange) -> bool {
+    pub(crate) fn fill(&mut self, span: &TimeRange) -> bool {
         let before = self.0.clone();
         let parts = |s: &TimeRange| {
             let below = TimeRange::new(s.start(), s.end().min(span.start()).max(s.start()));
@@ -68,7 +68,7 @@ impl Gap {
     }
 
     /// The newest part of it before `below`, and no longer than this.
-    pub(super) fn newest(&self, below: Timestamp, length: Duration) -> Option<TimeRange> {
+    pub(crate) fn newest(&self, below: Timestamp, length: Duration) -> Option<TimeRange> {
         let span = self.0.iter().rev().find(|s| s.start() < below)?;
         let end = span.end().min(below);
         TimeRange::new(end.saturating_sub(length).max(span.start()), end).ok()

@@ -12,7 +12,7 @@ mod gap;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub(super) use self::gap::Gap;
+pub(crate) use self::gap::Gap;
 use super::deployed::INDEXED;
 use super::horizon::{floor, same_scope};
 use super::protocol::choose_protocol;
@@ -96,6 +96,28 @@ impl Engine {
     /// The spans that this node has still to fill: for which it was not online, ascending.
     pub fn unfilled(&self) -> Vec<TimeRange> {
         self.resume.gap.spans().to_vec()
+    }
+
+    /// The spans that this node has yet to compare, as it stands: the window that a sync has by
+    /// default, and before it what is still to be filled. Ascending, and apart from each other.
+    pub fn due(&mut self, now: Now) -> Vec<TimeRange> {
+        self.at(now);
+        let mut due = self.resume.gap.clone();
+        if self.config.resume && !self.resume.noted {
+            // The gap that will be noted when the first peer comes.
+            let start = self.last_online().map(|last| last.saturating_sub(self.config.margin));
+            let limit = self.now.wall.saturating_sub(self.config.resume_limit);
+            let end = floor(self.now.wall.saturating_sub(self.config.margin));
+            if let Some(Ok(span)) = start.map(|start| TimeRange::new(floor(start.max(limit)), end))
+            {
+                due.add(span);
+            }
+        }
+        // It fails where the clock stands before 1970, and then nothing can be compared.
+        if let Ok(window) = self.window(None, false) {
+            due.add(window);
+        }
+        due.spans().to_vec()
     }
 
     /// Takes note of a new gap, and begins the next session where one is due.

@@ -78,6 +78,9 @@ pub const WKS_EVENT_SYNC_STARTED: wks_event_kind = 6;
 /// A sync goes on; at most a few times a second for each: `peer_id`, `session`, and
 /// `wks_event_progress`.
 pub const WKS_EVENT_SYNC_PROGRESS: wks_event_kind = 7;
+/// The clock of this machine disagrees with those of the peers, as far as three networks or more say
+/// the same: `offset_ms`, `peers`. Told once, and again when it changes much or is put right.
+pub const WKS_EVENT_CLOCK_SKEW: wks_event_kind = 8;
 /// A peer is connected again, or for the first time.
 pub const WKS_EVENT_ONLINE: wks_event_kind = 9;
 /// No peer has been connected for the grace, while the node looks for some. It goes on dialling.
@@ -122,6 +125,11 @@ pub struct wks_event_info {
     pub begun: wks_sync_begun,
     /// Whether we began the sync.
     pub initiator: u8,
+    /// How many peers say that the clock disagrees; those of one network count as one.
+    pub peers: u32,
+    /// By so many milliseconds the peers' clocks are ahead; behind, where it is negative. Less than
+    /// ten seconds either way: they agree again.
+    pub offset_ms: i64,
     /// The file, as it was called.
     pub path: wks_bytes,
     /// What is wrong with it.
@@ -152,6 +160,8 @@ impl wks_event_info {
             protocol: 0,
             begun: 0,
             initiator: 0,
+            peers: 0,
+            offset_ms: 0,
             path: wks_bytes::NOTHING,
             why: wks_bytes::NOTHING,
         };
@@ -191,6 +201,11 @@ impl wks_event_info {
                 out.kind = WKS_EVENT_SYNC_PROGRESS;
                 out.peer_id = wks_bytes::lend(peer_id.as_bytes());
                 out.session = *session;
+            }
+            NodeEvent::ClockSkew { offset_ms, peers } => {
+                out.kind = WKS_EVENT_CLOCK_SKEW;
+                out.offset_ms = *offset_ms;
+                out.peers = *peers;
             }
             NodeEvent::Online => out.kind = WKS_EVENT_ONLINE,
             NodeEvent::Offline => out.kind = WKS_EVENT_OFFLINE,

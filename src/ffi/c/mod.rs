@@ -31,6 +31,7 @@ mod nwaku;
 mod op;
 mod page;
 mod peers;
+mod phone;
 mod process;
 mod query;
 mod queue;

@@ -99,7 +99,7 @@ pub(super) fn block(start: impl FnOnce() -> Result<Op>) -> Result<Op> {
     Ok(op)
 }
 
-fn take_from<H: Handle>(call: &mut Call, op: wks_op) -> Result<H> {
+pub(super) fn take_from<H: Handle>(call: &mut Call, op: wks_op) -> Result<H> {
     take(&*call.get(op)?)
 }
 

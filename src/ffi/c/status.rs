@@ -41,6 +41,8 @@ pub enum wks_status {
     WKS_ERR_NO_RESULT = 14,
     /// The system gives no more threads, descriptors or memory.
     WKS_ERR_RESOURCES = 15,
+    /// The archive, or the node, is suspended: it works again once it is resumed.
+    WKS_ERR_SUSPENDED = 16,
 
     /// A pubsub or content topic is empty, too long, not UTF-8, or malformed.
     WKS_ERR_INVALID_TOPIC = 100,
@@ -153,6 +155,7 @@ impl From<ErrorKind> for wks_status {
             ErrorKind::NotReady => S::WKS_ERR_NOT_READY,
             ErrorKind::NoResult => S::WKS_ERR_NO_RESULT,
             ErrorKind::Resources => S::WKS_ERR_RESOURCES,
+            ErrorKind::Suspended => S::WKS_ERR_SUSPENDED,
             ErrorKind::InvalidTopic => S::WKS_ERR_INVALID_TOPIC,
             ErrorKind::InvalidHash => S::WKS_ERR_INVALID_HASH,
             ErrorKind::MessageTooLarge => S::WKS_ERR_MESSAGE_TOO_LARGE,
@@ -218,6 +221,7 @@ pub(super) fn name(status: i32) -> &'static CStr {
         13 => c"WKS_ERR_NOT_READY",
         14 => c"WKS_ERR_NO_RESULT",
         15 => c"WKS_ERR_RESOURCES",
+        16 => c"WKS_ERR_SUSPENDED",
         100 => c"WKS_ERR_INVALID_TOPIC",
         101 => c"WKS_ERR_INVALID_HASH",
         102 => c"WKS_ERR_MESSAGE_TOO_LARGE",

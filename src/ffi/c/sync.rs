@@ -54,6 +54,15 @@ unsafe impl Record for wks_sync_options {
     const FIRST_SIZE: usize = offset_of!(Self, protocol);
 }
 
+pub(super) fn direction_of(direction: wks_sync_direction) -> Result<SyncDirection> {
+    Ok(match direction {
+        WKS_SYNC_BOTH => SyncDirection::Both,
+        WKS_SYNC_PULL => SyncDirection::Pull,
+        WKS_SYNC_PUSH => SyncDirection::Push,
+        other => bail!(InvalidArgument, "{other} is no direction of a sync"),
+    })
+}
+
 /// What a caller asks for; null asks for nothing special.
 pub(super) fn read_options(at: *const wks_sync_options) -> Result<SyncOptions> {
     if at.is_null() {
@@ -65,12 +74,7 @@ pub(super) fn read_options(at: *const wks_sync_options) -> Result<SyncOptions> {
         true => Some(span(options.window_start, options.window_end)?),
         false => None,
     };
-    let direction = match options.direction {
-        WKS_SYNC_BOTH => SyncDirection::Both,
-        WKS_SYNC_PULL => SyncDirection::Pull,
-        WKS_SYNC_PUSH => SyncDirection::Push,
-        other => bail!(InvalidArgument, "{other} is no direction of a sync"),
-    };
+    let direction = direction_of(options.direction)?;
     let protocol = protocol_asked(options.protocol)?;
     Ok(SyncOptions { window, direction, dry_run: flag(options.dry_run, "dry_run")?, protocol })
 }

@@ -2,6 +2,7 @@
 //! one query put to all of them.
 
 use std::collections::HashMap;
+use std::mem::offset_of;
 use std::time::Duration;
 
 use super::bytes::{HashesObject, nth, wks_bytes, wks_hashes};
@@ -14,7 +15,7 @@ use super::node::{with_node, wks_node};
 use super::node_options::wks_node_options;
 use super::op::{block, publish, take, wks_op};
 use super::page::wks_page;
-use super::query::wks_query;
+use super::query::{flag, wks_query};
 use super::status::wks_status;
 use crate::error::{Error, Result, bail};
 use crate::node::{CrossCheck, Fetched, HistoryOptions, MAX_FETCH, RateLimit};
@@ -30,12 +31,15 @@ pub struct wks_history_options {
     /// A query for a longer time is asked in spans of so many nanoseconds, one after the other,
     /// since some service nodes refuse long ones; 0 to ask it whole.
     pub span_ns: u64,
+    /// 1 so that peers are not told which content topics are looked for: they are asked for
+    /// everything of the pubsub topic and the time, and the rest is left out here (docs/PRIVACY.md).
+    pub filter_at_home: u8,
 }
 
 // SAFETY: `repr(C)`, the size first, numbers.
 unsafe impl Record for wks_history_options {
     const NAME: &'static str = "wks_history_options";
-    const FIRST_SIZE: usize = size_of::<Self>();
+    const FIRST_SIZE: usize = offset_of!(Self, filter_at_home);
 }
 
 fn read_options(at: *const wks_history_options) -> Result<HistoryOptions> {
@@ -44,14 +48,15 @@ fn read_options(at: *const wks_history_options) -> Result<HistoryOptions> {
     }
     let told = read_record(at)?;
     let span = (told.span_ns != 0).then(|| Duration::from_nanos(told.span_ns));
-    Ok(HistoryOptions { span })
+    let filter_at_home = flag(told.filter_at_home, "filter_at_home")?;
+    Ok(HistoryOptions { span, filter_at_home })
 }
 
 /// The most peers of one call.
 const MAX_PEERS: usize = 1024;
 
 /// The names of peers, copied.
-fn names(peers: *const wks_bytes, count: usize) -> Result<Vec<String>> {
+pub(super) fn names(peers: *const wks_bytes, count: usize) -> Result<Vec<String>> {
     if count > MAX_PEERS {
         bail!(InvalidArgument, "{count} peers, at most {MAX_PEERS} in one call");
     }

@@ -70,6 +70,11 @@ pub struct ArchiveOptions {
     /// What the file is encrypted with, or is to be where it is created.
     #[uniffi(default = None)]
     pub file: Option<FileOptions>,
+    /// How often is looked for what others wrote to the same file or database, while anybody is
+    /// subscribed to changes; each 250 ms where absent. Zero where nobody else writes while this is
+    /// open: then an idle archive wakes up for nothing.
+    #[uniffi(default = None)]
+    pub look_every: Option<Duration>,
 }
 
 /// What a file is encrypted with: one of the two, or nothing. A build without SQLCipher fails with
@@ -404,6 +409,23 @@ impl Archive {
         })
         .await
     }
+
+    /// Lets go of the file or database: commits what was accepted, and closes all connections, so
+    /// that no lock is held and no file is open. Until `resume` whatever is asked fails with
+    /// `Suspended`; subscribers stay. What is in memory alone is kept. A second time is fine.
+    ///
+    /// Fails with `ArchiveClosed`.
+    pub async fn suspend(&self) -> Result<()> {
+        guarded(async move { call(self.0.get()?.archive().suspend()).await }).await
+    }
+
+    /// Opens the file or database again. Subscribers hear what others wrote meanwhile. Where it
+    /// fails the archive stays suspended.
+    ///
+    /// Fails as the opening does.
+    pub async fn resume(&self) -> Result<()> {
+        guarded(async move { call(self.0.get()?.archive().resume()).await }).await
+    }
 }
 
 fn configs(
@@ -429,6 +451,9 @@ fn configs(
             config.max_queued_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         }
         config.retention = retention(&options)?;
+        if let Some(every) = options.look_every {
+            config.look_every = Some(every).filter(|every| !every.is_zero());
+        }
         sqlite.read_only = options.read_only;
         if let Some(file) = options.file {
             sqlite.key = file.key()?;

@@ -52,6 +52,8 @@ kinds! {
     NoResult = 14,
     /// The system gives no more threads, descriptors or memory.
     Resources = 15,
+    /// The archive, or the node, is suspended: it works again once it is resumed.
+    Suspended = 16,
 
     /// A pubsub or content topic is empty, too long, not UTF-8, or malformed.
     InvalidTopic = 100,

@@ -14,6 +14,7 @@ mod message;
 mod node;
 mod options;
 mod peers;
+mod phone;
 mod query;
 mod relay;
 mod stream;
@@ -29,6 +30,7 @@ pub use message::{Message, Origin, PutOutcome, PutResult, StoredMessage, TopicMe
 pub use node::{Node, NodeEvent, SyncReport};
 pub use options::{NodeOptions, SyncDirection, SyncOptions};
 pub use peers::{KnownPeer, PeerOptions};
+pub use phone::{SyncOnceEnd, SyncOnceOptions, SyncOnceReport, TimeSpan};
 pub use query::{Direction, Entry, Page, Query};
 pub use stream::{History, NodeEvents};
 pub use sync::{

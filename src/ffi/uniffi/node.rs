@@ -143,6 +143,15 @@ pub enum NodeEvent {
         /// What is wrong with it.
         why: String,
     },
+    /// The clock of this machine disagrees with those of the peers, as far as three networks or more
+    /// say the same. Told once, and again when it changes much or is put right.
+    ClockSkew {
+        /// By so many milliseconds the peers' clocks are ahead; behind, where it is negative. Less
+        /// than ten seconds either way: they agree again.
+        offset_ms: i64,
+        /// How many say so; those of one network count as one.
+        peers: u32,
+    },
     /// The reader was too slow.
     Lagged {
         /// So many events were left out here.
@@ -391,6 +400,9 @@ impl From<node::NodeEvent> for NodeEvent {
             node::NodeEvent::Online => NodeEvent::Online,
             node::NodeEvent::Offline => NodeEvent::Offline,
             node::NodeEvent::StateSetAside { path, why } => NodeEvent::StateSetAside { path, why },
+            node::NodeEvent::ClockSkew { offset_ms, peers } => {
+                NodeEvent::ClockSkew { offset_ms, peers }
+            }
             node::NodeEvent::Lagged(missed) => NodeEvent::Lagged { missed },
         }
     }

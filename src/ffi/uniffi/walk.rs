@@ -65,19 +65,22 @@ impl Node {
     /// A walk through the history of several store peers: one is asked for as long as it answers,
     /// and another goes on where it fails. With no peers named it is any connected one that speaks
     /// Store, the best by what was measured of them first. A query for a time longer than `span` is
-    /// asked in spans of that length, since some service nodes refuse long ones.
+    /// asked in spans of that length, since some service nodes refuse long ones. With
+    /// `filter_at_home` the peers are not told which content topics are looked for: they are asked
+    /// for everything of the pubsub topic and the time, and the rest is left out here.
     ///
     /// Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
     /// that there are more than 100,000 of them.
-    #[uniffi::method(default(span = None))]
+    #[uniffi::method(default(span = None, filter_at_home = false))]
     pub fn history_of(
         &self,
         peers: Vec<String>,
         query: Query,
         span: Option<Duration>,
+        filter_at_home: bool,
     ) -> Result<Arc<History>> {
         guard(|| {
-            let options = node::HistoryOptions { span };
+            let options = node::HistoryOptions { span, filter_at_home };
             let history = self.node()?.history_of(&peers, query.checked()?, &options)?;
             Ok(Arc::new(History::of_peer(self.runtime(), history)))
         })

@@ -1,6 +1,6 @@
 /*
- * A page as JSON, hashes and payloads in base64, and a reader of it: one pass over the text, strings
- * by memchr, base64 by a table. Of what the writer below writes it reads everything.
+ * A page as JSON, hashes and payloads in base64, and a reader of it as the common small ones are:
+ * each string is copied out with its escapes resolved, base64 is read by a table.
  */
 
 #ifndef BENCH_JSON_H
@@ -12,7 +12,7 @@
 
 struct json_entry {
     unsigned char hash[33];
-    const char *pubsub_topic, *content_topic;
+    char *pubsub_topic, *content_topic;
     size_t pubsub_len, content_len, payload_len;
     unsigned char *payload;
     int64_t timestamp;
@@ -68,66 +68,94 @@ static size_t base64_read(const char *from, size_t len, unsigned char *to)
     return out;
 }
 
-/* The text of the string at `*at`, which is moved behind it; null where there is none. */
-static const char *json_string(const char **at, const char *end, size_t *len)
+/* The string at `*at`, which is moved behind it, in memory of its own with its escapes resolved; null
+ * where there is none. (Those beyond ASCII do not occur here.) */
+static char *json_string(const char **at, const char *end, size_t *len)
 {
-    const char *start, *quote;
+    const char *from;
+    size_t most = 0;
+    char *text, *to;
     while (*at < end && **at != '"')
         (*at)++;
     if (*at == end)
         return NULL;
-    start = *at + 1;
-    for (quote = start;; quote++) {
-        quote = memchr(quote, '"', (size_t)(end - quote));
-        if (!quote)
-            return NULL;
-        if (quote[-1] != '\\')
-            break;
+    for (from = *at + 1; from < end && *from != '"'; from++, most++)
+        if (*from == '\\')
+            from++;
+    if (from >= end || !(text = malloc(most + 1)))
+        return NULL;
+    to = text;
+    for (from = *at + 1; *from != '"'; from++) {
+        if (*from != '\\') {
+            *to++ = *from;
+            continue;
+        }
+        switch (*++from) {
+        case 'n': *to++ = '\n'; break;
+        case 't': *to++ = '\t'; break;
+        case 'r': *to++ = '\r'; break;
+        case 'b': *to++ = '\b'; break;
+        case 'f': *to++ = '\f'; break;
+        default: *to++ = *from;
+        }
     }
-    *at = quote + 1;
-    *len = (size_t)(quote - start);
-    return start;
+    *to = 0;
+    *len = (size_t)(to - text);
+    *at = from + 1;
+    return text;
 }
 
-/* Reads all entries; payloads go one behind the other to `arena`. How many there were. */
-static size_t json_read(const char *text, size_t text_len, struct json_entry *entries, size_t most,
-                        unsigned char *arena)
+static void json_free(struct json_entry *entries, size_t count)
+{
+    size_t i;
+    for (i = 0; i < count; i++) {
+        free(entries[i].pubsub_topic);
+        free(entries[i].content_topic);
+        free(entries[i].payload);
+    }
+}
+
+/* Reads all entries, to be freed by `json_free`. How many there were. */
+static size_t json_read(const char *text, size_t text_len, struct json_entry *entries, size_t most)
 {
     const char *at = text, *end = text + text_len;
-    size_t count = 0, len;
+    size_t count = 0, len, key_len;
     while (count < most && (at = memchr(at, '{', (size_t)(end - at)))) {
         struct json_entry *entry = &entries[count];
-        const char *key, *value;
         int i;
         for (i = 0; i < 5; i++) {
-            size_t key_len;
-            key = json_string(&at, end, &key_len);
+            char *key = json_string(&at, end, &key_len), *value = NULL;
             if (!key || at == end || *at++ != ':')
                 return (size_t)-1;
-            if (key_len == 9 && !memcmp(key, "timestamp", 9)) {
+            if (!strcmp(key, "timestamp")) {
                 char *behind;
                 entry->timestamp = strtoll(at, &behind, 10);
                 at = behind;
+                free(key);
                 continue;
             }
             value = json_string(&at, end, &len);
             if (!value)
                 return (size_t)-1;
-            if (key_len == 4 && !memcmp(key, "hash", 4)) {
+            if (!strcmp(key, "hash")) {
                 base64_read(value, len, entry->hash);
-            } else if (key_len == 12 && !memcmp(key, "pubsub_topic", 12)) {
+                free(value);
+            } else if (!strcmp(key, "pubsub_topic")) {
                 entry->pubsub_topic = value;
                 entry->pubsub_len = len;
-            } else if (key_len == 13 && !memcmp(key, "content_topic", 13)) {
+            } else if (!strcmp(key, "content_topic")) {
                 entry->content_topic = value;
                 entry->content_len = len;
-            } else if (key_len == 7 && !memcmp(key, "payload", 7)) {
-                entry->payload = arena;
-                entry->payload_len = base64_read(value, len, arena);
-                arena += entry->payload_len;
+            } else if (!strcmp(key, "payload")) {
+                entry->payload = malloc(len);
+                if (!entry->payload)
+                    return (size_t)-1;
+                entry->payload_len = base64_read(value, len, entry->payload);
+                free(value);
             } else {
                 return (size_t)-1;
             }
+            free(key);
         }
         count++;
     }

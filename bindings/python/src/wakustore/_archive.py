@@ -131,6 +131,18 @@ class Archive(Tools, _Closable):
         """Figures."""
         return _convert.stats_out(await call(self._inner.stats))
 
+    async def suspend(self) -> None:
+        """Lets go of the file or database, until :meth:`resume`: no lock is held, no file open.
+
+        What was accepted is committed first. Whatever is asked meanwhile raises
+        ``ErrorKind.SUSPENDED``; subscribers stay. A second time is fine.
+        """
+        await call(self._inner.suspend)
+
+    async def resume(self) -> None:
+        """Opens the file or database again. Where that fails it stays suspended."""
+        await call(self._inner.resume)
+
     async def take_down(self, hashes: Iterable[bytes]) -> int:
         """Takes messages down, and tells how many of them were held.
 
@@ -207,6 +219,7 @@ def open_archive(
     read_only: bool = False,
     key: Optional[bytes] = None,
     passphrase: Optional[str] = None,
+    look_every: Union[float, timedelta, None] = None,
 ) -> Starting[Archive]:
     """Opens the archive in this file, or creates it (mode 0600): ``async with open_archive(…)``.
 
@@ -228,6 +241,10 @@ def open_archive(
     With ``read_only`` the file must be there and is not written: what would change it raises
     ``ErrorKind.ARCHIVE_READ_ONLY``. ``key`` (32 bytes) or ``passphrase`` is what the file is, or is
     to be, encrypted with, in a build that can.
+
+    ``look_every``, in seconds, is how often is looked for what others wrote to the file while
+    somebody is subscribed to changes (0.25 unless told); 0 where nobody else writes, so that an
+    archive that is idle wakes up for nothing.
     """
 
     async def start() -> Archive:
@@ -243,6 +260,7 @@ def open_archive(
             validator_timeout=seconds(validator_timeout),
             read_only=read_only,
             file=file_options(key, passphrase),
+            look_every=seconds(look_every),
         )
         judge = _convert.validator_in(validator)
         return Archive(await call(lambda: g.Archive.open(os.fspath(path), options, judge)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Optional
 
 from . import _generated as g
@@ -9,6 +10,7 @@ from . import _pages
 from ._types import (
     Change,
     ChangedMessage,
+    ClockSkew,
     Coverage,
     CrossCheck,
     Failure,
@@ -37,6 +39,7 @@ from ._types import (
     SyncFigures,
     SyncFinished,
     SyncId,
+    SyncOnceReport,
     SyncProgress,
     SyncReport,
     SyncStarted,
@@ -202,6 +205,22 @@ def report_out(r: Any) -> SyncReport:
     )
 
 
+def once_report_out(r: Any) -> SyncOnceReport:
+    """What came of a sync within its means."""
+    return SyncOnceReport(
+        end=r.end,
+        window=(r.window.start, r.window.end),
+        lacking=[(span.start, span.end) for span in r.lacking],
+        outstanding=r.outstanding,
+        received=r.received,
+        sent=r.sent,
+        bytes_in=r.bytes_in,
+        bytes_out=r.bytes_out,
+        duration=r.duration,
+        failure=failure(r.failure),
+    )
+
+
 def event_out(e: Any) -> NodeEvent:
     """An event of a node."""
     if e.is_message_stored():
@@ -220,6 +239,8 @@ def event_out(e: Any) -> NodeEvent:
         )
     if e.is_sync_finished():
         return SyncFinished(report_out(e.report))
+    if e.is_clock_skew():
+        return ClockSkew(timedelta(milliseconds=e.offset_ms), e.peers)
     if e.is_peer_connected():
         return PeerConnected(e.peer_id)
     if e.is_peer_disconnected():

@@ -23,6 +23,7 @@ from ._types import (
     RateLimit,
     SyncDialect,
     SyncDirection,
+    SyncOnceReport,
     SyncProtocol,
     SyncReport,
 )
@@ -89,16 +90,20 @@ class Node(_Closable):
         query: Query = Query(),
         *,
         span: Union[float, timedelta, None] = None,
+        filter_at_home: bool = False,
     ) -> History:
         """A walk through the history of several store peers.
 
         One is asked for as long as it answers, and another goes on where it fails. With no peers
         named it is any connected one that speaks Store. A query for a time longer than ``span``
-        seconds is asked in spans of that length, since some service nodes refuse long ones.
+        seconds is asked in spans of that length, since some service nodes refuse long ones. With
+        ``filter_at_home`` the peers are not told which content topics are looked for: they are
+        asked for everything of the pubsub topic and the time, and the rest is left out here.
         """
         with translated():
             given = _convert.query_in(query)
-            return History(self._inner.history_of(list(peers), given, seconds(span)))
+            inner = self._inner.history_of(list(peers), given, seconds(span), filter_at_home)
+            return History(inner)
 
     async def presence(self, peer: str, hashes: Iterable[bytes]) -> list[bytes]:
         """Those of the hashes that a store peer holds, in the order asked for, each once."""
@@ -146,6 +151,49 @@ class Node(_Closable):
             start=start, end=end, direction=direction, dry_run=dry_run, protocol=protocol
         )
         return _convert.report_out(await call(lambda: self._inner.sync(peer, options)))
+
+    async def sync_once(
+        self,
+        *peers: str,
+        deadline: Union[float, timedelta] = 25,
+        byte_budget: Optional[int] = None,
+        start: Optional[int] = None,
+        end: Optional[int] = None,
+        direction: SyncDirection = SyncDirection.BOTH,
+    ) -> SyncOnceReport:
+        """Syncs what is due, within ``deadline`` seconds and ``byte_budget`` bytes.
+
+        For the seconds that a phone gives its apps in the background. With the first of the peers
+        that can be reached, and another where it fails; with none named, one that is connected or was
+        dialled before. Wherever it stops, all that came is stored, and the next call goes on from
+        there. Compares the messages from ``start`` up to ``end`` (Unix nanoseconds), or what is due:
+        the last window, and what was missed before that.
+        """
+        options = g.SyncOnceOptions(
+            peers=list(peers),
+            window_start=start,
+            window_end=end,
+            direction=direction,
+            deadline=seconds(deadline),
+            byte_budget=byte_budget,
+        )
+        return _convert.once_report_out(await call(lambda: self._inner.sync_once(options)))
+
+    async def suspend(self) -> None:
+        """Lets go of all sockets and of the archive's file, until :meth:`resume`.
+
+        Ends syncs (what came is stored), and suspends the archive. What is under way ends with
+        ``ErrorKind.SUSPENDED``, and so does whatever is asked meanwhile. No timer runs. A second time
+        is fine.
+        """
+        await call(self._inner.suspend)
+
+    async def resume(self) -> None:
+        """Comes back: listens at the same addresses, and dials again who was dialled before.
+
+        Where it fails the node stays suspended.
+        """
+        await call(self._inner.resume)
 
     def cancel_sync(self, session: int) -> None:
         """Gives a sync up, whoever began it, by the number that events tell.

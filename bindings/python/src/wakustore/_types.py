@@ -19,6 +19,7 @@ from ._generated import (
     PutOutcome,
     SyncDialect,
     SyncDirection,
+    SyncOnceEnd,
     SyncProtocol,
     SyncReason,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "Agreement",
     "Change",
     "ChangedMessage",
+    "ClockSkew",
     "Coverage",
     "Direction",
     "Durability",
@@ -56,6 +58,8 @@ __all__ = [
     "SyncFigures",
     "SyncFinished",
     "SyncId",
+    "SyncOnceEnd",
+    "SyncOnceReport",
     "SyncProgress",
     "SyncProtocol",
     "SyncReason",
@@ -280,6 +284,28 @@ class Coverage:
 
 
 @dataclass(frozen=True)
+class SyncOnceReport:
+    """What came of a sync within a time and a number of bytes.
+
+    ``end`` says why it ended. Of the ``window`` that was to be synced, from the first moment to the
+    last, the spans in ``lacking`` are left: the next call goes on there. ``outstanding`` messages are
+    known to be missing. ``received`` came and were new, ``sent`` were sent. Bytes are those of Sync
+    and Store, whoever they were for. Where a peer failed, ``failure`` says why the last one did.
+    """
+
+    end: SyncOnceEnd
+    window: tuple[int, int]
+    lacking: list[tuple[int, int]]
+    outstanding: int
+    received: int
+    sent: int
+    bytes_in: int
+    bytes_out: int
+    duration: timedelta
+    failure: Optional[Failure]
+
+
+@dataclass(frozen=True)
 class SyncReport:
     """What came of a sync.
 
@@ -444,6 +470,19 @@ class StateSetAside:
 
 
 @dataclass(frozen=True)
+class ClockSkew:
+    """The clock of this machine disagrees with those of the peers.
+
+    Three networks or more say the same. Told once, and again when it changes much or is put right:
+    by ``offset`` the peers' clocks are ahead (behind, where it is negative); within ten seconds they
+    agree again. ``peers`` say so; those of one network count as one.
+    """
+
+    offset: timedelta
+    peers: int
+
+
+@dataclass(frozen=True)
 class Lagged:
     """The reader was too slow: so many events were left out here.
 
@@ -463,6 +502,7 @@ NodeEvent = Union[
     Online,
     Offline,
     StateSetAside,
+    ClockSkew,
     Lagged,
 ]
 
