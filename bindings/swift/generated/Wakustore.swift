@@ -4351,7 +4351,8 @@ public func FfiConverterTypeMoveReport_lower(_ value: MoveReport) -> RustBuffer 
  */
 public struct NodeOptions: Equatable, Hashable {
     /**
-     * Where it listens: `/ip4/…/tcp/…`, or `/ip4/…/tcp/…/ws`; port 0 takes a free one.
+     * Where it listens: `/ip4/…/tcp/…`, `/ip4/…/tcp/…/ws`, `/ip4/…/udp/…/quic-v1`, or with a
+     * certificate `/ip4/…/tcp/…/tls/ws`; port 0 takes a free one.
      */
     public let listen: [String]
     /**
@@ -4495,12 +4496,45 @@ public struct NodeOptions: Equatable, Hashable {
      * Which peers it keeps connected by itself, and the room for others.
      */
     public let peers: PeerOptions?
+    /**
+     * The 32 secret bytes of a secp256k1 key, as deployed nodes have them, instead of a file. Only
+     * a node with such a key can be published in a discovery tree.
+     */
+    public let identitySecp256k1: Data?
+    /**
+     * The trees in DNS in which it finds peers (EIP-1459): `enrtree://KEY@DOMAIN`, at most 16.
+     */
+    public let discoveryTrees: [String]
+    /**
+     * How often they are walked through again; an hour where absent.
+     */
+    public let discoveryInterval: TimeInterval?
+    /**
+     * The name servers that look names up, `192.0.2.1` or `192.0.2.1:5353`, at most 16; the
+     * system's where empty (on Android, whose apps are not told of them, there are none then).
+     */
+    public let nameServers: [String]
+    /**
+     * Certificates of authorities, in PEM or DER, that are trusted beside those of the public web
+     * when a `/tls/ws` or `/wss` address is dialled.
+     */
+    public let extraRoots: [Data]
+    /**
+     * The file of the certificate with which it listens at `/tls/ws` addresses, in PEM, with those
+     * between it and its authority.
+     */
+    public let wssChainFile: String?
+    /**
+     * The file of its key, in PEM.
+     */
+    public let wssKeyFile: String?
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
     public init(
         /**
-         * Where it listens: `/ip4/…/tcp/…`, or `/ip4/…/tcp/…/ws`; port 0 takes a free one.
+         * Where it listens: `/ip4/…/tcp/…`, `/ip4/…/tcp/…/ws`, `/ip4/…/udp/…/quic-v1`, or with a
+         * certificate `/ip4/…/tcp/…/tls/ws`; port 0 takes a free one.
          */listen: [String] = [],
         /**
          * The cluster; peers of another are dropped.
@@ -4609,7 +4643,32 @@ public struct NodeOptions: Equatable, Hashable {
          */storeRateOfPeer: RateLimit? = nil,
         /**
          * Which peers it keeps connected by itself, and the room for others.
-         */peers: PeerOptions? = nil) {
+         */peers: PeerOptions? = nil,
+        /**
+         * The 32 secret bytes of a secp256k1 key, as deployed nodes have them, instead of a file. Only
+         * a node with such a key can be published in a discovery tree.
+         */identitySecp256k1: Data? = nil,
+        /**
+         * The trees in DNS in which it finds peers (EIP-1459): `enrtree://KEY@DOMAIN`, at most 16.
+         */discoveryTrees: [String] = [],
+        /**
+         * How often they are walked through again; an hour where absent.
+         */discoveryInterval: TimeInterval? = nil,
+        /**
+         * The name servers that look names up, `192.0.2.1` or `192.0.2.1:5353`, at most 16; the
+         * system's where empty (on Android, whose apps are not told of them, there are none then).
+         */nameServers: [String] = [],
+        /**
+         * Certificates of authorities, in PEM or DER, that are trusted beside those of the public web
+         * when a `/tls/ws` or `/wss` address is dialled.
+         */extraRoots: [Data] = [],
+        /**
+         * The file of the certificate with which it listens at `/tls/ws` addresses, in PEM, with those
+         * between it and its authority.
+         */wssChainFile: String? = nil,
+        /**
+         * The file of its key, in PEM.
+         */wssKeyFile: String? = nil) {
         self.listen = listen
         self.clusterId = clusterId
         self.shards = shards
@@ -4644,6 +4703,13 @@ public struct NodeOptions: Equatable, Hashable {
         self.storeRate = storeRate
         self.storeRateOfPeer = storeRateOfPeer
         self.peers = peers
+        self.identitySecp256k1 = identitySecp256k1
+        self.discoveryTrees = discoveryTrees
+        self.discoveryInterval = discoveryInterval
+        self.nameServers = nameServers
+        self.extraRoots = extraRoots
+        self.wssChainFile = wssChainFile
+        self.wssKeyFile = wssKeyFile
     }
 
 
@@ -4695,7 +4761,14 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
                 maxPageBytes: FfiConverterOptionUInt64.read(from: &buf),
                 storeRate: FfiConverterOptionTypeRateLimit.read(from: &buf),
                 storeRateOfPeer: FfiConverterOptionTypeRateLimit.read(from: &buf),
-                peers: FfiConverterOptionTypePeerOptions.read(from: &buf)
+                peers: FfiConverterOptionTypePeerOptions.read(from: &buf),
+                identitySecp256k1: FfiConverterOptionData.read(from: &buf),
+                discoveryTrees: FfiConverterSequenceString.read(from: &buf),
+                discoveryInterval: FfiConverterOptionDuration.read(from: &buf),
+                nameServers: FfiConverterSequenceString.read(from: &buf),
+                extraRoots: FfiConverterSequenceData.read(from: &buf),
+                wssChainFile: FfiConverterOptionString.read(from: &buf),
+                wssKeyFile: FfiConverterOptionString.read(from: &buf)
         )
     }
 
@@ -4734,6 +4807,13 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
         FfiConverterOptionTypeRateLimit.write(value.storeRate, into: &buf)
         FfiConverterOptionTypeRateLimit.write(value.storeRateOfPeer, into: &buf)
         FfiConverterOptionTypePeerOptions.write(value.peers, into: &buf)
+        FfiConverterOptionData.write(value.identitySecp256k1, into: &buf)
+        FfiConverterSequenceString.write(value.discoveryTrees, into: &buf)
+        FfiConverterOptionDuration.write(value.discoveryInterval, into: &buf)
+        FfiConverterSequenceString.write(value.nameServers, into: &buf)
+        FfiConverterSequenceData.write(value.extraRoots, into: &buf)
+        FfiConverterOptionString.write(value.wssChainFile, into: &buf)
+        FfiConverterOptionString.write(value.wssKeyFile, into: &buf)
     }
 }
 

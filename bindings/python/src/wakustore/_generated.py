@@ -4236,7 +4236,7 @@ class NodeOptions:
     """
     How a node runs.
 """
-    def __init__(self, *, listen:typing.List[str] = _DEFAULT, cluster_id:int = 0, shards:typing.List[int] = _DEFAULT, identity_file:typing.Optional[str] = _DEFAULT, identity_secret:typing.Optional[bytes] = _DEFAULT, serve_store:bool = True, sync:bool = True, sync_pubsub_topics:typing.List[str] = _DEFAULT, sync_content_topics:typing.List[str] = _DEFAULT, sync_window:typing.Optional[Duration] = _DEFAULT, sync_margin:typing.Optional[Duration] = _DEFAULT, sync_interval:typing.Optional[Duration] = _DEFAULT, sync_max_sessions:typing.Optional[int] = _DEFAULT, sync_max_messages:typing.Optional[int] = _DEFAULT, sync_max_bytes:typing.Optional[int] = _DEFAULT, sync_idle_timeout:typing.Optional[Duration] = _DEFAULT, sync_grace:typing.Optional[Duration] = _DEFAULT, sync_horizon:typing.Optional[Duration] = _DEFAULT, request_timeout:typing.Optional[Duration] = _DEFAULT, max_connections:typing.Optional[int] = _DEFAULT, max_connections_per_peer:typing.Optional[int] = _DEFAULT, max_store_requests:typing.Optional[int] = _DEFAULT, state_file:typing.Optional[str] = _DEFAULT, sync_heartbeat_peers:typing.Optional[int] = _DEFAULT, sync_on_connect:bool = True, resume:bool = True, resume_limit:typing.Optional[Duration] = _DEFAULT, sync_strong:bool = True, sync_dialect:typing.Optional[SyncDialect] = _DEFAULT, relay:bool = False, max_page_bytes:typing.Optional[int] = _DEFAULT, store_rate:typing.Optional[RateLimit] = _DEFAULT, store_rate_of_peer:typing.Optional[RateLimit] = _DEFAULT, peers:typing.Optional[PeerOptions] = _DEFAULT):
+    def __init__(self, *, listen:typing.List[str] = _DEFAULT, cluster_id:int = 0, shards:typing.List[int] = _DEFAULT, identity_file:typing.Optional[str] = _DEFAULT, identity_secret:typing.Optional[bytes] = _DEFAULT, serve_store:bool = True, sync:bool = True, sync_pubsub_topics:typing.List[str] = _DEFAULT, sync_content_topics:typing.List[str] = _DEFAULT, sync_window:typing.Optional[Duration] = _DEFAULT, sync_margin:typing.Optional[Duration] = _DEFAULT, sync_interval:typing.Optional[Duration] = _DEFAULT, sync_max_sessions:typing.Optional[int] = _DEFAULT, sync_max_messages:typing.Optional[int] = _DEFAULT, sync_max_bytes:typing.Optional[int] = _DEFAULT, sync_idle_timeout:typing.Optional[Duration] = _DEFAULT, sync_grace:typing.Optional[Duration] = _DEFAULT, sync_horizon:typing.Optional[Duration] = _DEFAULT, request_timeout:typing.Optional[Duration] = _DEFAULT, max_connections:typing.Optional[int] = _DEFAULT, max_connections_per_peer:typing.Optional[int] = _DEFAULT, max_store_requests:typing.Optional[int] = _DEFAULT, state_file:typing.Optional[str] = _DEFAULT, sync_heartbeat_peers:typing.Optional[int] = _DEFAULT, sync_on_connect:bool = True, resume:bool = True, resume_limit:typing.Optional[Duration] = _DEFAULT, sync_strong:bool = True, sync_dialect:typing.Optional[SyncDialect] = _DEFAULT, relay:bool = False, max_page_bytes:typing.Optional[int] = _DEFAULT, store_rate:typing.Optional[RateLimit] = _DEFAULT, store_rate_of_peer:typing.Optional[RateLimit] = _DEFAULT, peers:typing.Optional[PeerOptions] = _DEFAULT, identity_secp256k1:typing.Optional[bytes] = _DEFAULT, discovery_trees:typing.List[str] = _DEFAULT, discovery_interval:typing.Optional[Duration] = _DEFAULT, name_servers:typing.List[str] = _DEFAULT, extra_roots:typing.List[bytes] = _DEFAULT, wss_chain_file:typing.Optional[str] = _DEFAULT, wss_key_file:typing.Optional[str] = _DEFAULT):
         if listen is _DEFAULT:
             self.listen = []
         else:
@@ -4352,12 +4352,40 @@ class NodeOptions:
             self.peers = None
         else:
             self.peers = peers
+        if identity_secp256k1 is _DEFAULT:
+            self.identity_secp256k1 = None
+        else:
+            self.identity_secp256k1 = identity_secp256k1
+        if discovery_trees is _DEFAULT:
+            self.discovery_trees = []
+        else:
+            self.discovery_trees = discovery_trees
+        if discovery_interval is _DEFAULT:
+            self.discovery_interval = None
+        else:
+            self.discovery_interval = discovery_interval
+        if name_servers is _DEFAULT:
+            self.name_servers = []
+        else:
+            self.name_servers = name_servers
+        if extra_roots is _DEFAULT:
+            self.extra_roots = []
+        else:
+            self.extra_roots = extra_roots
+        if wss_chain_file is _DEFAULT:
+            self.wss_chain_file = None
+        else:
+            self.wss_chain_file = wss_chain_file
+        if wss_key_file is _DEFAULT:
+            self.wss_key_file = None
+        else:
+            self.wss_key_file = wss_key_file
 
 
 
 
     def __str__(self):
-        return "NodeOptions(listen={}, cluster_id={}, shards={}, identity_file={}, identity_secret={}, serve_store={}, sync={}, sync_pubsub_topics={}, sync_content_topics={}, sync_window={}, sync_margin={}, sync_interval={}, sync_max_sessions={}, sync_max_messages={}, sync_max_bytes={}, sync_idle_timeout={}, sync_grace={}, sync_horizon={}, request_timeout={}, max_connections={}, max_connections_per_peer={}, max_store_requests={}, state_file={}, sync_heartbeat_peers={}, sync_on_connect={}, resume={}, resume_limit={}, sync_strong={}, sync_dialect={}, relay={}, max_page_bytes={}, store_rate={}, store_rate_of_peer={}, peers={})".format(self.listen, self.cluster_id, self.shards, self.identity_file, self.identity_secret, self.serve_store, self.sync, self.sync_pubsub_topics, self.sync_content_topics, self.sync_window, self.sync_margin, self.sync_interval, self.sync_max_sessions, self.sync_max_messages, self.sync_max_bytes, self.sync_idle_timeout, self.sync_grace, self.sync_horizon, self.request_timeout, self.max_connections, self.max_connections_per_peer, self.max_store_requests, self.state_file, self.sync_heartbeat_peers, self.sync_on_connect, self.resume, self.resume_limit, self.sync_strong, self.sync_dialect, self.relay, self.max_page_bytes, self.store_rate, self.store_rate_of_peer, self.peers)
+        return "NodeOptions(listen={}, cluster_id={}, shards={}, identity_file={}, identity_secret={}, serve_store={}, sync={}, sync_pubsub_topics={}, sync_content_topics={}, sync_window={}, sync_margin={}, sync_interval={}, sync_max_sessions={}, sync_max_messages={}, sync_max_bytes={}, sync_idle_timeout={}, sync_grace={}, sync_horizon={}, request_timeout={}, max_connections={}, max_connections_per_peer={}, max_store_requests={}, state_file={}, sync_heartbeat_peers={}, sync_on_connect={}, resume={}, resume_limit={}, sync_strong={}, sync_dialect={}, relay={}, max_page_bytes={}, store_rate={}, store_rate_of_peer={}, peers={}, identity_secp256k1={}, discovery_trees={}, discovery_interval={}, name_servers={}, extra_roots={}, wss_chain_file={}, wss_key_file={})".format(self.listen, self.cluster_id, self.shards, self.identity_file, self.identity_secret, self.serve_store, self.sync, self.sync_pubsub_topics, self.sync_content_topics, self.sync_window, self.sync_margin, self.sync_interval, self.sync_max_sessions, self.sync_max_messages, self.sync_max_bytes, self.sync_idle_timeout, self.sync_grace, self.sync_horizon, self.request_timeout, self.max_connections, self.max_connections_per_peer, self.max_store_requests, self.state_file, self.sync_heartbeat_peers, self.sync_on_connect, self.resume, self.resume_limit, self.sync_strong, self.sync_dialect, self.relay, self.max_page_bytes, self.store_rate, self.store_rate_of_peer, self.peers, self.identity_secp256k1, self.discovery_trees, self.discovery_interval, self.name_servers, self.extra_roots, self.wss_chain_file, self.wss_key_file)
     def __eq__(self, other):
         if self.listen != other.listen:
             return False
@@ -4427,6 +4455,20 @@ class NodeOptions:
             return False
         if self.peers != other.peers:
             return False
+        if self.identity_secp256k1 != other.identity_secp256k1:
+            return False
+        if self.discovery_trees != other.discovery_trees:
+            return False
+        if self.discovery_interval != other.discovery_interval:
+            return False
+        if self.name_servers != other.name_servers:
+            return False
+        if self.extra_roots != other.extra_roots:
+            return False
+        if self.wss_chain_file != other.wss_chain_file:
+            return False
+        if self.wss_key_file != other.wss_key_file:
+            return False
         return True
 
 class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
@@ -4467,6 +4509,13 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
             store_rate=_UniffiFfiConverterOptionalTypeRateLimit.read(buf),
             store_rate_of_peer=_UniffiFfiConverterOptionalTypeRateLimit.read(buf),
             peers=_UniffiFfiConverterOptionalTypePeerOptions.read(buf),
+            identity_secp256k1=_UniffiFfiConverterOptionalBytes.read(buf),
+            discovery_trees=_UniffiFfiConverterSequenceString.read(buf),
+            discovery_interval=_UniffiFfiConverterOptionalDuration.read(buf),
+            name_servers=_UniffiFfiConverterSequenceString.read(buf),
+            extra_roots=_UniffiFfiConverterSequenceBytes.read(buf),
+            wss_chain_file=_UniffiFfiConverterOptionalString.read(buf),
+            wss_key_file=_UniffiFfiConverterOptionalString.read(buf),
         )
 
     @staticmethod
@@ -4505,6 +4554,13 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalTypeRateLimit.check_lower(value.store_rate)
         _UniffiFfiConverterOptionalTypeRateLimit.check_lower(value.store_rate_of_peer)
         _UniffiFfiConverterOptionalTypePeerOptions.check_lower(value.peers)
+        _UniffiFfiConverterOptionalBytes.check_lower(value.identity_secp256k1)
+        _UniffiFfiConverterSequenceString.check_lower(value.discovery_trees)
+        _UniffiFfiConverterOptionalDuration.check_lower(value.discovery_interval)
+        _UniffiFfiConverterSequenceString.check_lower(value.name_servers)
+        _UniffiFfiConverterSequenceBytes.check_lower(value.extra_roots)
+        _UniffiFfiConverterOptionalString.check_lower(value.wss_chain_file)
+        _UniffiFfiConverterOptionalString.check_lower(value.wss_key_file)
 
     @staticmethod
     def write(value, buf):
@@ -4542,6 +4598,13 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalTypeRateLimit.write(value.store_rate, buf)
         _UniffiFfiConverterOptionalTypeRateLimit.write(value.store_rate_of_peer, buf)
         _UniffiFfiConverterOptionalTypePeerOptions.write(value.peers, buf)
+        _UniffiFfiConverterOptionalBytes.write(value.identity_secp256k1, buf)
+        _UniffiFfiConverterSequenceString.write(value.discovery_trees, buf)
+        _UniffiFfiConverterOptionalDuration.write(value.discovery_interval, buf)
+        _UniffiFfiConverterSequenceString.write(value.name_servers, buf)
+        _UniffiFfiConverterSequenceBytes.write(value.extra_roots, buf)
+        _UniffiFfiConverterOptionalString.write(value.wss_chain_file, buf)
+        _UniffiFfiConverterOptionalString.write(value.wss_key_file, buf)
 
 class _UniffiFfiConverterSequenceTypeEntry(_UniffiConverterRustBuffer):
     @classmethod

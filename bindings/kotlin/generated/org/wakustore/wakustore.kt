@@ -6341,7 +6341,8 @@ public object FfiConverterTypeMoveReport: FfiConverterRustBuffer<MoveReport> {
  */
 data class NodeOptions (
     /**
-     * Where it listens: `/ip4/…/tcp/…`, or `/ip4/…/tcp/…/ws`; port 0 takes a free one.
+     * Where it listens: `/ip4/…/tcp/…`, `/ip4/…/tcp/…/ws`, `/ip4/…/udp/…/quic-v1`, or with a
+     * certificate `/ip4/…/tcp/…/tls/ws`; port 0 takes a free one.
      */
     val `listen`: List<kotlin.String> = listOf()
     ,
@@ -6518,6 +6519,45 @@ data class NodeOptions (
      * Which peers it keeps connected by itself, and the room for others.
      */
     val `peers`: PeerOptions? = null
+    ,
+    /**
+     * The 32 secret bytes of a secp256k1 key, as deployed nodes have them, instead of a file. Only
+     * a node with such a key can be published in a discovery tree.
+     */
+    val `identitySecp256k1`: kotlin.ByteArray? = null
+    ,
+    /**
+     * The trees in DNS in which it finds peers (EIP-1459): `enrtree://KEY@DOMAIN`, at most 16.
+     */
+    val `discoveryTrees`: List<kotlin.String> = listOf()
+    ,
+    /**
+     * How often they are walked through again; an hour where absent.
+     */
+    val `discoveryInterval`: java.time.Duration? = null
+    ,
+    /**
+     * The name servers that look names up, `192.0.2.1` or `192.0.2.1:5353`, at most 16; the
+     * system's where empty (on Android, whose apps are not told of them, there are none then).
+     */
+    val `nameServers`: List<kotlin.String> = listOf()
+    ,
+    /**
+     * Certificates of authorities, in PEM or DER, that are trusted beside those of the public web
+     * when a `/tls/ws` or `/wss` address is dialled.
+     */
+    val `extraRoots`: List<kotlin.ByteArray> = listOf()
+    ,
+    /**
+     * The file of the certificate with which it listens at `/tls/ws` addresses, in PEM, with those
+     * between it and its authority.
+     */
+    val `wssChainFile`: kotlin.String? = null
+    ,
+    /**
+     * The file of its key, in PEM.
+     */
+    val `wssKeyFile`: kotlin.String? = null
 
 ){
 
@@ -6568,6 +6608,13 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterOptionalTypeRateLimit.read(buf),
             FfiConverterOptionalTypeRateLimit.read(buf),
             FfiConverterOptionalTypePeerOptions.read(buf),
+            FfiConverterOptionalByteArray.read(buf),
+            FfiConverterSequenceString.read(buf),
+            FfiConverterOptionalDuration.read(buf),
+            FfiConverterSequenceString.read(buf),
+            FfiConverterSequenceByteArray.read(buf),
+            FfiConverterOptionalString.read(buf),
+            FfiConverterOptionalString.read(buf),
         )
     }
 
@@ -6605,7 +6652,14 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterOptionalULong.allocationSize(value.`maxPageBytes`) +
             FfiConverterOptionalTypeRateLimit.allocationSize(value.`storeRate`) +
             FfiConverterOptionalTypeRateLimit.allocationSize(value.`storeRateOfPeer`) +
-            FfiConverterOptionalTypePeerOptions.allocationSize(value.`peers`)
+            FfiConverterOptionalTypePeerOptions.allocationSize(value.`peers`) +
+            FfiConverterOptionalByteArray.allocationSize(value.`identitySecp256k1`) +
+            FfiConverterSequenceString.allocationSize(value.`discoveryTrees`) +
+            FfiConverterOptionalDuration.allocationSize(value.`discoveryInterval`) +
+            FfiConverterSequenceString.allocationSize(value.`nameServers`) +
+            FfiConverterSequenceByteArray.allocationSize(value.`extraRoots`) +
+            FfiConverterOptionalString.allocationSize(value.`wssChainFile`) +
+            FfiConverterOptionalString.allocationSize(value.`wssKeyFile`)
     )
 
     override fun write(value: NodeOptions, buf: ByteBuffer) {
@@ -6643,6 +6697,13 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterOptionalTypeRateLimit.write(value.`storeRate`, buf)
             FfiConverterOptionalTypeRateLimit.write(value.`storeRateOfPeer`, buf)
             FfiConverterOptionalTypePeerOptions.write(value.`peers`, buf)
+            FfiConverterOptionalByteArray.write(value.`identitySecp256k1`, buf)
+            FfiConverterSequenceString.write(value.`discoveryTrees`, buf)
+            FfiConverterOptionalDuration.write(value.`discoveryInterval`, buf)
+            FfiConverterSequenceString.write(value.`nameServers`, buf)
+            FfiConverterSequenceByteArray.write(value.`extraRoots`, buf)
+            FfiConverterOptionalString.write(value.`wssChainFile`, buf)
+            FfiConverterOptionalString.write(value.`wssKeyFile`, buf)
     }
 }
 
