@@ -252,7 +252,7 @@ fn a_later_schema_is_used_where_it_allows_it() {
             "ALTER TABLE wakustore.message ADD COLUMN extra int8 NOT NULL DEFAULT 7;
              ALTER TABLE wakustore.archive ADD COLUMN more text NOT NULL DEFAULT 'x';
              CREATE TABLE wakustore.other(id int4);
-             UPDATE wakustore.archive SET version = 2;",
+             UPDATE wakustore.archive SET version = 3;",
         )
         .unwrap();
     let later = open(&database, &config());
@@ -265,14 +265,14 @@ fn a_later_schema_is_used_where_it_allows_it() {
     drop(later);
     // The one after that cannot be written by us, and then not even be read.
     let refused = |set: &str| {
-        let text = format!("UPDATE wakustore.archive SET version = 3, {set}");
+        let text = format!("UPDATE wakustore.archive SET version = 4, {set}");
         database.client().batch_execute(&text).unwrap();
         let e = PostgresBackend::open(PostgresConfig::new(&database.url)).err().unwrap();
         assert_eq!(e.kind(), ErrorKind::SchemaTooNew, "{e}");
         e
     };
-    assert!(refused("min_writer = 3").message().contains('3'));
-    refused("min_writer = 1, min_reader = 3");
+    assert!(refused("min_writer = 4").message().contains('4'));
+    refused("min_writer = 1, min_reader = 4");
     // And one that has it open is told too.
     let e = archive.query(Query::default()).wait().unwrap_err();
     assert_eq!(e.kind(), ErrorKind::SchemaTooNew);

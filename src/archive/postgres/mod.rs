@@ -5,6 +5,7 @@
 //! ([`crate::ErrorKind::ArchiveUnavailable`]). docs/POSTGRES.md tells of the schema, of partitions,
 //! replicas, poolers and roles.
 
+mod bulk;
 mod changes;
 mod driver;
 mod error;

@@ -3,8 +3,10 @@
 //! - Everything lies in a schema of its own, `wakustore`, so that a database may hold more.
 //! - `message` is cut by time (see [`super::lattice`]). Its primary key is `(timestamp, hash)`,
 //!   which carries the partition key; there is no unique index over all partitions. As a hash
-//!   covers the timestamp, it is unique all the same. By its hash alone a message is found through
-//!   an index of the first eight bytes in each partition.
+//!   covers the timestamp, it is unique all the same. The other indexes have only a beginning of the
+//!   hash, [`PREFIX`]: what fits in eight bytes with the length before it. Whoever walks them
+//!   compares and orders by the whole hash behind that, so that the prefix decides how much is read
+//!   and never what is found.
 //! - A *channel* is a pair of pubsub and content topic, and a small number that is never given out
 //!   twice. The names are bytes: a topic may hold U+0000, which PostgreSQL's text cannot.
 //! - Every message carries the transaction that stored it (`xid`), its place in that, and the number
@@ -21,10 +23,14 @@ use super::lattice::Lattice;
 use crate::error::{Result, bail};
 
 /// The version of the schema that this library makes, and that it counts as.
-pub(super) const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 2;
 /// Of the database's advisory locks, which are numbers: who makes or changes the schema.
 const MIGRATION_LOCK: i64 = 0x574b_5341_0001;
 const OPENING: &str = "opening the archive's schema";
+
+/// The beginning of a hash that indexes have; 56 bits, so that nobody makes up many messages of one
+/// time that have it in common.
+pub(super) const PREFIX: &str = "substring(hash, 1, 7)";
 
 /// What takes a database from each version to the next; version 0 has no schema.
 const MIGRATIONS: &[&str] = &["
@@ -121,6 +127,15 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX removal_told ON wakustore.removal(xid, place) WHERE kind <> 1;
     CREATE INDEX removal_passing ON wakustore.removal(at) WHERE kind = 1;
     CREATE INDEX removal_bound ON wakustore.removal(timestamp, hash) WHERE kind = 2;
+", "
+    DROP INDEX wakustore.message_by_hash;
+    DROP INDEX wakustore.message_by_channel;
+    DROP INDEX wakustore.message_by_pubsub;
+    DROP INDEX wakustore.message_by_xid;
+    CREATE INDEX message_by_hash ON wakustore.message(substring(hash, 1, 7));
+    CREATE INDEX message_by_channel ON wakustore.message(channel, timestamp, substring(hash, 1, 7));
+    CREATE INDEX message_by_pubsub ON wakustore.message(pubsub, timestamp, substring(hash, 1, 7));
+    CREATE INDEX message_by_xid ON wakustore.message(xid);
 "];
 
 /// What the database says of itself.
@@ -161,6 +176,9 @@ pub(super) fn migrate(client: &mut Client, partitions: &Lattice) -> Outcome<Head
     }
     let fail = sql("bringing the archive's schema up to date");
     let mut tx = client.transaction().map_err(&fail)?;
+    // Indexes of a large archive are built for longer than a question may take.
+    tx.batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+        .map_err(&fail)?;
     tx.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK]).map_err(&fail)?;
     // Read again under the lock: another node may have been faster.
     let before = read(&mut tx)?;
