@@ -21,7 +21,7 @@ fn is_database(name: &str) -> bool {
 ///
 /// # Errors
 /// Those of the backend and of [`Archive::open`]; [`crate::ErrorKind::Unsupported`] for a database
-/// with a key, or that is to be read only.
+/// with a key.
 pub(super) fn open(sqlite: SqliteConfig, config: ArchiveConfig) -> Result<Archive> {
     let Some(url) = sqlite.path.to_str().filter(|name| is_database(name)) else {
         return Archive::open(SqliteBackend::open(sqlite)?, config);
@@ -29,10 +29,8 @@ pub(super) fn open(sqlite: SqliteConfig, config: ArchiveConfig) -> Result<Archiv
     if sqlite.key.is_some() {
         bail!(Unsupported, "a key is for a file: a database is encrypted where it is kept");
     }
-    if sqlite.read_only {
-        bail!(Unsupported, "a database is opened read-only by a role that may only read");
-    }
-    Archive::open(PostgresBackend::open(PostgresConfig::new(url))?, config)
+    let database = PostgresConfig { read_only: sqlite.read_only, ..PostgresConfig::new(url) };
+    Archive::open(PostgresBackend::open(database)?, config)
 }
 
 /// An import or an export goes on to its end, until so many messages were dealt with, or until it is

@@ -14,7 +14,7 @@ use super::driver::Core;
 use super::error::{Outcome, corrupt, sql};
 use super::lattice::{Cell, table};
 use super::layout::Layout;
-use super::schema::PREFIX;
+use super::schema::{self, PREFIX};
 use super::session::{Session, Value};
 use super::span::Span;
 use super::topics;
@@ -287,17 +287,18 @@ impl Walk<'_> {
         let by_time = format!("ORDER BY timestamp{order}, hash{order} LIMIT $5::int8");
         match self.text {
             Text::Time => format!("SELECT {columns} FROM {table} WHERE {between} {by_time}"),
-            // The index has a prefix of the hash, so that the walk begins and ends with that.
-            Text::Each(column) => format!(
-                "SELECT m.* FROM unnest({ids}::int4[]) AS k(id) CROSS JOIN LATERAL (
-                     SELECT {columns} FROM {table} WHERE {column} = k.id AND {between}
-                         AND (timestamp, {PREFIX}) >= ({from}, {})
-                         AND (timestamp, {PREFIX}) <= ({to}, {})
-                     ORDER BY {column}{order}, timestamp{order}, {PREFIX}{order}, hash{order}
-                     LIMIT $5::int8) m",
-                PREFIX.replace("hash", from_hash),
-                PREFIX.replace("hash", to_hash),
-            ),
+            // Its index has the beginning of the hash, with which the walk begins and ends too.
+            Text::Each(column) => {
+                let key = schema::key(column, "timestamp", "hash");
+                format!(
+                    "SELECT m.* FROM unnest({ids}::int4[]) AS k(id) CROSS JOIN LATERAL (
+                         SELECT {columns} FROM {table}
+                         WHERE {key} >= {} AND {key} <= {} AND {between}
+                         ORDER BY {key}{order}, hash{order} LIMIT $5::int8) m",
+                    schema::key("k.id", from, from_hash),
+                    schema::key("k.id", to, to_hash),
+                )
+            }
             // A set that is hashed once: as a join it could be planned in another order.
             Text::Any(column) => format!(
                 "SELECT {columns} FROM {table} WHERE {between}

@@ -16,6 +16,7 @@ use postgres::Row;
 use super::driver::Core;
 use super::error::{Outcome, corrupt, sql};
 use super::lattice::{Cell, table};
+use super::schema::key;
 use super::session::Session;
 use crate::archive::{TopicKind, TopicQuery, TopicStats};
 use crate::types::{StoredMessage, SyncId, Timestamp};
@@ -184,9 +185,11 @@ fn ends(
     for (cell, ids) in cells {
         let table = table(cell);
         let end = |column: &str, value: &str| {
+            let key = key(column, "timestamp", "hash");
             format!(
-                "SELECT timestamp FROM {table} WHERE {column} = {value}
-                 ORDER BY {column}{order}, timestamp{order} LIMIT 1"
+                "SELECT timestamp FROM {table}
+                 WHERE {key} >= int4send({value}) AND {key} < int4send({value} + 1)
+                 ORDER BY {key}{order} LIMIT 1"
             )
         };
         let text = match kind {
