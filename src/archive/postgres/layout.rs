@@ -32,10 +32,28 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Whether the list is the one of this number, in the snapshot of a statement that has the row
-    /// of `archive` as `a`.
+    /// A column that tells whether the list is still the one of this number, in the snapshot of its
+    /// statement; it is looked up once. (The number of the list only grows: so it was the same in
+    /// all statements before that one, too.)
     pub(super) fn unchanged(number: &str) -> String {
-        format!("(a.layout = {number}::int8 AND a.min_reader <= {VERSION})")
+        format!(
+            "(SELECT a.layout = {number}::int8 AND a.min_reader <= {VERSION} FROM wakustore.archive a)"
+        )
+    }
+
+    /// Sees to it that the list has not changed, for a question whose last statement gave no row that
+    /// would tell.
+    ///
+    /// # Errors
+    /// [`Layout::changed`].
+    pub(super) fn confirm(&self, session: &mut Session) -> Outcome<()> {
+        let text = format!("SELECT {}", Layout::unchanged("$1"));
+        let rows = session.query(READING, &text, &[&self.number()])?;
+        let same = rows.first().map_or(Ok(None), |row| row.try_get::<_, Option<bool>>(0));
+        match same.map_err(sql(READING))? {
+            Some(true) => Ok(()),
+            _ => Err(Layout::changed()),
+        }
     }
 
     /// What a statement compares with.

@@ -34,7 +34,7 @@ pub(super) fn page(session: &mut Session, core: &mut Core, query: &Query) -> Out
         } else {
             let cursor = cursor(session, core, query)?;
             let span = Span::new(&filter.time, cursor, query.direction);
-            let cells = cells(session, core, &span)?;
+            let cells = core.layout.within(&session.lattice, &span);
             let keys = scan::keys(session, core, &cells, &source, &span, wanted)?;
             entries_of(session, core, &keys, query.include_data)?
         }
@@ -77,16 +77,6 @@ fn cursor(session: &mut Session, core: &mut Core, query: &Query) -> Outcome<Opti
     }
 }
 
-/// The partitions that a span meets. That there are none no statement on one of them would tell.
-fn cells(session: &mut Session, core: &mut Core, span: &Span) -> Outcome<Vec<Cell>> {
-    let cells = core.layout.within(&session.lattice, span);
-    if !cells.is_empty() {
-        return Ok(cells);
-    }
-    core.layout.refresh(session)?;
-    Ok(core.layout.within(&session.lattice, span))
-}
-
 /// The rows of a page from a single source. Mostly one statement tells them all, the
 /// place of the cursor too.
 fn walk(
@@ -117,12 +107,12 @@ fn walk(
         return Ok(rows);
     }
     let span = Span::new(time, at, query.direction);
-    let cells = match passed {
-        None => cells(session, core, &span)?,
-        // That statement has told of the list.
-        Some(_) => core.layout.within(&session.lattice, &span),
-    };
-    let cells: Vec<Cell> = cells.into_iter().filter(|cell| passed != Some(*cell)).collect();
+    let mut cells = core.layout.within(&session.lattice, &span);
+    cells.retain(|cell| passed != Some(*cell));
+    // The statement before has told of the list.
+    if passed.is_some() && cells.is_empty() {
+        return Ok(rows);
+    }
     rows.extend(scan::whole(session, core, &cells, source, &span, wanted - rows.len())?);
     Ok(rows)
 }

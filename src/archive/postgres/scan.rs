@@ -99,12 +99,17 @@ pub(super) fn whole(
     span: &Span,
     limit: usize,
 ) -> Outcome<Vec<Row>> {
-    let mut rows = Vec::new();
+    let (mut rows, mut told) = (Vec::new(), false);
     for &cell in cells {
-        rows.extend(step(session, core, cell, source, span, limit - rows.len(), WHOLE)?);
+        let found = step(session, core, cell, source, span, limit - rows.len(), WHOLE)?;
+        told = !found.is_empty();
+        rows.extend(found);
         if rows.len() >= limit {
             break;
         }
+    }
+    if !told {
+        core.layout.confirm(session)?;
     }
     Ok(rows)
 }
@@ -121,12 +126,17 @@ pub(super) fn keys(
     if matches!(source, Source::Of(_, ids) if ids.is_empty()) {
         return Ok(Vec::new());
     }
-    let mut keys = Vec::new();
+    let (mut keys, mut told) = (Vec::new(), false);
     for &cell in cells {
-        keys.extend(keys_in(session, core, cell, source, span, limit - keys.len())?);
+        let found = keys_in(session, core, cell, source, span, limit - keys.len())?;
+        told = !found.is_empty();
+        keys.extend(found);
         if keys.len() >= limit {
             break;
         }
+    }
+    if !told {
+        core.layout.confirm(session)?;
     }
     Ok(keys)
 }
@@ -233,11 +243,8 @@ fn ask(
     columns: &str,
 ) -> Outcome<Vec<Row>> {
     let walk = Walk { cell, text, direction: span.direction, columns };
-    let text = format!(
-        "SELECT m.*, {} FROM wakustore.archive a LEFT JOIN LATERAL ({}) m ON true",
-        Layout::unchanged("$6"),
-        walk.text(["$1::int8", "$2::bytea", "$3::int8", "$4::bytea"], "$7"),
-    );
+    let told = format!(", {}", Layout::unchanged("$6"));
+    let text = walk.text(["$1::int8", "$2::bytea", "$3::int8", "$4::bytea"], "$7", &told);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let (lower, upper, layout) = (&span.lower, &span.upper, core.layout.number());
     let mut values: Vec<Value<'_>> =
@@ -248,20 +255,14 @@ fn ask(
     rows(session.query(READING, &text, &values)?)
 }
 
-/// The rows of a walk. At the end of each stands whether the list of partitions is still the same,
-/// and there is at least one row, which is else empty.
-fn rows(mut rows: Vec<Row>) -> Outcome<Vec<Row>> {
-    let fail = sql(READING);
-    let Some(first) = rows.first() else {
-        return Err(corrupt("its table `wakustore.archive` is empty"));
-    };
-    if !first.try_get::<_, bool>(first.len() - 1).map_err(&fail)? {
-        return Err(Layout::changed());
+/// The rows of a walk, at the end of each of which stands whether the list of partitions is still the
+/// same.
+fn rows(rows: Vec<Row>) -> Outcome<Vec<Row>> {
+    let Some(first) = rows.first() else { return Ok(rows) };
+    match first.try_get::<_, Option<bool>>(first.len() - 1).map_err(sql(READING))? {
+        Some(true) => Ok(rows),
+        _ => Err(Layout::changed()),
     }
-    if first.try_get::<_, Option<i64>>(0).map_err(&fail)?.is_none() {
-        rows.clear();
-    }
-    Ok(rows)
 }
 
 /// A walk in one partition between two bounds, with at most `$5` rows (of each source).
@@ -273,9 +274,9 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// The query, of the four expressions of its bounds (as of a [`Span`]), and that of the numbers
-    /// that it is for.
-    fn text(&self, [from, from_hash, to, to_hash]: [&str; 4], ids: &str) -> String {
+    /// The query, of the four expressions of its bounds (as of a [`Span`]), that of the numbers that
+    /// it is for, and what else it is to tell in each row.
+    fn text(&self, [from, from_hash, to, to_hash]: [&str; 4], ids: &str, more: &str) -> String {
         let (columns, table) = (self.columns, table(self.cell));
         let order = match self.direction {
             Direction::Forward => "",
@@ -286,12 +287,12 @@ impl Walk<'_> {
         );
         let by_time = format!("ORDER BY timestamp{order}, hash{order} LIMIT $5::int8");
         match self.text {
-            Text::Time => format!("SELECT {columns} FROM {table} WHERE {between} {by_time}"),
+            Text::Time => format!("SELECT {columns}{more} FROM {table} WHERE {between} {by_time}"),
             // Its index has the beginning of the hash, with which the walk begins and ends too.
             Text::Each(column) => {
                 let key = schema::key(column, "timestamp", "hash");
                 format!(
-                    "SELECT m.* FROM unnest({ids}::int4[]) AS k(id) CROSS JOIN LATERAL (
+                    "SELECT m.*{more} FROM unnest({ids}::int4[]) AS k(id) CROSS JOIN LATERAL (
                          SELECT {columns} FROM {table}
                          WHERE {key} >= {} AND {key} <= {} AND {between}
                          ORDER BY {key}{order}, hash{order} LIMIT $5::int8) m",
@@ -301,7 +302,7 @@ impl Walk<'_> {
             }
             // A set that is hashed once: as a join it could be planned in another order.
             Text::Any(column) => format!(
-                "SELECT {columns} FROM {table} WHERE {between}
+                "SELECT {columns}{more} FROM {table} WHERE {between}
                      AND ({column} IN (SELECT k.id FROM unnest({ids}::int4[]) AS k(id))) IS TRUE
                  {by_time}"
             ),
@@ -322,7 +323,6 @@ pub(super) fn behind(
 ) -> Outcome<Option<(SyncId, Vec<Row>)>> {
     let fail = sql(READING);
     // The bound that the cursor replaces, where it lies within the span; as `Span::new` has it.
-    // (Where it is not there, the bound is null, and nothing is read.)
     let bounds = match span.direction {
         Direction::Forward => [
             "(CASE WHEN c.time < $1::int8 THEN $1::int8 ELSE c.time END)",
@@ -343,15 +343,14 @@ pub(super) fn behind(
     };
     let walk = Walk { cell, text, direction: span.direction, columns: WHOLE };
     let text = format!(
-        "SELECT m.*, c.time, {} FROM wakustore.archive a
-         LEFT JOIN LATERAL (
+        "SELECT m.*, c.time, {} FROM (
              SELECT timestamp AS time, hash AS id FROM {}
-             WHERE {PREFIX} = {} AND hash = $7::bytea OFFSET 0) c ON true
+             WHERE {PREFIX} = {} AND hash = $7::bytea OFFSET 0) c
          LEFT JOIN LATERAL ({}) m ON true",
         Layout::unchanged("$6"),
         table(cell),
         PREFIX.replace("hash", "$7::bytea"),
-        walk.text(bounds, "$8"),
+        walk.text(bounds, "$8", ""),
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let (lower, upper, layout) = (&span.lower, &span.upper, core.layout.number());
@@ -361,11 +360,12 @@ pub(super) fn behind(
     if let Some(ids) = &ids {
         values.push(ids);
     }
-    let found = session.query(READING, &text, &values)?;
-    let time = match found.first() {
-        Some(row) => row.try_get::<_, Option<i64>>(row.len() - 2).map_err(&fail)?,
-        None => None,
-    };
-    let rows = rows(found)?;
-    Ok(time.map(|time| (SyncId::new(Timestamp(time), *cursor), rows)))
+    let mut found = rows(session.query(READING, &text, &values)?)?;
+    let Some(first) = found.first() else { return Ok(None) };
+    let time: i64 = first.try_get(first.len() - 2).map_err(&fail)?;
+    // Where nothing is behind it, it stands alone.
+    if first.try_get::<_, Option<i64>>(0).map_err(&fail)?.is_none() {
+        found.clear();
+    }
+    Ok(Some((SyncId::new(Timestamp(time), *cursor), found)))
 }
