@@ -86,7 +86,8 @@ pub(super) fn store(
 }
 
 fn copy(session: &mut Session, writer: i32, rows: &[Row<'_>], xid: i64) -> Outcome<u64> {
-    let text = "COPY wakustore.message(timestamp, hash, channel, pubsub, origin, version, ephemeral,
+    let text =
+        "COPY wakustore.message(timestamp, hash, channel, pubsub, origin, version, ephemeral,
                     meta, rate_limit_proof, payload, place, writer, xid)
                 FROM STDIN (FORMAT binary)";
     let mut rest = rows.iter();

@@ -167,9 +167,8 @@ impl Postgres {
         let mut unsettled = Unsettled::new();
         let until = Instant::now() + self.settle_for;
         loop {
-            let changed = self.ask_with(fresh_list, |session, core| {
-                change(session, core, &mut unsettled)
-            });
+            let changed =
+                self.ask_with(fresh_list, |session, core| change(session, core, &mut unsettled));
             match changed {
                 Err(e) if !unsettled.is_empty() => {
                     if e.kind() != ErrorKind::ArchiveUnavailable || Instant::now() >= until {

@@ -58,7 +58,12 @@ pub(super) fn put(
     // In the log they have the order of the batch.
     let placed = batch.iter().zip(channels).zip(1..);
     let mut rows: Vec<Row<'_>> = placed
-        .map(|(((message, origin), channel), place)| Row { message, origin: *origin, channel, place })
+        .map(|(((message, origin), channel), place)| Row {
+            message,
+            origin: *origin,
+            channel,
+            place,
+        })
         .collect();
     // All nodes store in the same order: they wait for each other, but never in a circle. Of one
     // message that comes twice the first counts.

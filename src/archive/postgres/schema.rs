@@ -42,7 +42,8 @@ pub(super) fn key(number: &str, time: &str, hash: &str) -> String {
 }
 
 /// What takes a database from each version to the next; version 0 has no schema.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE SCHEMA IF NOT EXISTS wakustore;
     CREATE SEQUENCE wakustore.writer AS int4 CYCLE;
     CREATE TABLE wakustore.archive(
@@ -136,7 +137,8 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX removal_told ON wakustore.removal(xid, place) WHERE kind <> 1;
     CREATE INDEX removal_passing ON wakustore.removal(at) WHERE kind = 1;
     CREATE INDEX removal_bound ON wakustore.removal(timestamp, hash) WHERE kind = 2;
-", "
+",
+    "
     DROP INDEX wakustore.message_by_hash;
     DROP INDEX wakustore.message_by_channel;
     DROP INDEX wakustore.message_by_pubsub;
@@ -147,7 +149,8 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX message_by_pubsub ON wakustore.message((int4send(pubsub)
         || int8send(timestamp # (-9223372036854775808)) || substring(hash, 1, 3)));
     CREATE INDEX message_by_xid ON wakustore.message(xid);
-"];
+",
+];
 
 /// What the database says of itself.
 #[derive(Clone, Copy, Debug)]

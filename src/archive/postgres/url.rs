@@ -43,7 +43,11 @@ pub(in crate::archive) struct Target {
 ///
 /// # Errors
 /// [`crate::ErrorKind::ArchiveOpen`], naming what is wrong with it.
-pub(in crate::archive) fn parse(url: &str, connect_timeout: Duration, writes: bool) -> Result<Target> {
+pub(in crate::archive) fn parse(
+    url: &str,
+    connect_timeout: Duration,
+    writes: bool,
+) -> Result<Target> {
     if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
         bail!(ArchiveOpen, "the URL of an archive on PostgreSQL begins with postgres://");
     }
