@@ -5,12 +5,13 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= never
 RELEASE = $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/release
 
-.PHONY: help demo test bench bench-full bindings install lint format build
+.PHONY: help demo test bench bench-full soak bindings install lint format build
 
 help:
 	@echo 'make demo      build, then run three nodes that read history and sync (Rust, a C compiler, Python)'
 	@echo 'make test      install what the tests need and run them all, in every language'
 	@echo 'make bench     measure; one JSON line a figure, kept in target/bench.jsonl'
+	@echo 'make soak      ten minutes of everything at once (SOAK_SECONDS for another time)'
 	@echo 'make install   the header and the libraries, to PREFIX (/usr/local)'
 	@echo 'make bindings  generate the header, the symbol list, the layout and the bindings'
 	@echo 'make lint      formatting, clippy, drift of what is generated, layers, docs'
@@ -48,6 +49,9 @@ format:
 
 build:
 	$(CARGO) build --locked
+
+soak:
+	$(CARGO) bench --locked --no-default-features --features sqlite,node --bench soak
 
 bench-full:
 	FULL=1 tests/bench/run.sh

@@ -23,6 +23,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("libp2p", &["node"]),
     ("libp2p_stream", &["node"]),
     ("libp2p_mplex", &["node"]),
+    ("yamux", &["node"]),
     ("rusqlite", &["archive::sqlite", "archive::nwaku::sqlite"]),
     ("postgres", &["archive::postgres", "archive::nwaku::pg"]),
     ("tokio_postgres_rustls", &["archive::postgres"]),

@@ -35,7 +35,9 @@ async fn coverage_survives_a_restart() {
     let coverage = this.coverage();
     assert!(!coverage.is_empty());
     soon(this.stop()).await;
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    // And the book of peers beside it.
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    assert!(dir.path().join("state.peers").exists());
 
     let again = start(with_state(&path), &b).await;
     assert_eq!(again.coverage(), coverage);

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use node_support::*;
 use wakustore::ErrorKind;
-use wakustore::node::{Node, NodeConfig};
+use wakustore::engine::EngineConfig;
+use wakustore::node::{Node, NodeConfig, NodeEvent, PeerConfig};
 use wakustore::types::{Query, WakuMessage};
 
 /// Stopped when it goes, also where a test fails.
@@ -35,10 +36,14 @@ fn program() -> PathBuf {
 }
 
 fn start(path: &Path, more: &[&str]) -> (Running, String) {
+    start_at(TCP, path, more)
+}
+
+fn start_at(listen: &str, path: &Path, more: &[&str]) -> (Running, String) {
     let mut child = Command::new(program())
         .arg("--path")
         .arg(path)
-        .args(["--listen", TCP, "--cluster", "16", "--shards", "0,1", "--heartbeat", "0"])
+        .args(["--listen", listen, "--cluster", "16", "--shards", "0,1", "--heartbeat", "0"])
         .args(["--stdin", "no"])
         .args(more)
         .stdin(Stdio::null())
@@ -108,6 +113,38 @@ async fn it_hears_answers_keeps_and_ends() {
     }
     let error = soon(client.store_query(&address, Query::default())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::StoreTooManyRequests, "{error:?}");
+    assert!(terminate(running));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_was_killed_is_dialled_again_when_it_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, key) = (dir.path().join("messages.db"), dir.path().join("key"));
+    let flags = ["--key", key.to_str().unwrap(), "--max-connections", "20", "--reserved", "2"];
+    let (running, address) = start(&path, &flags);
+    let listen = address.split_once("/p2p/").unwrap().0;
+    let peers = PeerConfig {
+        bootstrap: vec![address.clone()],
+        offline_grace: Duration::from_millis(300),
+        ..PeerConfig::default()
+    };
+    let here = in_memory();
+    let engine = EngineConfig { sync_on_connect: true, ..config().engine };
+    let config = NodeConfig { peers, engine, ..config() };
+    let client = Node::start(config, here.clone()).await.unwrap();
+    let mut events = client.events();
+    finished(&mut events).await;
+    // Without a goodbye.
+    drop(running);
+    event(&mut events, |e| (e == NodeEvent::Offline).then_some(())).await;
+    let there = on_disk(&path);
+    put(&there, (0..30).map(|n| message(n, 64)).collect()).await;
+    tokio::task::spawn_blocking(move || there.close()).await.unwrap();
+    let (running, again) = start_at(listen, &path, &flags);
+    assert_eq!(again, address);
+    event(&mut events, |e| (e == NodeEvent::Online).then_some(())).await;
+    assert_eq!(finished(&mut events).await.report.figures.received, 30);
+    assert_eq!(hashes(&here).await.len(), 30);
     assert!(terminate(running));
 }
 

@@ -155,11 +155,13 @@ type
 
   EventKind* {.pure.} = enum
     Other, PeerConnected, PeerDisconnected, MessageStored, SyncFinished, Lagged, SyncStarted,
-    SyncProgress
+    SyncProgress, Online, Offline, StateSetAside
 
   Event* = object
     case kind*: EventKind
-    of EventKind.Other: discard
+    of EventKind.Other, EventKind.Online, EventKind.Offline: discard
+    of EventKind.StateSetAside:
+      path*, why*: string    ## The file that could not be used, and what is wrong with it.
     of EventKind.PeerConnected, EventKind.PeerDisconnected:
       peerId*: string
     of EventKind.MessageStored:
@@ -308,12 +310,24 @@ proc textOf(buffer: WksBuffer): string =
   ok wks_buffer_bytes(buffer, addr lent, addr err)
   text(lent)
 
+proc textsOf(strings: WksStrings): seq[string] =
+  defer: wks_strings_free(strings)
+  var count: csize_t
+  ok wks_strings_count(strings, addr count, addr err)
+  for i in 0 ..< int(count):
+    var lent: WksBytes
+    ok wks_strings_get(strings, csize_t(i), addr lent, addr err)
+    result.add text(lent)
+
+proc hashesIn(lent: WksBytes): seq[MessageHash] =
+  result = newSeq[MessageHash](int(lent.len) div sizeof(MessageHash))
+  if result.len > 0: copyMem(addr result[0], lent.data, int(lent.len))
+
 proc hashesOf(hashes: WksHashes): seq[MessageHash] =
   defer: wks_hashes_free(hashes)
   var lent: WksBytes
   ok wks_hashes_bytes(hashes, addr lent, addr err)
-  result = newSeq[MessageHash](int(lent.len) div sizeof(MessageHash))
-  if result.len > 0: copyMem(addr result[0], lent.data, int(lent.len))
+  hashesIn(lent)
 
 proc resultsOf(outcomes: WksOutcomes): seq[PutResult] =
   defer: wks_outcomes_free(outcomes)
@@ -390,6 +404,9 @@ proc eventOf(event: WksEvent): Event =
               windowEnd: i.windowEnd)
   of 7: Event(kind: EventKind.SyncProgress, session: i.session, partner: text(i.peerId),
               figures: figuresOf(event))
+  of 9: Event(kind: EventKind.Online)
+  of 10: Event(kind: EventKind.Offline)
+  of 11: Event(kind: EventKind.StateSetAside, path: text(i.path), why: text(i.why))
   else: Event(kind: EventKind.Other)
 
 proc changeOf(change: WksChange): Change =
@@ -416,6 +433,8 @@ proc changeOf(change: WksChange): Change =
     var position: Position
     copyMem(addr position, i.position.data, sizeof(position))
     result.position = some(position)
+
+include wakustore/reports
 
 proc take*[T](op: Op[T]): T =
   ## The result of an operation that has ended, once; raises its error.
@@ -464,6 +483,38 @@ proc take*[T](op: Op[T]): T =
     var buffer: WksBuffer
     ok wks_op_take_buffer(handle, addr buffer, addr err)
     result = textOf(buffer)
+  elif T is MessageHash:
+    var buffer: WksBuffer
+    ok wks_op_take_buffer(handle, addr buffer, addr err)
+    defer: wks_buffer_free(buffer)
+    var lent: WksBytes
+    ok wks_buffer_bytes(buffer, addr lent, addr err)
+    result = hashAt(lent.data)
+  elif T is seq[string]:
+    var strings: WksStrings
+    ok wks_op_take_strings(handle, addr strings, addr err)
+    result = textsOf(strings)
+  elif T is seq[TopicStats]:
+    var topics: WksTopics
+    ok wks_op_take_topics(handle, addr topics, addr err)
+    result = topicsOf(topics)
+  elif T is BackupReport:
+    var b: WksBackup
+    sized b
+    ok wks_op_take_backup(handle, addr b, addr err)
+    result = BackupReport(messages: b.messages, bytes: b.bytes)
+  elif T is Findings:
+    var findings: WksFindings
+    ok wks_op_take_findings(handle, addr findings, addr err)
+    result = findingsOf(findings)
+  elif T is MoveReport:
+    var report: WksMove
+    ok wks_op_take_move(handle, addr report, addr err)
+    result = moveOf(report)
+  elif T is CrossCheck:
+    var check: WksCheck
+    ok wks_op_take_check(handle, addr check, addr err)
+    result = checkOf(check)
   elif T is SyncReport:
     var report: WksReport
     ok wks_op_take_report(handle, addr report, addr err)
@@ -780,14 +831,22 @@ proc close*(archive: Archive): Op[void] =
   ## Commits what was accepted and closes the file.
   starting(void, wks_archive_close_async(archive.held, op, addr err))
 
+include wakustore/tools
+
 # --- the node ---
 
 proc startNode*(
     archive: Archive, listen: openArray[string] = [], clusterId = 0'u32,
     shards: openArray[uint32] = [], keyFile = "", stateFile = "",
-    syncOnConnect = true): Op[Node] =
+    syncOnConnect = true, relay = false, bootstrap: openArray[string] = [],
+    storePeers = -1, syncPeers = -1, relayPeers = -1,
+    maxIncoming = -1, maxOutgoing = -1, reserved = -1, keepPeers = true,
+    redialMs = 1_000'u64, redialMaxMs = 300_000'u64, offlineGraceMs = 10_000'u64): Op[Node] =
   ## Starts a node over an archive and listens. In `stateFile` it keeps when it was last online and
-  ## with whom it agrees over what.
+  ## with whom it agrees over what, and beside it (`keepPeers`) where it reached peers. The peers of
+  ## `bootstrap` are dialled and kept, and as many others as speak Store, sync and relay as are
+  ## asked for; below 0 it is as the library has it. With `relay` it takes part in gossipsub, from
+  ## the start in the topics of its shards, and stores what comes.
   var options: WksNodeOptions
   ok wks_node_options_new(addr options, addr err)
   defer: wks_node_options_free(options)
@@ -797,21 +856,25 @@ proc startNode*(
   if keyFile.len > 0: ok wks_node_options_set_identity_file(options, lend(keyFile), addr err)
   if stateFile.len > 0: ok wks_node_options_set_state_file(options, lend(stateFile), addr err)
   ok wks_node_options_set_sync_on_connect(options, uint8(syncOnConnect), addr err)
+  ok wks_node_options_set_relay(options, uint8(relay), addr err)
+  for address in bootstrap: ok wks_node_options_add_bootstrap(options, lend(address), addr err)
+  template given(number: int, setter: untyped) =
+    if number >= 0: ok setter(options, uint32(number), addr err)
+  given storePeers, wks_node_options_set_store_peers
+  given syncPeers, wks_node_options_set_sync_peers
+  given relayPeers, wks_node_options_set_relay_peers
+  given maxIncoming, wks_node_options_set_max_incoming
+  given maxOutgoing, wks_node_options_set_max_outgoing
+  given reserved, wks_node_options_set_reserved
+  ok wks_node_options_set_keep_peers(options, uint8(keepPeers), addr err)
+  ok wks_node_options_set_redial(options, redialMs, redialMaxMs, addr err)
+  ok wks_node_options_set_offline_grace(options, offlineGraceMs, addr err)
   starting(Node, wks_node_start_async(options, archive.held, op, addr err))
 
 proc peerId*(node: Node): string =
   var buffer: WksBuffer
   ok wks_node_peer_id(node.held, addr buffer, addr err)
   textOf(buffer)
-
-proc textsOf(strings: WksStrings): seq[string] =
-  defer: wks_strings_free(strings)
-  var count: csize_t
-  ok wks_strings_count(strings, addr count, addr err)
-  for i in 0 ..< int(count):
-    var lent: WksBytes
-    ok wks_strings_get(strings, csize_t(i), addr lent, addr err)
-    result.add text(lent)
 
 proc addresses*(node: Node): seq[string] =
   ## Where it listens, each ending in its peer id.
@@ -825,6 +888,20 @@ proc peers*(node: Node): seq[string] =
   ok wks_node_peers(node.held, addr strings, addr err)
   textsOf(strings)
 
+proc online*(node: Node): bool =
+  ## Whether a peer is connected, or was until less than the grace ago.
+  var on: uint8
+  ok wks_node_online(node.held, addr on, addr err)
+  on != 0
+
+proc networkChanged*(node: Node) =
+  ## The network is another, or back: whoever is to be dialled again is dialled soon.
+  ok wks_node_network_changed(node.held, addr err)
+
+proc learn*(node: Node, address: string, store, sync, relay = false) =
+  ## Tells the node of a peer that was found, by an address that ends in its peer id.
+  ok wks_node_learn(node.held, lend(address), uint8(store), uint8(sync), uint8(relay), addr err)
+
 proc dial*(node: Node, address: string): Op[string] =
   ## Connects to an address and gives the peer id.
   starting(string, wks_node_dial_async(node.held, lend(address), op, addr err))
@@ -837,6 +914,8 @@ proc history*(node: Node, peer: string, q: Query): History =
   result = make(History)
   withQuery(q):
     ok wks_node_history(node.held, lend(peer), what, addr result.held, addr err)
+
+include wakustore/walks
 
 proc sync*(node: Node, peer: string): Op[SyncReport] =
   ## Syncs the node's window with a peer. Cancelling ends the session.

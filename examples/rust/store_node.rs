@@ -14,8 +14,12 @@
 //! `--relay yes` takes part in relay on its shards. `--max-age`, `--max-messages` and `--max-bytes`
 //! bound what is kept; `--store-rate` and `--store-rate-of-peer` take `REQUESTS/SECONDS`.
 //!
+//! `--bootstrap` peers are kept connected, and as many others as `--store-peers`, `--sync-peers` and
+//! `--relay-peers` say, out of a book that is kept beside the state (`--keep-peers no`: it is not).
+//! `--max-connections`, `--max-incoming`, `--max-outgoing` and `--reserved` bound connections.
+//!
 //! It prints the addresses that it listens at, one a line, then `ready`; then a line for each sync
-//! that has ended. It runs until its standard input closes, or until it is interrupted or terminated;
+//! that has ended, and `online` and `offline` when it is. It runs until its standard input closes, or until it is interrupted or terminated;
 //! with `--stdin no` (for a service manager, which gives it none) until one of the latter.
 
 use std::error::Error;
@@ -47,7 +51,10 @@ const USAGE: &str = "usage: store_node --path FILE|:memory:|postgres://… [--li
                      [--resume yes|no] [--resume-limit SECONDS] [--strong yes|no] \
                      [--dialect topics|shards] [--relay yes|no] [--max-age SECONDS] \
                      [--max-messages N] [--max-bytes N] [--store-rate REQUESTS/SECONDS] \
-                     [--store-rate-of-peer REQUESTS/SECONDS] [--stdin yes|no]";
+                     [--store-rate-of-peer REQUESTS/SECONDS] [--bootstrap ADDRESS]… \
+                     [--store-peers N] [--sync-peers N] [--relay-peers N] [--keep-peers yes|no] \
+                     [--max-connections N] [--max-incoming N] [--max-outgoing N] [--reserved N] \
+                     [--stdin yes|no]";
 
 fn yes(flag: &str, value: &str) -> Fallible<bool> {
     match value {
@@ -70,6 +77,24 @@ fn retention_option(retention: &mut Retention, flag: &str, value: &str) -> Falli
         "--max-age" => retention.max_age = Some(Duration::from_secs(value.parse()?)),
         "--max-messages" => retention.max_messages = Some(value.parse()?),
         "--max-bytes" => retention.max_bytes = Some(value.parse()?),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// The flags that say which peers it keeps, and the room for others. Whether it was one of them.
+fn peer_option(node: &mut NodeConfig, flag: &str, value: &str) -> Fallible<bool> {
+    let peers = &mut node.peers;
+    match flag {
+        "--bootstrap" => peers.bootstrap.push(value.to_owned()),
+        "--store-peers" => peers.store_peers = Some(value.parse()?),
+        "--sync-peers" => peers.sync_peers = Some(value.parse()?),
+        "--relay-peers" => peers.relay_peers = Some(value.parse()?),
+        "--keep-peers" => peers.keep = yes(flag, value)?,
+        "--max-connections" => node.max_connections = value.parse()?,
+        "--max-incoming" => peers.max_incoming = Some(value.parse()?),
+        "--max-outgoing" => peers.max_outgoing = Some(value.parse()?),
+        "--reserved" => peers.reserved = Some(value.parse()?),
         _ => return Ok(false),
     }
     Ok(true)
@@ -110,6 +135,7 @@ fn options() -> Fallible<Options> {
     while let Some(flag) = arguments.next() {
         let value = arguments.next().ok_or_else(|| format!("{flag} needs a value\n{USAGE}"))?;
         if engine_option(&mut options.node.engine, &flag, &value)?
+            || peer_option(&mut options.node, &flag, &value)?
             || retention_option(&mut options.retention, &flag, &value)?
         {
             continue;
@@ -173,8 +199,12 @@ fn tell(NodeSyncReport { peer_id, report, .. }: &NodeSyncReport) {
 
 async fn tell_of_syncs(mut events: Events) {
     while let Some(event) = events.next().await {
-        if let NodeEvent::SyncFinished(report) = event {
-            tell(&report);
+        match event {
+            NodeEvent::SyncFinished(report) => tell(&report),
+            NodeEvent::Online => say("online"),
+            NodeEvent::Offline => say("offline"),
+            NodeEvent::StateSetAside { path, why } => eprintln!("{path} was moved aside: {why}"),
+            _ => {}
         }
     }
 }

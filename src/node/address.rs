@@ -64,7 +64,7 @@ pub(super) fn parse(text: &str) -> Result<Address> {
 
 /// Whether the transport can do something with it. The transport's own refusals come late, and
 /// wrapped in several layers.
-fn is_usable(at: &Multiaddr) -> bool {
+pub(super) fn is_usable(at: &Multiaddr) -> bool {
     use Protocol::{Dns, Dns4, Dns6, Dnsaddr, Ip4, Ip6, Tcp, Tls, Ws, Wss};
     let parts: Vec<Protocol<'_>> = at.iter().collect();
     match parts.as_slice() {

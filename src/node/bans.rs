@@ -20,7 +20,7 @@ use libp2p::swarm::{
 use tokio::time::Instant;
 
 /// How long a peer must stay away.
-const AWAY: Duration = Duration::from_secs(300);
+pub(super) const AWAY: Duration = Duration::from_secs(300);
 /// Peers that are kept in mind; of more the oldest may come back.
 const MAX_BANS: usize = 1024;
 

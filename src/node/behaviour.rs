@@ -10,6 +10,7 @@ use libp2p::{connection_limits, identify, ping};
 use super::NodeConfig;
 use super::bans::Bans;
 use super::relay::{self, Gossip};
+use super::room::Room;
 use super::streams::Streams;
 use crate::error::Result;
 
@@ -23,6 +24,8 @@ const MAX_PENDING: u32 = 64;
 pub(super) struct Behaviour {
     limits: connection_limits::Behaviour,
     pub(super) bans: Bans,
+    /// The last that can refuse a connection: for one that it admits another may have to go.
+    pub(super) room: Room,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     pub(super) streams: Streams,
@@ -33,13 +36,9 @@ impl Behaviour {
     /// # Errors
     /// Those of [`relay::build`].
     pub(super) fn new(config: &NodeConfig, key: &Keypair, streams: Streams) -> Result<Self> {
-        // Incoming connections never take the last quarter, so that we can always dial.
-        let incoming = config.max_connections - config.max_connections / 4;
         let limits = connection_limits::ConnectionLimits::default()
             .with_max_pending_incoming(Some(MAX_PENDING))
             .with_max_pending_outgoing(Some(MAX_PENDING))
-            .with_max_established(Some(config.max_connections))
-            .with_max_established_incoming(Some(incoming))
             .with_max_established_per_peer(Some(config.max_connections_per_peer));
         let identify = identify::Config::new(PROTOCOL_VERSION.into(), key.public())
             .with_agent_version(concat!("wakustore/", env!("CARGO_PKG_VERSION")).into())
@@ -51,6 +50,7 @@ impl Behaviour {
         Ok(Behaviour {
             limits: connection_limits::Behaviour::new(limits),
             bans: Bans::default(),
+            room: Room::new(config.peers.limits(config.max_connections)),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),
             streams,

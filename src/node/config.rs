@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::RateLimit;
+use super::{PeerConfig, RateLimit};
 use crate::engine::EngineConfig;
 
-/// The node's identity key (ed25519).
+/// The node's identity key: ed25519, or in a file also secp256k1 (as deployed nodes have).
 #[derive(Clone, Default)]
 pub enum Identity {
     /// A new one for this run.
@@ -53,12 +53,15 @@ pub struct NodeConfig {
     pub state: Option<PathBuf>,
     /// How long a dial, or a store request with the dial before it, may take.
     pub request_timeout: Duration,
-    /// Connections at once, in all. Those that peers open get three quarters at the most, so that the
-    /// node can always dial.
+    /// Connections at once, in all. Who gets them is in `peers`.
     pub max_connections: u32,
     /// Connections at once, of one peer.
     pub max_connections_per_peer: u32,
-    /// Store requests being answered at once, in all; beyond it the answer is 429.
+    /// Which peers it keeps connected by itself, and the room for others.
+    pub peers: PeerConfig,
+    /// Store requests being answered at once, in all, of which one peer may have a quarter; beyond
+    /// it the answer is 429. A peer without another request under way is always answered, beyond it
+    /// with pages of 256 KiB.
     pub max_store_requests: usize,
     /// Store requests that are answered in a given time, in all; beyond it the answer is 429. By
     /// default there is no such limit.
@@ -86,6 +89,7 @@ impl Default for NodeConfig {
             request_timeout: Duration::from_secs(30),
             max_connections: 200,
             max_connections_per_peer: 4,
+            peers: PeerConfig::default(),
             max_store_requests: 64,
             store_rate: None,
             store_rate_of_peer: None,

@@ -3,6 +3,7 @@
 //! A bounded queue that all readers share: the node never waits for a reader, and one that is too
 //! slow is told how many events it missed.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -47,6 +48,20 @@ pub enum NodeEvent {
     },
     /// A sync has ended, begun by either side, well or not.
     SyncFinished(NodeSyncReport),
+    /// A peer is connected again, or for the first time: see [`super::Node::online`].
+    Online,
+    /// No peer has been connected for the grace that is configured, while the node looks for some:
+    /// it has bootstrap peers, targets, or the app dialled somebody. It goes on dialling.
+    Offline,
+    /// A file of the node's own (its state, or its book of peers) could not be used and was moved
+    /// aside (`.bad` is put behind its name); the node goes on without what was in it. Told to the
+    /// first that reads the events, also where it began to read after the start.
+    StateSetAside {
+        /// The file, as it was called.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The reader was too slow: so many events were left out here.
     Lagged(u64),
 }
@@ -73,12 +88,17 @@ pub struct SyncStarted {
 /// A subscription to a node's events.
 pub struct Events {
     queue: broadcast::Receiver<NodeEvent>,
+    /// What was to be told before anybody read.
+    early: VecDeque<NodeEvent>,
 }
 
 impl Events {
     /// The next event; `None` once the node has stopped and the queue is empty. Dropping the
     /// future loses no event.
     pub async fn next(&mut self) -> Option<NodeEvent> {
+        if let Some(early) = self.early.pop_front() {
+            return Some(early);
+        }
         match self.queue.recv().await {
             Ok(event) => Some(event),
             Err(RecvError::Lagged(missed)) => Some(NodeEvent::Lagged(missed)),
@@ -88,6 +108,9 @@ impl Events {
 
     /// The next event if there is one now.
     pub fn try_next(&mut self) -> Option<NodeEvent> {
+        if let Some(early) = self.early.pop_front() {
+            return Some(early);
+        }
         match self.queue.try_recv() {
             Ok(event) => Some(event),
             Err(TryRecvError::Lagged(missed)) => Some(NodeEvent::Lagged(missed)),
@@ -97,25 +120,36 @@ impl Events {
 }
 
 /// The writing end.
-pub(super) struct Hub(Mutex<Option<broadcast::Sender<NodeEvent>>>);
+pub(super) struct Hub {
+    sender: Mutex<Option<broadcast::Sender<NodeEvent>>>,
+    /// For whoever reads first.
+    early: Mutex<VecDeque<NodeEvent>>,
+}
 
 impl Hub {
     pub(super) fn new() -> Self {
-        Hub(Mutex::new(Some(broadcast::Sender::new(CAPACITY))))
+        let sender = Mutex::new(Some(broadcast::Sender::new(CAPACITY)));
+        Hub { sender, early: Mutex::default() }
+    }
+
+    /// Tells the first that reads, now or later. For the few things that a start has to say.
+    pub(super) fn send_early(&self, event: NodeEvent) {
+        self.early.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
     }
 
     /// A reader of what happens from now on; after [`Hub::close`], of nothing.
     pub(super) fn subscribe(&self) -> Events {
-        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = match sender.as_ref() {
             Some(sender) => sender.subscribe(),
             None => broadcast::Sender::new(1).subscribe(),
         };
-        Events { queue }
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        Events { queue, early: std::mem::take(&mut early) }
     }
 
     pub(super) fn send(&self, event: NodeEvent) {
-        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = sender.as_ref() {
             // It fails where nobody reads, which is fine.
             let _ = sender.send(event);
@@ -123,13 +157,13 @@ impl Hub {
     }
 
     fn has_readers(&self) -> bool {
-        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         sender.as_ref().is_some_and(|s| s.receiver_count() > 0)
     }
 
     /// No more events: readers come to their end.
     pub(super) fn close(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 

@@ -72,7 +72,7 @@ fn of_v4(ip: Ipv4Addr) -> AddressGroup {
 }
 
 /// The group of an address that leads to another machine.
-fn of_ip(ip: IpAddr) -> AddressGroup {
+pub(super) fn of_ip(ip: IpAddr) -> AddressGroup {
     match ip {
         IpAddr::V4(ip) => of_v4(ip),
         IpAddr::V6(ip) => match ip.to_ipv4_mapped() {

@@ -22,6 +22,8 @@ const MIN_RATE: usize = 16 * 1024;
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// What is read, or written, at once.
 const CHUNK: usize = 64 * 1024;
+/// What is made ready for a frame of which nothing has come yet.
+const FIRST: usize = 4 * 1024;
 
 fn time_for(bytes: usize) -> Duration {
     BASE_TIMEOUT + Duration::from_secs((bytes / MIN_RATE) as u64)
@@ -90,17 +92,37 @@ async fn read_one(
     idle: Option<Duration>,
     told: impl FnMut(usize),
 ) -> Result<Option<Bytes>> {
+    let Some(length) = read_length(from, max, idle).await? else { return Ok(None) };
+    Ok(Some(in_time(time_for(length), "send its frame", body(from, length, told)).await?))
+}
+
+/// The length of the next frame, for [`read_body`]: as [`read`] up to there.
+///
+/// # Errors
+/// As for [`read`].
+pub(super) async fn read_length(
+    from: &mut (impl AsyncRead + Unpin),
+    max: usize,
+    idle: Option<Duration>,
+) -> Result<Option<usize>> {
     let mut byte = [0u8; 1];
     let begun = from.read(&mut byte);
     let begun = match idle {
         Some(idle) => in_time(idle, "send a frame", begun).await?,
         None => begun.await.map_err(broke)?,
     };
-    if begun == 0 {
-        return Ok(None);
+    match begun {
+        0 => Ok(None),
+        _ => Ok(Some(length(from, byte[0], max).await?)),
     }
-    let length = length(from, byte[0], max).await?;
-    Ok(Some(in_time(time_for(length), "send its frame", body(from, length, told)).await?))
+}
+
+/// The frame of which [`read_length`] gave the length.
+///
+/// # Errors
+/// As for [`read`].
+pub(super) async fn read_body(from: &mut (impl AsyncRead + Unpin), length: usize) -> Result<Bytes> {
+    in_time(time_for(length), "send its frame", body(from, length, |_| {})).await
 }
 
 /// Reads the rest of a length that begins with `first`.
@@ -127,7 +149,7 @@ async fn body(
     while filled < length {
         if filled == body.len() {
             // Doubling what has arrived, so that the announced length alone reserves nothing.
-            let step = (length - filled).min(filled.max(CHUNK));
+            let step = (length - filled).min(filled.max(FIRST));
             body.resize(filled + step, 0);
         }
         let came = from.read(&mut body[filled..]).await?;

@@ -1,8 +1,9 @@
 //! The node's identity key, and the file it may be kept in.
 //!
-//! The file holds libp2p's protobuf encoding of an ed25519 key. It comes into being whole or not at
-//! all, with mode 0600. An existing file that others than its owner may read or write is refused:
-//! a key that others know is no identity.
+//! The file holds libp2p's protobuf encoding of a key: an ed25519 one where it is made here; one that
+//! is there may be secp256k1, as deployed nodes have. It comes into being whole or not at all, with
+//! mode 0600. An existing file that others than its owner may read or write is refused: a key that
+//! others know is no identity.
 
 use std::fs::File;
 use std::io::{ErrorKind as IoKind, Read};
@@ -69,7 +70,7 @@ fn read(path: &Path) -> Result<Option<Keypair>> {
         Ok(key) => Ok(Some(key)),
         Err(_) => bail!(
             KeyFile,
-            "{} does not hold an ed25519 key in libp2p's protobuf encoding",
+            "{} does not hold an ed25519 or secp256k1 key in libp2p's protobuf encoding",
             path.display()
         ),
     }

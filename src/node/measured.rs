@@ -73,6 +73,12 @@ impl Measured {
         change(record, first);
     }
 
+    /// What asking this peer is taken to cost, in milliseconds, where it ever was asked.
+    pub(super) fn known(&self, peer: &PeerId) -> Option<u32> {
+        let known = self.lock().contains_key(peer);
+        known.then(|| (self.cost(peer) * 1000.0).ceil() as u32)
+    }
+
     /// What asking this peer is taken to cost, in seconds: the less the better.
     pub(super) fn cost(&self, peer: &PeerId) -> f64 {
         let all = self.lock();

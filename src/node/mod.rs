@@ -12,6 +12,8 @@ mod address;
 mod archive_feed;
 mod bans;
 mod behaviour;
+mod book;
+mod book_bytes;
 mod conduct;
 mod config;
 mod dials;
@@ -20,15 +22,25 @@ mod facts;
 mod frame;
 mod history;
 mod identity;
+mod keeper;
+mod keeping;
 mod keys;
 mod listeners;
 mod measured;
 mod metadata;
+mod muxer;
+mod online;
+mod patience;
+mod peer_config;
 mod peers;
+mod places;
 mod publish;
 mod rate;
+mod redial;
 mod relay;
 mod relay_intake;
+mod room;
+mod scope;
 mod shared;
 mod start;
 mod state;
@@ -46,11 +58,14 @@ mod tasks;
 mod transport;
 mod whole_file;
 
+pub use book::Speaks;
 pub use config::{Identity, NodeConfig};
 pub use event::{Events, NodeEvent, SyncStarted};
 pub use history::{History, HistoryOptions};
+pub use keeping::KnownPeer;
+pub use peer_config::PeerConfig;
 pub use rate::RateLimit;
-pub use store_fetch::{CrossCheck, Fetched, PeerCheck};
+pub use store_fetch::{CrossCheck, Fetched, MAX_FETCH, PeerCheck};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -60,7 +75,7 @@ use tokio::sync::oneshot;
 
 use self::address::{PeerName, parse, parse_peer};
 use self::relay::Wish;
-use self::shared::{Shared, stopped};
+use self::shared::{Command, Shared, stopped};
 use self::sync_input::{Demand, Input};
 use crate::archive::Archive;
 use crate::engine::{Coverage, SessionId, SyncOptions, SyncReport};
@@ -145,7 +160,8 @@ impl Node {
         Ok(peer.to_string())
     }
 
-    /// Ends all connections to a peer. Fine where there are none.
+    /// Ends all connections to a peer. Fine where there are none. The node does not dial it again by
+    /// itself until [`Node::dial`] did.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Address`] for what names no peer, [`crate::ErrorKind::TimedOut`],
@@ -166,6 +182,59 @@ impl Node {
     /// has not spoken yet.
     pub fn peers(&self) -> Vec<String> {
         self.shared().peer_names()
+    }
+
+    /// Whether a peer is connected, or was until less than the grace of
+    /// [`PeerConfig::offline_grace`] ago. Changes are told as [`NodeEvent::Online`] and
+    /// [`NodeEvent::Offline`].
+    pub fn online(&self) -> bool {
+        self.shared().online.load(Ordering::Relaxed)
+    }
+
+    /// Tells the node that the network is another, or back: whoever is to be dialled again is
+    /// dialled soon, and not after the wait that earlier failures brought about. For a host that
+    /// is told so by its system. It waits for nothing, and does nothing once the node has stopped.
+    pub fn network_changed(&self) {
+        let shared = self.shared().clone();
+        self.shared().tasks.spawn(async move {
+            let _ = shared.commands.send(Command::NetworkChanged).await;
+        });
+    }
+
+    /// Tells the node of a peer that the host found, by a discovery of its own: where it is, in
+    /// addresses that all end in its `/p2p/{peer id}`, and what it is said to speak. It goes into
+    /// the book and is dialled where peers of its kind are wanted. Addresses that lead into a
+    /// private network or to this machine are taken only where the node itself listens nowhere
+    /// else. It waits for nothing, and does nothing once the node has stopped.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Address`] for what is no address, names no peer, or another than the
+    /// first.
+    pub fn learn(&self, addresses: &[String], speaks: Speaks) -> Result<()> {
+        let mut found = None;
+        let mut at = Vec::new();
+        for text in addresses {
+            let address = parse(text)?;
+            match (address.peer, found) {
+                (Some(peer), None) => found = Some(peer),
+                (Some(peer), Some(first)) if peer == first => {}
+                _ => bail!(Address, "{text:?} does not end in /p2p/ and the one peer's id"),
+            }
+            at.push(address.at);
+        }
+        let Some(peer) = found else { bail!(Address, "a peer without an address") };
+        let shared = self.shared().clone();
+        self.shared().tasks.spawn(async move { shared.learn(peer, at, speaks).await });
+        Ok(())
+    }
+
+    /// The peers of the book: configured, reached, or told of by discovery; at most 1,000, in no
+    /// particular order.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Shutdown`].
+    pub async fn known_peers(&self) -> Result<Vec<KnownPeer>> {
+        self.shared().known_peers().await
     }
 
     /// One page from a store peer.

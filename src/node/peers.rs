@@ -10,6 +10,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::facts::Facts;
+use super::patience::Patience;
 use crate::error::{Error, Result};
 
 /// Streams that one peer may have open to us at once.
@@ -40,6 +41,8 @@ pub(super) struct Peer {
     pub(super) facts: Facts,
     /// For the streams that it opens.
     pub(super) streams: Arc<Semaphore>,
+    /// For what it does wrong.
+    pub(super) patience: Patience,
     /// Who waits for its last connection to go.
     pub(super) leaving: Vec<oneshot::Sender<()>>,
 }
@@ -50,6 +53,7 @@ impl Peer {
             verdict: Verdict::Pending(Vec::new()),
             facts: Facts::default(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS_PER_PEER)),
+            patience: Patience::new(),
             leaving: Vec::new(),
         }
     }

@@ -2,14 +2,14 @@
 //! nobody, a message's id is the SHA-256 of its bytes, and its topic is the pubsub topic.
 //!
 //! What must hold: nothing is passed on that has not been judged (`relay_intake`); what peers can
-//! make grow here is bounded: the topics that one may subscribe to, the size of a frame, the
-//! messages that wait to be judged.
+//! make grow here is bounded: the topics that one may subscribe to and their names, the size of a
+//! frame, the messages that wait to be judged.
 
 use std::time::Duration;
 
 use libp2p::gossipsub::{
-    self, AllowAllSubscriptionFilter, ConfigBuilder, IdentTopic, IdentityTransform,
-    MaxCountSubscriptionFilter, MessageAuthenticity, MessageId, PublishError, TopicHash,
+    self, ConfigBuilder, IdentTopic, IdentityTransform, MaxCountSubscriptionFilter,
+    MessageAuthenticity, MessageId, PublishError, TopicHash, TopicSubscriptionFilter,
     ValidationMode, Version,
 };
 use libp2p::swarm::behaviour::toggle::Toggle;
@@ -23,12 +23,25 @@ use crate::wire;
 const FRAME_OVERHEAD: usize = 64 * 1024;
 /// Topics that one peer may be subscribed to; a network has some thousand shards at the most.
 const MAX_TOPICS: usize = 2048;
+/// The longest name of a topic that a peer may be subscribed to. (Those of shards have 30.)
+const MAX_TOPIC_NAME: usize = 256;
 /// Messages that wait for one peer's connection. What a slow peer does not take is left out for it.
 const QUEUE: usize = 1024;
 
 /// Gossipsub with our bounds.
 pub(super) type Gossip =
-    gossipsub::Behaviour<IdentityTransform, MaxCountSubscriptionFilter<AllowAllSubscriptionFilter>>;
+    gossipsub::Behaviour<IdentityTransform, MaxCountSubscriptionFilter<PubsubTopics>>;
+
+/// Names of topics that are remembered of a peer: such as a pubsub topic can have. Gossipsub by
+/// itself keeps any name that fits a frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PubsubTopics;
+
+impl TopicSubscriptionFilter for PubsubTopics {
+    fn can_subscribe(&mut self, topic: &TopicHash) -> bool {
+        (1..=MAX_TOPIC_NAME).contains(&topic.as_str().len())
+    }
+}
 
 /// The behaviour; off for a node that does not relay.
 ///
@@ -59,7 +72,7 @@ pub(super) fn build(relay: bool) -> Result<Toggle<Gossip>> {
         .build()
         .map_err(|e| broken(&e))?;
     let filter = MaxCountSubscriptionFilter {
-        filter: AllowAllSubscriptionFilter {},
+        filter: PubsubTopics,
         max_subscribed_topics: MAX_TOPICS,
         max_subscriptions_per_request: MAX_TOPICS,
     };

@@ -30,6 +30,8 @@ pub(super) struct Judged {
     pub(super) id: MessageId,
     pub(super) from: PeerId,
     pub(super) acceptance: MessageAcceptance,
+    /// It is nothing that a peer which looks at what it passes on would pass on.
+    pub(super) is_fault: bool,
 }
 
 /// A message that came.
@@ -72,18 +74,18 @@ async fn run(shared: Arc<Shared>, mut coming: mpsc::UnboundedReceiver<Arrived>) 
         let mut messages = Vec::with_capacity(batch.len());
         let mut rooms = Vec::with_capacity(batch.len());
         for Arrived { id, from, topic, data, _room } in batch.drain(..) {
-            let acceptance = match read(&topic, data) {
+            let (acceptance, is_fault) = match read(&topic, data) {
                 Ok(message) => {
                     messages.push((judged.len(), message));
                     rooms.push(_room);
-                    MessageAcceptance::Accept
+                    (MessageAcceptance::Accept, false)
                 }
                 Err(e) => {
                     tracing::debug!(peer = %from, "relay: {e}");
-                    MessageAcceptance::Reject
+                    (MessageAcceptance::Reject, true)
                 }
             };
-            judged.push(Judged { id, from, acceptance });
+            judged.push(Judged { id, from, acceptance, is_fault });
         }
         if !waits {
             tell(&shared, std::mem::take(&mut judged)).await;

@@ -1,6 +1,7 @@
 //! What the node's handles and tasks share: the way to the swarm, to sync, and to the events.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -9,7 +10,9 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::address::{Address, PeerName};
+use super::book::Speaks;
 use super::event::Hub;
+use super::keeping::KnownPeer;
 use super::measured::Measured;
 use super::metadata::Answer;
 use super::peers::Waiter;
@@ -36,6 +39,12 @@ pub(super) enum Command {
     Disconnect { peer: PeerId, done: oneshot::Sender<()> },
     /// End all connections to a peer, and take none from it for a while.
     SendAway { peer: PeerId },
+    /// Somebody found a peer, and says where it is and what it speaks.
+    Learn { peer: PeerId, at: Vec<Multiaddr>, speaks: Speaks },
+    /// What is in the book of peers.
+    Book { found: oneshot::Sender<Vec<KnownPeer>> },
+    /// The host says that the network is another, or back.
+    NetworkChanged,
     /// Where a peer is, as the resolver found.
     Placed { peer: PeerId, group: AddressGroup },
     /// Enough was waited for what a peer says of itself.
@@ -69,6 +78,8 @@ pub(super) struct Shared {
     pub(super) store: RwLock<BTreeSet<PeerId>>,
     /// How well they answer.
     pub(super) measured: Measured,
+    /// Whether a peer is connected, or was until a moment ago.
+    pub(super) online: AtomicBool,
     /// Store requests on their way.
     pub(super) asking: Semaphore,
     /// What the engine said last.
@@ -156,6 +167,20 @@ impl Shared {
     pub(super) async fn send_away(&self, peer: PeerId) {
         // It fails only where the node stops.
         let _ = self.commands.send(Command::SendAway { peer }).await;
+    }
+
+    /// Takes a peer that discovery found into the book, to be dialled where peers of its kind are
+    /// wanted. `at` may end in `/p2p/…`; what this node cannot dial, or what can only be meant for
+    /// another network, is left out; what is known of the peer already is kept.
+    pub(super) async fn learn(&self, peer: PeerId, at: Vec<Multiaddr>, speaks: Speaks) {
+        // It fails only where the node stops.
+        let _ = self.commands.send(Command::Learn { peer, at, speaks }).await;
+    }
+
+    /// What is in the book of peers.
+    pub(super) async fn known_peers(&self) -> Result<Vec<KnownPeer>> {
+        let (found, answer) = oneshot::channel();
+        self.ask(Command::Book { found }, answer).await
     }
 
     /// The connected peers that speak Store.

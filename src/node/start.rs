@@ -1,6 +1,8 @@
 //! How a node comes to life: key, transport, listeners, then the tasks.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -9,11 +11,14 @@ use libp2p::identity::Keypair;
 use libp2p::swarm::{Config, StreamProtocol};
 use libp2p::{Multiaddr, Swarm};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::archive_feed::ArchiveFeed;
 use super::behaviour::Behaviour;
+use super::book::Book;
 use super::event::{self, Hub};
+use super::keeper::Keeper;
+use super::keeping::Keeping;
 use super::measured::Measured;
 use super::shared::Shared;
 use super::store_service::StoreService;
@@ -21,7 +26,9 @@ use super::streams::Streams;
 use super::swarm::{State, SwarmTask};
 use super::sync_host::SyncHost;
 use super::tasks::Tasks;
-use super::{NodeConfig, address, identity, relay_intake, state, sync_host, transport};
+use super::{
+    NodeConfig, address, book_bytes, identity, keeping, relay_intake, state, sync_host, transport,
+};
 use crate::archive::Archive;
 use crate::engine::EngineConfig;
 use crate::error::{Error, ErrorKind, Result, bail};
@@ -33,8 +40,9 @@ use crate::wire::metadata::Metadata;
 /// How long a connection that a peer opened stays without a stream. What we dialled stays for as
 /// long as the peer answers pings.
 const IDLE_CONNECTION: Duration = Duration::from_secs(1800);
-/// Streams of one connection that may be agreeing on a protocol at once.
-const MAX_NEGOTIATING: usize = 64;
+/// Streams of one connection that may be agreeing on a protocol at once: all of them, since one that
+/// waits for its turn is not read.
+const MAX_NEGOTIATING: usize = transport::MAX_STREAMS;
 /// How long it may take until all listeners stand.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Store requests of ours on their way at once; more of them wait.
@@ -54,10 +62,13 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
     let key = tokio::task::spawn_blocking(move || identity::load(&identity))
         .await
         .map_err(|e| Error::new(ErrorKind::Internal, format!("loading the key: {e}")))??;
+    let hub = Arc::new(Hub::new());
     let saved = match config.state.clone().filter(|_| config.sync) {
-        Some(path) => state::load(path).await,
+        Some(path) => state::load(path, hub.clone()).await,
         None => None,
     };
+    let book_file = book_file(&config);
+    let book = load_book(book_file.clone(), &hub).await;
     let seed = u64::from_le_bytes(identity::random()?);
     let fresh = identity::random()?;
 
@@ -69,7 +80,7 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         peer_id: key.public().to_peer_id(),
         archive: archive.clone(),
         tasks: tasks.clone(),
-        hub: Arc::new(Hub::new()),
+        hub,
         commands,
         sync,
         relays: config.relay,
@@ -78,6 +89,7 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         peers: RwLock::new(BTreeMap::new()),
         store: RwLock::default(),
         measured: Measured::default(),
+        online: AtomicBool::new(false),
         asking: Semaphore::new(MAX_ASKING),
         coverage: RwLock::new(Vec::new()),
     });
@@ -90,7 +102,13 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
     let metadata = Metadata { cluster_id: Some(config.cluster_id), shards: config.shards };
     let metadata = Bytes::from(metadata.encode());
     let intake = config.relay.then(|| relay_intake::begin(&shared));
-    let state = State::new(config.cluster_id, metadata, store, intake);
+    let started = Instant::now();
+    let now = keeping::moment(&shared, started);
+    let bootstrap = config.peers.addresses()?;
+    let keeper = Keeper::new(&config.peers, bootstrap, config.relay, book, seed, now);
+    let states = book_file.map(|path| keep_file(&tasks, path));
+    let keeping = Keeping::new(keeper, started, states);
+    let state = State::new(config.cluster_id, metadata, store, intake, keeping);
     let mut task = SwarmTask { swarm, commands: to_swarm, shared: shared.clone(), state };
     let listening = match timeout(LISTEN_TIMEOUT, task.listen(&listen)).await {
         Ok(listening) => listening,
@@ -114,17 +132,7 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
     if config.sync {
         // Subscribed before the engine loads, so that nothing falls between.
         let feed = ArchiveFeed::subscribe(archive.clone(), ENGINE_FEED).await;
-        let states = config.state.clone().map(|path| {
-            let (states, told) = watch::channel(None);
-            // It ends when the sync task has told the last. Where nobody waits for the node's end,
-            // its tasks would be dropped with their set: so this one holds it until it has written.
-            let set = tasks.clone();
-            tasks.spawn_unguarded(async move {
-                state::keep(path, told).await;
-                drop(set);
-            });
-            states
-        });
+        let states = config.state.clone().map(|path| keep_file(&tasks, path));
         let engine = EngineConfig { cluster_id: config.cluster_id, ..config.engine };
         let parts =
             sync_host::Parts { config: engine, seed, fresh, shared: shared.clone(), ended, states };
@@ -132,12 +140,45 @@ pub(super) async fn start(config: NodeConfig, archive: Archive) -> Result<Arc<Sh
         if let (Some(path), Some(saved)) = (config.state, saved)
             && let Err(e) = host.restore(&saved)
         {
-            state::move_aside(path, e.to_string()).await;
+            state::move_aside(path, e.to_string(), &shared.hub).await;
         }
         tasks.spawn_unguarded(host.run(to_sync, feed));
     }
     tasks.spawn_until_killed(task.run());
     Ok(shared)
+}
+
+/// Keeps a file as it is told, from now on.
+fn keep_file(tasks: &Arc<Tasks>, path: PathBuf) -> state::States {
+    let (states, told) = watch::channel(None);
+    // It ends when whoever tells has told the last. Where nobody waits for the node's end, its tasks
+    // would be dropped with their set: so this one holds it until it has written.
+    let set = tasks.clone();
+    tasks.spawn_unguarded(async move {
+        state::keep(path, told).await;
+        drop(set);
+    });
+    states
+}
+
+/// Where the book of peers is kept, if it is.
+fn book_file(config: &NodeConfig) -> Option<PathBuf> {
+    let mut path = config.state.clone().filter(|_| config.peers.keep)?.into_os_string();
+    path.push(".peers");
+    Some(path.into())
+}
+
+/// The book that was kept, or an empty one.
+async fn load_book(path: Option<PathBuf>, hub: &Arc<Hub>) -> Book {
+    let Some(path) = path else { return Book::default() };
+    let Some(bytes) = state::load(path.clone(), hub.clone()).await else { return Book::default() };
+    match book_bytes::decode(&bytes) {
+        Ok(book) => book,
+        Err(e) => {
+            state::move_aside(path, e.message().to_owned(), hub).await;
+            Book::default()
+        }
+    }
 }
 
 fn shard_topics(config: &NodeConfig) -> Vec<PubsubTopic> {
@@ -148,6 +189,7 @@ fn check(config: &NodeConfig) -> Result<()> {
     if config.max_connections == 0 || config.max_connections_per_peer == 0 {
         bail!(InvalidArgument, "a node needs at least one connection, in all and of each peer");
     }
+    config.peers.check(config.max_connections)?;
     if config.max_store_requests == 0 {
         bail!(InvalidArgument, "max_store_requests is 0; set serve_store to false instead");
     }

@@ -9,13 +9,16 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
+use super::NodeEvent;
+use super::event::Hub;
 use super::whole_file;
-use crate::error::{Result, bail};
+use crate::error::bail;
 
 const MAGIC: &[u8; 16] = b"wakustore state\x01";
 const HEAD: usize = MAGIC.len() + 32;
@@ -32,7 +35,7 @@ pub(super) type States = watch::Sender<Option<Vec<u8>>>;
 ///
 /// # Errors
 /// [`crate::ErrorKind::InvalidArgument`].
-pub(super) fn check(path: &Path) -> Result<()> {
+pub(super) fn check(path: &Path) -> crate::Result<()> {
     if path.file_name().is_none() || path.is_dir() {
         bail!(InvalidArgument, "{} does not name a file for the state", path.display());
     }
@@ -44,30 +47,47 @@ pub(super) fn check(path: &Path) -> Result<()> {
 }
 
 /// The state in the file. `None` where there is none, or none that can be used: that is logged,
-/// and a file with something else in it is moved aside.
-pub(super) async fn load(path: PathBuf) -> Option<Vec<u8>> {
+/// and a file with something else in it is moved aside, and told of to the first that reads the
+/// events.
+pub(super) async fn load(path: PathBuf, hub: Arc<Hub>) -> Option<Vec<u8>> {
+    let loading = tokio::task::spawn_blocking(move || {
+        load_blocking(&path).unwrap_or_else(|why| {
+            hub.send_early(set_aside(&path, why));
+            None
+        })
+    });
     // It fails only where the runtime ends.
-    tokio::task::spawn_blocking(move || load_blocking(&path)).await.ok().flatten()
+    loading.await.ok().flatten()
+}
+
+fn set_aside(path: &Path, why: &str) -> NodeEvent {
+    NodeEvent::StateSetAside { path: path.display().to_string(), why: why.to_owned() }
 }
 
 /// Moves a file that is of no use out of the way, where it can be looked at.
-pub(super) async fn move_aside(path: PathBuf, why: String) {
+pub(super) async fn move_aside(path: PathBuf, why: String, hub: &Hub) {
+    hub.send_early(set_aside(&path, &why));
     let _ = tokio::task::spawn_blocking(move || move_aside_blocking(&path, &why)).await;
 }
 
-fn load_blocking(path: &Path) -> Option<Vec<u8>> {
+const DAMAGED: &str = "it is damaged, or not a state of this library";
+
+/// # Errors
+/// Why the file was moved aside.
+fn load_blocking(path: &Path) -> Result<Option<Vec<u8>>, &'static str> {
     let file = match read(path) {
-        Ok(file) => file?,
+        Ok(Some(file)) => file,
+        Ok(None) => return Ok(None),
         Err(e) => {
             tracing::error!("the state {} cannot be read: {e}", path.display());
-            return None;
+            return Ok(None);
         }
     };
     match unseal(&file) {
-        Some(state) => Some(state.to_vec()),
+        Some(state) => Ok(Some(state.to_vec())),
         None => {
-            move_aside_blocking(path, "it is damaged, or not a state of this library");
-            None
+            move_aside_blocking(path, DAMAGED);
+            Err(DAMAGED)
         }
     }
 }
@@ -163,10 +183,10 @@ mod tests {
     fn what_is_kept_is_read_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
-        assert_eq!(load_blocking(&path), None);
+        assert_eq!(load_blocking(&path), Ok(None));
         whole_file::replace(&path, &seal(b"first")).unwrap();
         whole_file::replace(&path, &seal(b"second")).unwrap();
-        assert_eq!(load_blocking(&path).as_deref(), Some(&b"second"[..]));
+        assert_eq!(load_blocking(&path), Ok(Some(b"second".to_vec())));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
         #[cfg(unix)]
         {
@@ -188,7 +208,7 @@ mod tests {
         });
         for bytes in cut.chain(flipped).chain([vec![0; MAX_FILE + 1]]) {
             std::fs::write(&path, &bytes).unwrap();
-            assert_eq!(load_blocking(&path), None);
+            assert_eq!(load_blocking(&path), Err(DAMAGED));
             assert!(!path.exists());
             assert_eq!(std::fs::read(dir.path().join("state.bad")).unwrap(), bytes);
         }
@@ -216,16 +236,16 @@ mod tests {
         std::fs::create_dir(inside).unwrap();
         states.send(Some(b"second".to_vec())).unwrap();
         tokio::time::timeout(MAX_RETRY, async {
-            while load_blocking(&path).is_none() {
+            while load_blocking(&path) == Ok(None) {
                 tokio::time::sleep(RETRY).await;
             }
         })
         .await
         .unwrap();
-        assert_eq!(load_blocking(&path).as_deref(), Some(&b"second"[..]));
+        assert_eq!(load_blocking(&path), Ok(Some(b"second".to_vec())));
         states.send(Some(b"last".to_vec())).unwrap();
         drop(states);
         keeping.await.unwrap();
-        assert_eq!(load_blocking(&path).as_deref(), Some(&b"last"[..]));
+        assert_eq!(load_blocking(&path), Ok(Some(b"last".to_vec())));
     }
 }

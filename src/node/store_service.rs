@@ -2,6 +2,10 @@
 //!
 //! A stream may stand idle for minutes (js-waku opens some ahead) and may be closed with nothing
 //! sent. So the limit on requests counts from when a request has come, not from the stream.
+//!
+//! What must hold: whatever others do, a peer that asks for one page at a time is answered. What is
+//! held for peers that do not read is bounded: by the limit on requests times the largest page, and
+//! by a small page for each connected peer.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -18,11 +22,15 @@ use super::stream::Stream;
 use super::{NodeConfig, frame};
 use crate::archive::Archive;
 use crate::error::Result;
-use crate::store::server::{self, MAX_REQUEST, Step};
+use crate::store::server::{self, MAX_REQUEST, MIN_PAGE_BYTES, Step};
 
 /// How long a stream may stand before its request comes.
 const IDLE: Duration = Duration::from_secs(300);
 
+/// A request up to this is read whenever it comes; more than a thousand hashes fit.
+const SMALL: usize = 64 * 1024;
+/// Larger ones being read at once, of up to 1 MiB each.
+const MAX_LARGE: usize = 16;
 /// How many peers it takes to use up the limit on requests.
 const PEERS_AT_ONCE: usize = 4;
 
@@ -30,6 +38,8 @@ const PEERS_AT_ONCE: usize = 4;
 struct Share {
     of_peers: Arc<Mutex<HashMap<PeerId, usize>>>,
     peer: PeerId,
+    /// It was the only one of its peer when it came.
+    is_first: bool,
 }
 
 impl Drop for Share {
@@ -56,6 +66,8 @@ pub(super) struct StoreService {
     /// read must not keep the others from being answered.
     of_peers: Arc<Mutex<HashMap<PeerId, usize>>>,
     share: usize,
+    /// Large requests being read: they may come slowly, and what has come is held.
+    large: Arc<Semaphore>,
     /// Streams over a peer's limit being told so.
     refusing: Arc<Semaphore>,
 }
@@ -71,6 +83,7 @@ impl StoreService {
             answering: Arc::new(Semaphore::new(max_requests)),
             of_peers: Arc::default(),
             share: max_requests.div_ceil(PEERS_AT_ONCE),
+            large: Arc::new(Semaphore::new(MAX_LARGE)),
             refusing: Arc::new(Semaphore::new(64)),
         }
     }
@@ -84,14 +97,27 @@ impl StoreService {
     }
 
     async fn answer(&self, peer: PeerId, stream: &mut Stream) -> Result<()> {
-        let Some(request) = frame::read(stream, MAX_REQUEST, Some(IDLE)).await? else {
+        let Some(length) = frame::read_length(stream, MAX_REQUEST, Some(IDLE)).await? else {
             return Ok(());
         };
+        let large = (length > SMALL).then(|| self.large.try_acquire());
+        if let Some(Err(_)) = large {
+            return frame::write(stream, &[server::too_many_requests()]).await;
+        }
+        let request = frame::read_body(stream, length).await?;
+        drop(large);
         // Held until the response is written: it bounds the responses in memory too.
         let share = self.share_of(peer);
         let permit = self.answering.try_acquire();
-        let response = match (&share, &permit) {
-            (Some(_), Ok(_)) if self.admits(peer) => self.respond(&request).await,
+        let room = match (&share, &permit) {
+            (Some(_), Ok(_)) => Some(self.max_page_bytes),
+            // Others hold all places, perhaps without reading. Its only one it has all the same: a
+            // page that hardly is more than what a stream's window takes.
+            (Some(share), Err(_)) if share.is_first => Some(MIN_PAGE_BYTES),
+            _ => None,
+        };
+        let response = match room {
+            Some(room) if self.admits(peer) => self.respond(&request, room).await,
             _ => server::too_many_requests(),
         };
         frame::write(stream, &[response]).await
@@ -109,14 +135,15 @@ impl StoreService {
             return None;
         }
         *answering += 1;
-        Some(Share { of_peers: self.of_peers.clone(), peer })
+        let is_first = *answering == 1;
+        Some(Share { of_peers: self.of_peers.clone(), peer, is_first })
     }
 
-    async fn respond(&self, request: &[u8]) -> Bytes {
+    async fn respond(&self, request: &[u8], max_bytes: usize) -> Bytes {
         match server::begin(request) {
             Step::Reply(response) => response,
             Step::Query(query, asked) => {
-                asked.answer_within(self.max_page_bytes, self.archive.query(query).await)
+                asked.answer_within(max_bytes, self.archive.query(query).await)
             }
         }
     }

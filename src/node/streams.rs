@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::channel::oneshot as futures_oneshot;
 use libp2p::PeerId;
 use libp2p::core::transport::PortUse;
 use libp2p::core::upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo};
@@ -27,7 +29,7 @@ use libp2p::swarm::{
 };
 use tokio::sync::oneshot;
 
-use super::stream::Stream;
+use super::stream::{Over, Stream};
 use super::tasks::Tasks;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -71,9 +73,12 @@ impl Streams {
     }
 
     fn handler(&self, dialled: bool) -> Handler {
+        let (open, over) = futures_oneshot::channel();
         Handler {
             accepted: self.accepted.clone(),
             tasks: self.tasks.clone(),
+            _open: open,
+            over: over.shared(),
             dialled,
             to_open: VecDeque::new(),
             came: VecDeque::new(),
@@ -140,6 +145,9 @@ impl NetworkBehaviour for Streams {
 pub(super) struct Handler {
     accepted: Arc<[StreamProtocol]>,
     tasks: Arc<Tasks>,
+    /// Dropped with the connection, which its streams learn by `over`.
+    _open: futures_oneshot::Sender<Infallible>,
+    over: Over,
     /// Whether we dialled: then the connection is kept for as long as the peer answers.
     dialled: bool,
     to_open: VecDeque<Open>,
@@ -191,13 +199,17 @@ impl ConnectionHandler for Handler {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
                 protocol: (stream, protocol),
                 ..
-            }) => self.came.push_back((protocol, Stream::new(stream, self.tasks.clone()))),
+            }) => {
+                let stream = Stream::new(stream, self.tasks.clone(), self.over.clone());
+                self.came.push_back((protocol, stream));
+            }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
                 protocol: (stream, _),
                 info: open,
             }) => {
                 // Where nobody waits for it any more, it closes itself.
-                let _ = open.opened.send(Ok(Stream::new(stream, self.tasks.clone())));
+                let stream = Stream::new(stream, self.tasks.clone(), self.over.clone());
+                let _ = open.opened.send(Ok(stream));
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { info: open, error }) => {
                 let error = explain(&open.protocol, error);

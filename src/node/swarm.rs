@@ -20,6 +20,7 @@ use super::behaviour::{Behaviour, BehaviourEvent};
 use super::dials::{self, Dials};
 use super::event::NodeEvent;
 use super::facts::{self, Facts, Place};
+use super::keeping::Keeping;
 use super::listeners::{self, Listeners};
 use super::metadata::{self, Answer};
 use super::peers::{KnownAddresses, Peer, Verdict, Waiter};
@@ -63,9 +64,11 @@ pub(super) struct State {
     relay: Option<Intake>,
     streams: Arc<Semaphore>,
     peers: HashMap<PeerId, Peer>,
-    known: KnownAddresses,
+    pub(super) known: KnownAddresses,
     dials: Dials,
     missed_pings: HashMap<ConnectionId, u8>,
+    /// Which peers the node dials by itself.
+    pub(super) keeping: Keeping,
     listeners: Listeners,
 }
 
@@ -75,6 +78,7 @@ impl State {
         metadata: Bytes,
         store: Option<StoreService>,
         relay: Option<Intake>,
+        keeping: Keeping,
     ) -> Self {
         State {
             cluster_id,
@@ -86,6 +90,7 @@ impl State {
             known: KnownAddresses::default(),
             dials: Dials::default(),
             missed_pings: HashMap::new(),
+            keeping,
             listeners: Listeners::default(),
         }
     }
@@ -114,9 +119,12 @@ impl SwarmTask {
         let ending = Ending(self.shared.clone());
         let cancelled = self.shared.tasks.cancelled();
         tokio::pin!(cancelled);
+        self.keep_on();
         loop {
+            let due = self.state.keeping.deadline();
             tokio::select! {
                 () = &mut cancelled => break,
+                () = sleep_until(due) => self.keep_tick(),
                 event = self.swarm.select_next_some() => self.on_event(event),
                 command = self.commands.recv() => match command {
                     Some(command) => self.on_command(command),
@@ -125,6 +133,7 @@ impl SwarmTask {
             }
         }
         self.commands.close();
+        self.keep_end();
         let _ = tokio::time::timeout(GOODBYE, self.say_goodbye()).await;
         // The sockets go before the rest ends: when the node is joined, its ports are free.
         drop(self);
@@ -152,6 +161,7 @@ impl SwarmTask {
                 }
             }
             Command::Disconnect { peer, done } => {
+                self.keep_let_go(peer);
                 if let Some(state) = self.state.peers.get_mut(&peer) {
                     state.leaving.push(done);
                     let _ = self.swarm.disconnect_peer_id(peer);
@@ -161,8 +171,14 @@ impl SwarmTask {
             }
             Command::SendAway { peer } => {
                 self.swarm.behaviour_mut().bans.ban(peer);
+                self.keep_banned(peer);
                 let _ = self.swarm.disconnect_peer_id(peer);
             }
+            Command::Learn { peer, at, speaks } => self.keep_learned(peer, &at, speaks),
+            Command::Book { found } => {
+                let _ = found.send(self.state.keeping.known());
+            }
+            Command::NetworkChanged => self.keep_network_changed(),
             Command::Placed { peer, group } => self.learn(peer, |facts| {
                 (facts.info.group, facts.placed) = (group, true);
             }),
@@ -183,7 +199,8 @@ impl SwarmTask {
         if let Some(state) = self.state.peers.get_mut(&peer) {
             return state.wait(peer, waiter);
         }
-        match self.state.known.get(&peer).cloned() {
+        let known = self.state.known.get(&peer).cloned();
+        match known.or_else(|| self.state.keeping.address(&peer)) {
             Some(at) => self.dial(Address { at, peer: Some(peer) }, waiter),
             None => {
                 let error = format!("no connection to {peer}, and no address of it is known");
@@ -197,7 +214,8 @@ impl SwarmTask {
         if let Some(peer) = connected
             && let Some(state) = self.state.peers.get_mut(&peer)
         {
-            return state.wait(peer, waiter);
+            state.wait(peer, waiter);
+            return self.keep_asked(peer);
         }
         let Some(waiter) = self.state.dials.join(&address, waiter) else { return };
         let at = address.at.clone();
@@ -250,6 +268,7 @@ impl SwarmTask {
                 tracing::debug!(peer = %peer_id, dialled = endpoint.is_dialer(), "connected");
                 let first = num_established.get() == 1;
                 self.on_connected(peer_id, connection_id);
+                self.keep_connected(peer_id, connection_id, &endpoint);
                 if first {
                     self.begin(peer_id, facts::place(&endpoint));
                 }
@@ -264,6 +283,7 @@ impl SwarmTask {
                 }
             }
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
+                self.keep_dial_failed(connection_id, &error);
                 let Some((at, waiters)) = self.state.dials.end(connection_id) else { return };
                 let error = dials::explain(&error, peer_id);
                 tracing::debug!(%at, "the dial failed: {error}");
@@ -339,6 +359,7 @@ impl SwarmTask {
         let Some(state) = self.state.peers.get_mut(&peer) else { return };
         let before = state.facts;
         learn(&mut state.facts);
+        let waited = state.facts.waited && !before.waited;
         if state.is_ours() {
             let mut store = self.shared.store.write().unwrap_or_else(PoisonError::into_inner);
             match state.facts.info.store {
@@ -351,10 +372,14 @@ impl SwarmTask {
         if news && state.facts.are_complete() && state.is_ours() {
             let _ = self.shared.sync.send(Input::Connected { peer, facts: state.facts });
         }
+        if waited {
+            self.keep_waited(peer);
+        }
     }
 
     fn on_disconnected(&mut self, peer: PeerId) {
         let Some(mut state) = self.state.peers.remove(&peer) else { return };
+        self.keep_disconnected(peer);
         if let Verdict::Pending(_) = state.verdict {
             let error = format!("{peer} closed the connection before it was of use");
             state.judge(peer, Err(Error::new(ErrorKind::Dial, error)));
@@ -391,9 +416,11 @@ impl SwarmTask {
                 all.insert(peer, name.clone());
                 drop(all);
                 self.shared.hub.send(NodeEvent::PeerConnected { peer_id: name });
+                self.keep_taken(peer, true);
             }
             Err(why) => {
                 tracing::info!(%peer, "sent away: {why}");
+                self.keep_taken(peer, false);
                 let shared = self.shared.clone();
                 self.shared.tasks.spawn(async move {
                     tokio::time::sleep(FOREIGN_GRACE).await;
@@ -409,6 +436,7 @@ impl SwarmTask {
             facts.info = facts::told(info, facts.info.group);
             facts.identified = true;
         });
+        self.keep_identified(peer, info);
     }
 
     /// Takes part in a topic, from the beginning.
@@ -426,15 +454,29 @@ impl SwarmTask {
             .is_none_or(|peer| matches!(peer.verdict, Verdict::Foreign(_)));
         if foreign || !intake.take(id.clone(), from, message) {
             let acceptance = MessageAcceptance::Ignore;
-            self.on_judged(vec![Judged { id, from, acceptance }]);
+            self.on_judged(vec![Judged { id, from, acceptance, is_fault: false }]);
         }
     }
 
     fn on_judged(&mut self, judged: Vec<Judged>) {
-        let Some(gossip) = self.swarm.behaviour_mut().relay.as_mut() else { return };
-        for Judged { id, from, acceptance } in judged {
-            // It fails for one that gossipsub has let go of by now.
-            gossip.report_message_validation_result(&id, &from, acceptance);
+        for Judged { id, from, acceptance, is_fault } in judged {
+            if is_fault {
+                self.on_fault(from);
+            }
+            if let Some(gossip) = self.swarm.behaviour_mut().relay.as_mut() {
+                // It fails for one that gossipsub has let go of by now.
+                gossip.report_message_validation_result(&id, &from, acceptance);
+            }
+        }
+    }
+
+    /// A small fault of a peer, of which too many are too much.
+    fn on_fault(&mut self, peer: PeerId) {
+        let Some(state) = self.state.peers.get_mut(&peer) else { return };
+        if state.patience.try_it() {
+            tracing::info!(%peer, "sent away: one fault after the other");
+            self.swarm.behaviour_mut().bans.ban(peer);
+            let _ = self.swarm.disconnect_peer_id(peer);
         }
     }
 
@@ -469,10 +511,15 @@ impl SwarmTask {
         let permit = match (permit, &self.state.store) {
             (Ok(permit), _) => permit,
             (Err(_), Some(store)) if protocol.as_ref() == wire::store::PROTOCOL => {
-                return tasks.spawn(store.clone().refuse(stream));
+                tasks.spawn(store.clone().refuse(stream));
+                return self.on_fault(peer);
             }
-            // The guard in the stream closes it.
-            (Err(_), _) => return tracing::debug!(%peer, %protocol, "too many streams"),
+            (Err(_), _) => {
+                tracing::debug!(%peer, %protocol, "too many streams");
+                // The guard in the stream closes it.
+                drop(stream);
+                return self.on_fault(peer);
+            }
         };
         match protocol.as_ref() {
             wire::store::PROTOCOL => {
@@ -499,6 +546,13 @@ impl SwarmTask {
             }
             _ => {}
         }
+    }
+}
+
+async fn sleep_until(due: Option<tokio::time::Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 

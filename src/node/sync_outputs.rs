@@ -14,6 +14,20 @@ use crate::error::{Error, ErrorKind};
 use crate::types::Query;
 use crate::wire::{reconciliation, strong};
 
+/// Whether a sync that ended so ended by the peer's doing.
+fn is_the_peers(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::TimedOut
+            | ErrorKind::SyncProtocol
+            | ErrorKind::Malformed
+            | ErrorKind::Truncated
+            | ErrorKind::FrameTooLarge
+            | ErrorKind::StoreBadResponse
+            | ErrorKind::StoreUnavailable
+    )
+}
+
 impl SyncHost {
     pub(super) fn carry_out(&mut self) {
         self.tell_beginnings();
@@ -216,6 +230,10 @@ impl SyncHost {
                 let _ = give_up.send(());
             }
             caller = session.caller.map(|(_, caller)| caller);
+        }
+        // A peer that breaks syncs down is not the one to keep.
+        if report.report.error.as_ref().is_some_and(|e| is_the_peers(e.kind())) {
+            self.shared.measured.failed(peer);
         }
         self.publish_coverage();
         // It fails only where the node stops, and then nobody waits.

@@ -11,12 +11,18 @@ use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::Boxed;
 use libp2p::core::upgrade::{SelectUpgrade, Version};
 use libp2p::identity::Keypair;
-use libp2p::{PeerId, Transport, dns, noise, tcp, websocket, yamux};
+use libp2p::{PeerId, Transport, dns, noise, tcp, websocket};
 
+use super::muxer::Yamux;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Streams at once on one connection.
-const MAX_STREAMS: usize = 256;
+/// Streams at once on one connection, both ways. What a peer sends on a stream is held in memory
+/// until it is read, up to the stream's window (256 KiB by Yamux's specification): so this many
+/// streams may be agreeing on a protocol at once, and then are read, served within the limits on
+/// streams or closed. None lies there full and unread.
+pub(super) const MAX_STREAMS: usize = 128;
+/// Frames of one Mplex stream that wait to be read, of up to 1 MiB each; then its connection waits.
+const MAX_MPLEX_FRAMES: usize = 2;
 /// What one WebSocket frame may hold. Noise, which is inside, writes at most 64 KiB at once.
 const MAX_WEBSOCKET_FRAME: usize = 1024 * 1024;
 
@@ -47,10 +53,10 @@ where
 {
     let noise = noise::Config::new(key)
         .map_err(|e| Error::new(ErrorKind::KeyFile, format!("the key does not sign: {e}")))?;
-    let mut yamux = yamux::Config::default();
-    yamux.set_max_num_streams(MAX_STREAMS);
+    let yamux = Yamux::new(MAX_STREAMS);
     let mut mplex = libp2p_mplex::Config::new();
     mplex.set_max_num_streams(MAX_STREAMS);
+    mplex.set_max_buffer_size(MAX_MPLEX_FRAMES);
     // A frame's buffer is made by its announced length, before anybody has said who he is.
     let mut websocket = websocket::Config::new(under_ws);
     websocket.set_max_data_size(MAX_WEBSOCKET_FRAME);

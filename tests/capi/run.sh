@@ -76,7 +76,7 @@ files_are_private() {
 }
 check "database files have mode 0600" files_are_private
 
-for name in async keeping node relay; do
+for name in async keeping node relay walks; do
     build "$name" "$here/$name.c" "${linked[@]}"
     check "$name" timeout 120 "$work/$name"
     build "$name-asan" "$here/$name.c" "${linked[@]}" "${asan[@]}"
@@ -88,6 +88,12 @@ build sync "$here/sync.c" "${linked[@]}"
 check "sync" timeout 120 "$work/sync" "$work/states"
 build sync-asan "$here/sync.c" "${linked[@]}" "${asan[@]}"
 check "sync under the sanitizers" timeout 240 "$work/sync-asan" "$work/states-asan"
+
+mkdir "$work/peers" "$work/peers-asan"
+build peers-test "$here/peers.c" "${linked[@]}"
+check "peers" timeout 120 "$work/peers-test" "$work/peers"
+build peers-test-asan "$here/peers.c" "${linked[@]}" "${asan[@]}"
+check "peers under the sanitizers" timeout 240 "$work/peers-test-asan" "$work/peers-asan"
 
 mkdir "$work/tools" "$work/tools-asan"
 build tools-test "$here/tools.c" "${linked[@]}"

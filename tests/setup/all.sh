@@ -4,12 +4,12 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-stages=(cc cipher postgres python js nim kotlin swift)
+stages=(cc cipher postgres python js go netns nim kotlin swift)
 [ $# -eq 0 ] || stages=("$@")
 for stage in "${stages[@]}"; do
     case "$stage" in
-    cc | cipher | postgres | python | js | nim | kotlin | swift) ;;
-    *) die "no stage $stage: there are cc, cipher, postgres, python, js, nim, kotlin and swift" ;;
+    cc | cipher | postgres | python | js | go | netns | nim | kotlin | swift) ;;
+    *) die "no stage $stage: there are cc, cipher, postgres, python, js, go, netns, nim, kotlin and swift" ;;
     esac
 done
 

@@ -1855,6 +1855,34 @@ public protocol NodeProtocol: AnyObject, Sendable {
     func sync(peer: String, options: SyncOptions?) async throws  -> SyncReport
 
     /**
+     * The peers that the node knows of: configured, reached, or learned; at most 1,000, in no
+     * particular order.
+     */
+    func knownPeers() async throws  -> [KnownPeer]
+
+    /**
+     * Tells the node of a peer that the host found by a discovery of its own: addresses that all
+     * end in its `/p2p/{peer id}`, and what it is said to speak. It is dialled where peers of its
+     * kind are wanted. Addresses that lead into a private network or to this machine are taken only
+     * where the node itself listens nowhere else.
+     *
+     * Fails with `Address`.
+     */
+    func learn(addresses: [String], store: Bool, sync: Bool, relay: Bool) throws
+
+    /**
+     * Tells the node that the network is another, or back: whoever is to be dialled again is
+     * dialled soon, and not after the wait that earlier failures brought about.
+     */
+    func networkChanged() throws
+
+    /**
+     * Whether a peer is connected, or was until less than the grace ago. Changes are told as the
+     * events `Online` and `Offline`.
+     */
+    func online() throws  -> Bool
+
+    /**
      * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
      * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
      * bring it to others; the same message may be published again.
@@ -1885,6 +1913,44 @@ public protocol NodeProtocol: AnyObject, Sendable {
      * Fails as `subscribe`.
      */
     func unsubscribe(pubsubTopic: String) async throws
+
+    /**
+     * Asks several store peers for the hashes of a query, puts their answers together, and says
+     * what each of them left out: so one server that hides messages is found out by the others. At
+     * most `max` hashes of each peer are taken. A peer that fails is told of in the answer.
+     *
+     * Fails with `InvalidArgument` for fewer than two peers or a query that cannot be asked, and
+     * with `Address`.
+     */
+    func crossCheck(peers: [String], query: Query, max: UInt64) async throws  -> CrossCheck
+
+    /**
+     * The messages of these hashes, from the first of the peers that holds them; with no peers
+     * named, of the connected ones that speak Store. At most a million hashes in one call; all of
+     * what is found is in memory at once. Nothing is stored.
+     *
+     * Fails as `store_query`, where no peer answered for a part of the hashes.
+     */
+    func fetch(peers: [String], hashes: [Data]) async throws  -> Fetched
+
+    /**
+     * A walk through the history of several store peers: one is asked for as long as it answers,
+     * and another goes on where it fails. With no peers named it is any connected one that speaks
+     * Store, the best by what was measured of them first. A query for a time longer than `span` is
+     * asked in spans of that length, since some service nodes refuse long ones.
+     *
+     * Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
+     * that there are more than 100,000 of them.
+     */
+    func historyOf(peers: [String], query: Query, span: TimeInterval?) throws  -> History
+
+    /**
+     * Those of the hashes that a store peer holds, in the order asked for, each once; at most a
+     * million in one call.
+     *
+     * Fails as `store_query`.
+     */
+    func presence(peer: String, hashes: [Data]) async throws  -> [Data]
 
 }
 /**
@@ -2182,6 +2248,72 @@ open func sync(peer: String, options: SyncOptions? = nil)async throws  -> SyncRe
 }
 
     /**
+     * The peers that the node knows of: configured, reached, or learned; at most 1,000, in no
+     * particular order.
+     */
+open func knownPeers()async throws  -> [KnownPeer]  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_known_peers(
+                        self.uniffiCloneHandle()
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterSequenceTypeKnownPeer.lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Tells the node of a peer that the host found by a discovery of its own: addresses that all
+     * end in its `/p2p/{peer id}`, and what it is said to speak. It is dialled where peers of its
+     * kind are wanted. Addresses that lead into a private network or to this machine are taken only
+     * where the node itself listens nowhere else.
+     *
+     * Fails with `Address`.
+     */
+open func learn(addresses: [String], store: Bool = false, sync: Bool = false, relay: Bool = false)throws   {try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_node_learn(
+            self.uniffiCloneHandle(),
+        FfiConverterSequenceString.lower(addresses),
+        FfiConverterBool.lower(store),
+        FfiConverterBool.lower(sync),
+        FfiConverterBool.lower(relay),uniffiCallStatus
+    )
+}
+}
+
+    /**
+     * Tells the node that the network is another, or back: whoever is to be dialled again is
+     * dialled soon, and not after the wait that earlier failures brought about.
+     */
+open func networkChanged()throws   {try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_node_network_changed(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+}
+}
+
+    /**
+     * Whether a peer is connected, or was until less than the grace ago. Changes are told as the
+     * events `Online` and `Offline`.
+     */
+open func online()throws  -> Bool  {
+    return try  FfiConverterBool.lift(try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_node_online(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+})
+}
+
+    /**
      * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
      * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
      * bring it to others; the same message may be published again.
@@ -2269,6 +2401,99 @@ open func unsubscribe(pubsubTopic: String)async throws   {
             freeFunc: ffi_wakustore_rust_future_free_void,
             cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
             liftFunc: { $0 },
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Asks several store peers for the hashes of a query, puts their answers together, and says
+     * what each of them left out: so one server that hides messages is found out by the others. At
+     * most `max` hashes of each peer are taken. A peer that fails is told of in the answer.
+     *
+     * Fails with `InvalidArgument` for fewer than two peers or a query that cannot be asked, and
+     * with `Address`.
+     */
+open func crossCheck(peers: [String], query: Query, max: UInt64 = UInt64(100000))async throws  -> CrossCheck  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_cross_check(
+                        self.uniffiCloneHandle(),FfiConverterSequenceString.lower(peers),FfiConverterTypeQuery_lower(query),FfiConverterUInt64.lower(max)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterTypeCrossCheck_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * The messages of these hashes, from the first of the peers that holds them; with no peers
+     * named, of the connected ones that speak Store. At most a million hashes in one call; all of
+     * what is found is in memory at once. Nothing is stored.
+     *
+     * Fails as `store_query`, where no peer answered for a part of the hashes.
+     */
+open func fetch(peers: [String], hashes: [Data])async throws  -> Fetched  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_fetch(
+                        self.uniffiCloneHandle(),FfiConverterSequenceString.lower(peers),FfiConverterSequenceData.lower(hashes)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterTypeFetched_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * A walk through the history of several store peers: one is asked for as long as it answers,
+     * and another goes on where it fails. With no peers named it is any connected one that speaks
+     * Store, the best by what was measured of them first. A query for a time longer than `span` is
+     * asked in spans of that length, since some service nodes refuse long ones.
+     *
+     * Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
+     * that there are more than 100,000 of them.
+     */
+open func historyOf(peers: [String], query: Query, span: TimeInterval? = nil)throws  -> History  {
+    return try  FfiConverterTypeHistory_lift(try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_node_history_of(
+            self.uniffiCloneHandle(),
+        FfiConverterSequenceString.lower(peers),
+        FfiConverterTypeQuery_lower(query),
+        FfiConverterOptionDuration.lower(span),uniffiCallStatus
+    )
+})
+}
+
+    /**
+     * Those of the hashes that a store peer holds, in the order asked for, each once; at most a
+     * million in one call.
+     *
+     * Fails as `store_query`.
+     */
+open func presence(peer: String, hashes: [Data])async throws  -> [Data]  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_presence(
+                        self.uniffiCloneHandle(),FfiConverterString.lower(peer),FfiConverterSequenceData.lower(hashes)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterSequenceData.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
 }
@@ -3282,6 +3507,77 @@ public func FfiConverterTypeCoverage_lower(_ value: Coverage) -> RustBuffer {
 
 
 /**
+ * What several store peers told when they were asked the same.
+ */
+public struct CrossCheck: Equatable, Hashable {
+    /**
+     * The hashes of all peers together, each once: in the order of the first peer, then what only
+     * the others told.
+     */
+    public let hashes: [Data]
+    /**
+     * What each peer told, in the order asked for.
+     */
+    public let peers: [PeerCheck]
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * The hashes of all peers together, each once: in the order of the first peer, then what only
+         * the others told.
+         */hashes: [Data],
+        /**
+         * What each peer told, in the order asked for.
+         */peers: [PeerCheck]) {
+        self.hashes = hashes
+        self.peers = peers
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension CrossCheck: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeCrossCheck: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> CrossCheck {
+        return
+            try CrossCheck(
+                hashes: FfiConverterSequenceData.read(from: &buf),
+                peers: FfiConverterSequenceTypePeerCheck.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: CrossCheck, into buf: inout [UInt8]) {
+        FfiConverterSequenceData.write(value.hashes, into: &buf)
+        FfiConverterSequenceTypePeerCheck.write(value.peers, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeCrossCheck_lift(_ buf: RustBuffer) throws -> CrossCheck {
+    return try FfiConverterTypeCrossCheck.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeCrossCheck_lower(_ value: CrossCheck) -> RustBuffer {
+    return FfiConverterTypeCrossCheck.lower(value)
+}
+
+
+/**
  * One entry of a page.
  */
 public struct Entry: Equatable, Hashable {
@@ -3431,6 +3727,75 @@ public func FfiConverterTypeFailure_lower(_ value: Failure) -> RustBuffer {
 
 
 /**
+ * What was found of many hashes.
+ */
+public struct Fetched: Equatable, Hashable {
+    /**
+     * The messages that were found, in no particular order, each once.
+     */
+    public let messages: [StoredMessage]
+    /**
+     * The hashes that no peer held, in the order asked for.
+     */
+    public let missing: [Data]
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * The messages that were found, in no particular order, each once.
+         */messages: [StoredMessage],
+        /**
+         * The hashes that no peer held, in the order asked for.
+         */missing: [Data]) {
+        self.messages = messages
+        self.missing = missing
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension Fetched: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeFetched: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Fetched {
+        return
+            try Fetched(
+                messages: FfiConverterSequenceTypeStoredMessage.read(from: &buf),
+                missing: FfiConverterSequenceData.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: Fetched, into buf: inout [UInt8]) {
+        FfiConverterSequenceTypeStoredMessage.write(value.messages, into: &buf)
+        FfiConverterSequenceData.write(value.missing, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFetched_lift(_ buf: RustBuffer) throws -> Fetched {
+    return try FfiConverterTypeFetched.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFetched_lower(_ value: Fetched) -> RustBuffer {
+    return FfiConverterTypeFetched.lower(value)
+}
+
+
+/**
  * What a file is encrypted with: one of the two, or nothing. A build without SQLCipher fails with
  * `Unsupported` where there is a key.
  */
@@ -3576,6 +3941,135 @@ public func FfiConverterTypeFinding_lift(_ buf: RustBuffer) throws -> Finding {
 #endif
 public func FfiConverterTypeFinding_lower(_ value: Finding) -> RustBuffer {
     return FfiConverterTypeFinding.lower(value)
+}
+
+
+/**
+ * A peer that a node knows of.
+ */
+public struct KnownPeer: Equatable, Hashable {
+    /**
+     * Who.
+     */
+    public let peerId: String
+    /**
+     * Where it was reached, or is said to be, the best first; at most four.
+     */
+    public let addresses: [String]
+    /**
+     * It speaks Store, as it said last, or as discovery says.
+     */
+    public let store: Bool
+    /**
+     * It syncs.
+     */
+    public let sync: Bool
+    /**
+     * It relays.
+     */
+    public let relay: Bool
+    /**
+     * This node reached it, in this run or an earlier one.
+     */
+    public let reached: Bool
+    /**
+     * It was configured as a bootstrap peer.
+     */
+    public let configured: Bool
+    /**
+     * It is connected now.
+     */
+    public let connected: Bool
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Who.
+         */peerId: String,
+        /**
+         * Where it was reached, or is said to be, the best first; at most four.
+         */addresses: [String],
+        /**
+         * It speaks Store, as it said last, or as discovery says.
+         */store: Bool,
+        /**
+         * It syncs.
+         */sync: Bool,
+        /**
+         * It relays.
+         */relay: Bool,
+        /**
+         * This node reached it, in this run or an earlier one.
+         */reached: Bool,
+        /**
+         * It was configured as a bootstrap peer.
+         */configured: Bool,
+        /**
+         * It is connected now.
+         */connected: Bool) {
+        self.peerId = peerId
+        self.addresses = addresses
+        self.store = store
+        self.sync = sync
+        self.relay = relay
+        self.reached = reached
+        self.configured = configured
+        self.connected = connected
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension KnownPeer: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeKnownPeer: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> KnownPeer {
+        return
+            try KnownPeer(
+                peerId: FfiConverterString.read(from: &buf),
+                addresses: FfiConverterSequenceString.read(from: &buf),
+                store: FfiConverterBool.read(from: &buf),
+                sync: FfiConverterBool.read(from: &buf),
+                relay: FfiConverterBool.read(from: &buf),
+                reached: FfiConverterBool.read(from: &buf),
+                configured: FfiConverterBool.read(from: &buf),
+                connected: FfiConverterBool.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: KnownPeer, into buf: inout [UInt8]) {
+        FfiConverterString.write(value.peerId, into: &buf)
+        FfiConverterSequenceString.write(value.addresses, into: &buf)
+        FfiConverterBool.write(value.store, into: &buf)
+        FfiConverterBool.write(value.sync, into: &buf)
+        FfiConverterBool.write(value.relay, into: &buf)
+        FfiConverterBool.write(value.reached, into: &buf)
+        FfiConverterBool.write(value.configured, into: &buf)
+        FfiConverterBool.write(value.connected, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeKnownPeer_lift(_ buf: RustBuffer) throws -> KnownPeer {
+    return try FfiConverterTypeKnownPeer.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeKnownPeer_lower(_ value: KnownPeer) -> RustBuffer {
+    return FfiConverterTypeKnownPeer.lower(value)
 }
 
 
@@ -3988,6 +4482,19 @@ public struct NodeOptions: Equatable, Hashable {
      * What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB where absent.
      */
     public let maxPageBytes: UInt64?
+    /**
+     * How many Store requests are answered in a time, in all; beyond it the answer is 429. No such
+     * limit where absent.
+     */
+    public let storeRate: RateLimit?
+    /**
+     * The same of one peer.
+     */
+    public let storeRateOfPeer: RateLimit?
+    /**
+     * Which peers it keeps connected by itself, and the room for others.
+     */
+    public let peers: PeerOptions?
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
@@ -4092,7 +4599,17 @@ public struct NodeOptions: Equatable, Hashable {
          */relay: Bool = false,
         /**
          * What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB where absent.
-         */maxPageBytes: UInt64? = nil) {
+         */maxPageBytes: UInt64? = nil,
+        /**
+         * How many Store requests are answered in a time, in all; beyond it the answer is 429. No such
+         * limit where absent.
+         */storeRate: RateLimit? = nil,
+        /**
+         * The same of one peer.
+         */storeRateOfPeer: RateLimit? = nil,
+        /**
+         * Which peers it keeps connected by itself, and the room for others.
+         */peers: PeerOptions? = nil) {
         self.listen = listen
         self.clusterId = clusterId
         self.shards = shards
@@ -4124,6 +4641,9 @@ public struct NodeOptions: Equatable, Hashable {
         self.syncDialect = syncDialect
         self.relay = relay
         self.maxPageBytes = maxPageBytes
+        self.storeRate = storeRate
+        self.storeRateOfPeer = storeRateOfPeer
+        self.peers = peers
     }
 
 
@@ -4172,7 +4692,10 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
                 syncStrong: FfiConverterBool.read(from: &buf),
                 syncDialect: FfiConverterOptionTypeSyncDialect.read(from: &buf),
                 relay: FfiConverterBool.read(from: &buf),
-                maxPageBytes: FfiConverterOptionUInt64.read(from: &buf)
+                maxPageBytes: FfiConverterOptionUInt64.read(from: &buf),
+                storeRate: FfiConverterOptionTypeRateLimit.read(from: &buf),
+                storeRateOfPeer: FfiConverterOptionTypeRateLimit.read(from: &buf),
+                peers: FfiConverterOptionTypePeerOptions.read(from: &buf)
         )
     }
 
@@ -4208,6 +4731,9 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
         FfiConverterOptionTypeSyncDialect.write(value.syncDialect, into: &buf)
         FfiConverterBool.write(value.relay, into: &buf)
         FfiConverterOptionUInt64.write(value.maxPageBytes, into: &buf)
+        FfiConverterOptionTypeRateLimit.write(value.storeRate, into: &buf)
+        FfiConverterOptionTypeRateLimit.write(value.storeRateOfPeer, into: &buf)
+        FfiConverterOptionTypePeerOptions.write(value.peers, into: &buf)
     }
 }
 
@@ -4295,6 +4821,267 @@ public func FfiConverterTypePage_lift(_ buf: RustBuffer) throws -> Page {
 #endif
 public func FfiConverterTypePage_lower(_ value: Page) -> RustBuffer {
     return FfiConverterTypePage.lower(value)
+}
+
+
+/**
+ * What one peer told.
+ */
+public struct PeerCheck: Equatable, Hashable {
+    /**
+     * As the caller named it.
+     */
+    public let peer: String
+    /**
+     * How many hashes it told.
+     */
+    public let told: UInt64
+    /**
+     * Those that others told and it did not. (It may have come to know them since, or others may
+     * hold what it let go by its retention.)
+     */
+    public let omitted: [Data]
+    /**
+     * Why its answer broke off, where it did; then what it omitted says nothing.
+     */
+    public let failure: Failure?
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * As the caller named it.
+         */peer: String,
+        /**
+         * How many hashes it told.
+         */told: UInt64,
+        /**
+         * Those that others told and it did not. (It may have come to know them since, or others may
+         * hold what it let go by its retention.)
+         */omitted: [Data],
+        /**
+         * Why its answer broke off, where it did; then what it omitted says nothing.
+         */failure: Failure?) {
+        self.peer = peer
+        self.told = told
+        self.omitted = omitted
+        self.failure = failure
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension PeerCheck: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypePeerCheck: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> PeerCheck {
+        return
+            try PeerCheck(
+                peer: FfiConverterString.read(from: &buf),
+                told: FfiConverterUInt64.read(from: &buf),
+                omitted: FfiConverterSequenceData.read(from: &buf),
+                failure: FfiConverterOptionTypeFailure.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: PeerCheck, into buf: inout [UInt8]) {
+        FfiConverterString.write(value.peer, into: &buf)
+        FfiConverterUInt64.write(value.told, into: &buf)
+        FfiConverterSequenceData.write(value.omitted, into: &buf)
+        FfiConverterOptionTypeFailure.write(value.failure, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePeerCheck_lift(_ buf: RustBuffer) throws -> PeerCheck {
+    return try FfiConverterTypePeerCheck.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePeerCheck_lower(_ value: PeerCheck) -> RustBuffer {
+    return FfiConverterTypePeerCheck.lower(value)
+}
+
+
+/**
+ * Which peers a node keeps connected by itself, and the room for others; what is absent is as the
+ * library has it.
+ */
+public struct PeerOptions: Equatable, Hashable {
+    /**
+     * Addresses of peers that are to be connected at all times, best with `/p2p/…` at their end;
+     * at most 256. One that cannot be reached, or went, is dialled again and again.
+     */
+    public let bootstrap: [String]
+    /**
+     * So many peers that speak Store are kept connected, out of those that the node reached before
+     * or learned of; at most 64. 4 where the node has bootstrap peers or learned of some, and none
+     * otherwise.
+     */
+    public let storePeers: UInt32?
+    /**
+     * The same of peers that sync.
+     */
+    public let syncPeers: UInt32?
+    /**
+     * The same of peers that relay, where the node relays itself.
+     */
+    public let relayPeers: UInt32?
+    /**
+     * Connections that peers open; three quarters of all where absent.
+     */
+    public let maxIncoming: UInt32?
+    /**
+     * Connections that the node opens; as many as there may be in all where absent.
+     */
+    public let maxOutgoing: UInt32?
+    /**
+     * So many of the connections that peers open are not for strangers, which speak neither Store
+     * nor sync; a quarter of them where absent.
+     */
+    public let reserved: UInt32?
+    /**
+     * Whether the node keeps where it reached peers in a file beside its state.
+     */
+    public let keep: Bool
+    /**
+     * The wait before a peer is dialled again; one second where absent. It doubles with each
+     * failure.
+     */
+    public let redialMin: TimeInterval?
+    /**
+     * The longest such wait; five minutes where absent.
+     */
+    public let redialMax: TimeInterval?
+    /**
+     * So long without a connected peer, and the node is offline; ten seconds where absent.
+     */
+    public let offlineGrace: TimeInterval?
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Addresses of peers that are to be connected at all times, best with `/p2p/…` at their end;
+         * at most 256. One that cannot be reached, or went, is dialled again and again.
+         */bootstrap: [String] = [],
+        /**
+         * So many peers that speak Store are kept connected, out of those that the node reached before
+         * or learned of; at most 64. 4 where the node has bootstrap peers or learned of some, and none
+         * otherwise.
+         */storePeers: UInt32? = nil,
+        /**
+         * The same of peers that sync.
+         */syncPeers: UInt32? = nil,
+        /**
+         * The same of peers that relay, where the node relays itself.
+         */relayPeers: UInt32? = nil,
+        /**
+         * Connections that peers open; three quarters of all where absent.
+         */maxIncoming: UInt32? = nil,
+        /**
+         * Connections that the node opens; as many as there may be in all where absent.
+         */maxOutgoing: UInt32? = nil,
+        /**
+         * So many of the connections that peers open are not for strangers, which speak neither Store
+         * nor sync; a quarter of them where absent.
+         */reserved: UInt32? = nil,
+        /**
+         * Whether the node keeps where it reached peers in a file beside its state.
+         */keep: Bool = true,
+        /**
+         * The wait before a peer is dialled again; one second where absent. It doubles with each
+         * failure.
+         */redialMin: TimeInterval? = nil,
+        /**
+         * The longest such wait; five minutes where absent.
+         */redialMax: TimeInterval? = nil,
+        /**
+         * So long without a connected peer, and the node is offline; ten seconds where absent.
+         */offlineGrace: TimeInterval? = nil) {
+        self.bootstrap = bootstrap
+        self.storePeers = storePeers
+        self.syncPeers = syncPeers
+        self.relayPeers = relayPeers
+        self.maxIncoming = maxIncoming
+        self.maxOutgoing = maxOutgoing
+        self.reserved = reserved
+        self.keep = keep
+        self.redialMin = redialMin
+        self.redialMax = redialMax
+        self.offlineGrace = offlineGrace
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension PeerOptions: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypePeerOptions: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> PeerOptions {
+        return
+            try PeerOptions(
+                bootstrap: FfiConverterSequenceString.read(from: &buf),
+                storePeers: FfiConverterOptionUInt32.read(from: &buf),
+                syncPeers: FfiConverterOptionUInt32.read(from: &buf),
+                relayPeers: FfiConverterOptionUInt32.read(from: &buf),
+                maxIncoming: FfiConverterOptionUInt32.read(from: &buf),
+                maxOutgoing: FfiConverterOptionUInt32.read(from: &buf),
+                reserved: FfiConverterOptionUInt32.read(from: &buf),
+                keep: FfiConverterBool.read(from: &buf),
+                redialMin: FfiConverterOptionDuration.read(from: &buf),
+                redialMax: FfiConverterOptionDuration.read(from: &buf),
+                offlineGrace: FfiConverterOptionDuration.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: PeerOptions, into buf: inout [UInt8]) {
+        FfiConverterSequenceString.write(value.bootstrap, into: &buf)
+        FfiConverterOptionUInt32.write(value.storePeers, into: &buf)
+        FfiConverterOptionUInt32.write(value.syncPeers, into: &buf)
+        FfiConverterOptionUInt32.write(value.relayPeers, into: &buf)
+        FfiConverterOptionUInt32.write(value.maxIncoming, into: &buf)
+        FfiConverterOptionUInt32.write(value.maxOutgoing, into: &buf)
+        FfiConverterOptionUInt32.write(value.reserved, into: &buf)
+        FfiConverterBool.write(value.keep, into: &buf)
+        FfiConverterOptionDuration.write(value.redialMin, into: &buf)
+        FfiConverterOptionDuration.write(value.redialMax, into: &buf)
+        FfiConverterOptionDuration.write(value.offlineGrace, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePeerOptions_lift(_ buf: RustBuffer) throws -> PeerOptions {
+    return try FfiConverterTypePeerOptions.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePeerOptions_lower(_ value: PeerOptions) -> RustBuffer {
+    return FfiConverterTypePeerOptions.lower(value)
 }
 
 
@@ -4709,6 +5496,75 @@ public func FfiConverterTypeQuery_lift(_ buf: RustBuffer) throws -> Query {
 #endif
 public func FfiConverterTypeQuery_lower(_ value: Query) -> RustBuffer {
     return FfiConverterTypeQuery.lower(value)
+}
+
+
+/**
+ * How many Store requests are answered in a time.
+ */
+public struct RateLimit: Equatable, Hashable {
+    /**
+     * So many, at least 1.
+     */
+    public let requests: UInt32
+    /**
+     * In so long, more than zero.
+     */
+    public let per: TimeInterval
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * So many, at least 1.
+         */requests: UInt32,
+        /**
+         * In so long, more than zero.
+         */per: TimeInterval) {
+        self.requests = requests
+        self.per = per
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension RateLimit: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeRateLimit: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> RateLimit {
+        return
+            try RateLimit(
+                requests: FfiConverterUInt32.read(from: &buf),
+                per: FfiConverterDuration.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: RateLimit, into buf: inout [UInt8]) {
+        FfiConverterUInt32.write(value.requests, into: &buf)
+        FfiConverterDuration.write(value.per, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeRateLimit_lift(_ buf: RustBuffer) throws -> RateLimit {
+    return try FfiConverterTypeRateLimit.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeRateLimit_lower(_ value: RateLimit) -> RustBuffer {
+    return FfiConverterTypeRateLimit.lower(value)
 }
 
 
@@ -7104,6 +7960,26 @@ public enum NodeEvent: Equatable, Hashable {
          */report: SyncReport
     )
     /**
+     * A peer is connected again, or for the first time.
+     */
+    case online
+    /**
+     * No peer has been connected for the grace, while the node looks for some. It goes on dialling.
+     */
+    case offline
+    /**
+     * A file of the node's own could not be used and was moved aside; the node goes on without what
+     * was in it. Told to the first that reads the events.
+     */
+    case stateSetAside(
+        /**
+         * The file, as it was called; `.bad` is put behind its name.
+         */path: String,
+        /**
+         * What is wrong with it.
+         */why: String
+    )
+    /**
      * The reader was too slow.
      */
     case lagged(
@@ -7150,7 +8026,14 @@ public struct FfiConverterTypeNodeEvent: FfiConverterRustBuffer {
         case 6: return .syncFinished(report: try FfiConverterTypeSyncReport.read(from: &buf)
         )
 
-        case 7: return .lagged(missed: try FfiConverterUInt64.read(from: &buf)
+        case 7: return .online
+
+        case 8: return .offline
+
+        case 9: return .stateSetAside(path: try FfiConverterString.read(from: &buf), why: try FfiConverterString.read(from: &buf)
+        )
+
+        case 10: return .lagged(missed: try FfiConverterUInt64.read(from: &buf)
         )
 
         default: throw UniffiInternalError.unexpectedEnumCase
@@ -7203,8 +8086,22 @@ public struct FfiConverterTypeNodeEvent: FfiConverterRustBuffer {
             FfiConverterTypeSyncReport.write(report, into: &buf)
 
 
-        case let .lagged(missed):
+        case .online:
             writeInt(&buf, Int32(7))
+
+
+        case .offline:
+            writeInt(&buf, Int32(8))
+
+
+        case let .stateSetAside(path,why):
+            writeInt(&buf, Int32(9))
+            FfiConverterString.write(path, into: &buf)
+            FfiConverterString.write(why, into: &buf)
+
+
+        case let .lagged(missed):
+            writeInt(&buf, Int32(10))
             FfiConverterUInt64.write(missed, into: &buf)
 
         }
@@ -8385,6 +9282,30 @@ fileprivate struct FfiConverterOptionTypePage: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterOptionTypePeerOptions: FfiConverterRustBuffer {
+    typealias SwiftType = PeerOptions?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypePeerOptions.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypePeerOptions.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterOptionTypeQuery: FfiConverterRustBuffer {
     typealias SwiftType = Query?
 
@@ -8401,6 +9322,30 @@ fileprivate struct FfiConverterOptionTypeQuery: FfiConverterRustBuffer {
         switch try readInt(&buf) as Int8 {
         case 0: return nil
         case 1: return try FfiConverterTypeQuery.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterOptionTypeRateLimit: FfiConverterRustBuffer {
+    typealias SwiftType = RateLimit?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeRateLimit.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeRateLimit.read(from: &buf)
         default: throw UniffiInternalError.unexpectedOptionalTag
         }
     }
@@ -8816,6 +9761,56 @@ fileprivate struct FfiConverterSequenceTypeFinding: FfiConverterRustBuffer {
         seq.reserveCapacity(Int(len))
         for _ in 0 ..< len {
             seq.append(try FfiConverterTypeFinding.read(from: &buf))
+        }
+        return seq
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterSequenceTypeKnownPeer: FfiConverterRustBuffer {
+    typealias SwiftType = [KnownPeer]
+
+    public static func write(_ value: [KnownPeer], into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        for item in value {
+            FfiConverterTypeKnownPeer.write(item, into: &buf)
+        }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> [KnownPeer] {
+        let len: Int32 = try readInt(&buf)
+        var seq = [KnownPeer]()
+        seq.reserveCapacity(Int(len))
+        for _ in 0 ..< len {
+            seq.append(try FfiConverterTypeKnownPeer.read(from: &buf))
+        }
+        return seq
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterSequenceTypePeerCheck: FfiConverterRustBuffer {
+    typealias SwiftType = [PeerCheck]
+
+    public static func write(_ value: [PeerCheck], into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        for item in value {
+            FfiConverterTypePeerCheck.write(item, into: &buf)
+        }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> [PeerCheck] {
+        let len: Int32 = try readInt(&buf)
+        var seq = [PeerCheck]()
+        seq.reserveCapacity(Int(len))
+        for _ in 0 ..< len {
+            seq.append(try FfiConverterTypePeerCheck.read(from: &buf))
         }
         return seq
     }
@@ -9347,6 +10342,18 @@ private let initializationResult: InitializationResult = {
     if (uniffi_wakustore_checksum_method_node_sync() != 58755) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_wakustore_checksum_method_node_known_peers() != 2764) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_learn() != 15064) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_network_changed() != 40926) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_online() != 96) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_wakustore_checksum_method_node_publish() != 44851) {
         return InitializationResult.apiChecksumMismatch
     }
@@ -9357,6 +10364,18 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_node_unsubscribe() != 45576) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_cross_check() != 53327) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_fetch() != 41932) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_history_of() != 63582) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_presence() != 21835) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_history_cursor() != 14976) {

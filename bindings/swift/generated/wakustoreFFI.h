@@ -479,6 +479,26 @@ uint64_t uniffi_wakustore_fn_method_node_store_query(uint64_t ptr, RustBuffer pe
 uint64_t uniffi_wakustore_fn_method_node_sync(uint64_t ptr, RustBuffer peer, RustBuffer options
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_KNOWN_PEERS
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_KNOWN_PEERS
+uint64_t uniffi_wakustore_fn_method_node_known_peers(uint64_t ptr
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_LEARN
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_LEARN
+void uniffi_wakustore_fn_method_node_learn(uint64_t ptr, RustBuffer addresses, int8_t store, int8_t sync, int8_t relay, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_NETWORK_CHANGED
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_NETWORK_CHANGED
+void uniffi_wakustore_fn_method_node_network_changed(uint64_t ptr, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_ONLINE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_ONLINE
+int8_t uniffi_wakustore_fn_method_node_online(uint64_t ptr, RustCallStatus *_Nonnull out_status
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_PUBLISH
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_PUBLISH
 uint64_t uniffi_wakustore_fn_method_node_publish(uint64_t ptr, RustBuffer pubsub_topic, RustBuffer message
@@ -497,6 +517,26 @@ uint64_t uniffi_wakustore_fn_method_node_subscribe(uint64_t ptr, RustBuffer pubs
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_UNSUBSCRIBE
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_UNSUBSCRIBE
 uint64_t uniffi_wakustore_fn_method_node_unsubscribe(uint64_t ptr, RustBuffer pubsub_topic
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_CROSS_CHECK
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_CROSS_CHECK
+uint64_t uniffi_wakustore_fn_method_node_cross_check(uint64_t ptr, RustBuffer peers, RustBuffer query, uint64_t max
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_FETCH
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_FETCH
+uint64_t uniffi_wakustore_fn_method_node_fetch(uint64_t ptr, RustBuffer peers, RustBuffer hashes
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_HISTORY_OF
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_HISTORY_OF
+uint64_t uniffi_wakustore_fn_method_node_history_of(uint64_t ptr, RustBuffer peers, RustBuffer query, RustBuffer span, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_PRESENCE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_PRESENCE
+uint64_t uniffi_wakustore_fn_method_node_presence(uint64_t ptr, RustBuffer peer, RustBuffer hashes
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_HISTORY
@@ -1157,6 +1197,30 @@ uint16_t uniffi_wakustore_checksum_method_node_sync(void
 
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_KNOWN_PEERS
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_KNOWN_PEERS
+uint16_t uniffi_wakustore_checksum_method_node_known_peers(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_LEARN
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_LEARN
+uint16_t uniffi_wakustore_checksum_method_node_learn(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_NETWORK_CHANGED
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_NETWORK_CHANGED
+uint16_t uniffi_wakustore_checksum_method_node_network_changed(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_ONLINE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_ONLINE
+uint16_t uniffi_wakustore_checksum_method_node_online(void
+
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_PUBLISH
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_PUBLISH
 uint16_t uniffi_wakustore_checksum_method_node_publish(void
@@ -1178,6 +1242,30 @@ uint16_t uniffi_wakustore_checksum_method_node_subscribe(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_UNSUBSCRIBE
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_UNSUBSCRIBE
 uint16_t uniffi_wakustore_checksum_method_node_unsubscribe(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_CROSS_CHECK
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_CROSS_CHECK
+uint16_t uniffi_wakustore_checksum_method_node_cross_check(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_FETCH
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_FETCH
+uint16_t uniffi_wakustore_checksum_method_node_fetch(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_HISTORY_OF
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_HISTORY_OF
+uint16_t uniffi_wakustore_checksum_method_node_history_of(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_PRESENCE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_PRESENCE
+uint16_t uniffi_wakustore_checksum_method_node_presence(void
 
 );
 #endif

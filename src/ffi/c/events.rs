@@ -78,6 +78,13 @@ pub const WKS_EVENT_SYNC_STARTED: wks_event_kind = 6;
 /// A sync goes on; at most a few times a second for each: `peer_id`, `session`, and
 /// `wks_event_progress`.
 pub const WKS_EVENT_SYNC_PROGRESS: wks_event_kind = 7;
+/// A peer is connected again, or for the first time.
+pub const WKS_EVENT_ONLINE: wks_event_kind = 9;
+/// No peer has been connected for the grace, while the node looks for some. It goes on dialling.
+pub const WKS_EVENT_OFFLINE: wks_event_kind = 10;
+/// A file of the node's own could not be used and was moved aside (`.bad` is put behind its name); the
+/// node goes on without what was in it: `path`, `why`. Told to the first that reads the events.
+pub const WKS_EVENT_STATE_SET_ASIDE: wks_event_kind = 11;
 
 /// What an event tells; what its kind does not name is zero. The caller allocates it and sets
 /// `struct_size`; what it points to is the event's, and lives until `wks_event_free`.
@@ -115,6 +122,10 @@ pub struct wks_event_info {
     pub begun: wks_sync_begun,
     /// Whether we began the sync.
     pub initiator: u8,
+    /// The file, as it was called.
+    pub path: wks_bytes,
+    /// What is wrong with it.
+    pub why: wks_bytes,
 }
 
 // SAFETY: `repr(C)`, the size first, numbers and pointers.
@@ -141,6 +152,8 @@ impl wks_event_info {
             protocol: 0,
             begun: 0,
             initiator: 0,
+            path: wks_bytes::NOTHING,
+            why: wks_bytes::NOTHING,
         };
         match event {
             NodeEvent::PeerConnected { peer_id } => {
@@ -178,6 +191,13 @@ impl wks_event_info {
                 out.kind = WKS_EVENT_SYNC_PROGRESS;
                 out.peer_id = wks_bytes::lend(peer_id.as_bytes());
                 out.session = *session;
+            }
+            NodeEvent::Online => out.kind = WKS_EVENT_ONLINE,
+            NodeEvent::Offline => out.kind = WKS_EVENT_OFFLINE,
+            NodeEvent::StateSetAside { path, why } => {
+                out.kind = WKS_EVENT_STATE_SET_ASIDE;
+                out.path = wks_bytes::lend(path.as_bytes());
+                out.why = wks_bytes::lend(why.as_bytes());
             }
             NodeEvent::Lagged(missed) => {
                 out.kind = WKS_EVENT_LAGGED;

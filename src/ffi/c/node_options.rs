@@ -42,7 +42,7 @@ impl OptionsObject {
 /// The most addresses, shards, or topics of each kind, that options hold.
 const MAX_LIST: usize = 1024;
 
-fn add<T>(list: &mut Vec<T>, entry: T, what: &str) -> Result<()> {
+pub(super) fn add<T>(list: &mut Vec<T>, entry: T, what: &str) -> Result<()> {
     if list.len() >= MAX_LIST {
         bail!(InvalidArgument, "a node has at most {MAX_LIST} {what}");
     }

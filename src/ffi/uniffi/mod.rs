@@ -13,12 +13,14 @@ mod error;
 mod message;
 mod node;
 mod options;
+mod peers;
 mod query;
 mod relay;
 mod stream;
 mod sync;
 mod tools;
 mod validator;
+mod walk;
 
 pub use archive::{Archive, ArchiveOptions, Durability, FileOptions, Stats};
 pub use changes::{Change, ChangedMessage, Changes};
@@ -26,6 +28,7 @@ pub use error::{ErrorKind, Failure, WakuError};
 pub use message::{Message, Origin, PutOutcome, PutResult, StoredMessage, TopicMessage};
 pub use node::{Node, NodeEvent, SyncReport};
 pub use options::{NodeOptions, SyncDirection, SyncOptions};
+pub use peers::{KnownPeer, PeerOptions};
 pub use query::{Direction, Entry, Page, Query};
 pub use stream::{History, NodeEvents};
 pub use sync::{
@@ -37,6 +40,7 @@ pub use tools::{
     verify_archive,
 };
 pub use validator::{Validator, Validity};
+pub use walk::{CrossCheck, Fetched, PeerCheck, RateLimit};
 
 use std::time::Duration;
 

@@ -131,6 +131,18 @@ pub enum NodeEvent {
         /// What came of it.
         report: SyncReport,
     },
+    /// A peer is connected again, or for the first time.
+    Online,
+    /// No peer has been connected for the grace, while the node looks for some. It goes on dialling.
+    Offline,
+    /// A file of the node's own could not be used and was moved aside; the node goes on without what
+    /// was in it. Told to the first that reads the events.
+    StateSetAside {
+        /// The file, as it was called; `.bad` is put behind its name.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The reader was too slow.
     Lagged {
         /// So many events were left out here.
@@ -155,6 +167,11 @@ impl Node {
     /// Another handle to the node under it.
     pub(super) fn node(&self) -> Result<node::Node> {
         Ok(self.0.get()?.node.clone())
+    }
+
+    /// What its calls run on.
+    pub(super) fn runtime(&self) -> Arc<crate::runtime::Runtime> {
+        self.0.runtime()
     }
 }
 
@@ -371,6 +388,9 @@ impl From<node::NodeEvent> for NodeEvent {
             node::NodeEvent::SyncFinished(report) => {
                 NodeEvent::SyncFinished { report: report.into() }
             }
+            node::NodeEvent::Online => NodeEvent::Online,
+            node::NodeEvent::Offline => NodeEvent::Offline,
+            node::NodeEvent::StateSetAside { path, why } => NodeEvent::StateSetAside { path, why },
             node::NodeEvent::Lagged(missed) => NodeEvent::Lagged { missed },
         }
     }

@@ -40,6 +40,8 @@ const GOALS: &[(&str, &str, Bound)] = &[
     ("archive.bytes_per_message", "deployed", AtMost(0.36)),
     ("archive.retention.pause", "without", AtMost(2.0)),
     ("archive.open_to_first_page_ms.n1000000", "bare", AtMost(2.0)),
+    ("store.page.p50_us", "bare", AtMost(2.0)),
+    ("store.page.cpu_us", "1 client", AtMost(1.0)),
 ];
 
 use Bound::{AtLeast, AtMost};

@@ -201,9 +201,26 @@ async function readHistory(node, { shard, pubsubTopic, expected, pageSize }) {
     // Asked for out of order, and with one that no message has.
     const messageHashes = [...want].reverse().map((message) => unhex(message.hash));
     messageHashes.push(new Uint8Array(32).fill(0xa5));
-    const pages = await query([...new Set(want.map((message) => message.contentTopic))], { messageHashes });
+    const contentTopics = [...new Set(want.map((message) => message.contentTopic))];
+    const pages = await query(contentTopics, { messageHashes });
     comparePages(pages, chunks(want, pageSize));
-    return `${told(want, pages)}, and nothing for a hash that is not there`;
+    const backward = await query(contentTopics, { messageHashes, paginationForward: false });
+    comparePages(backward, chunks([...want].reverse(), pageSize).map((page) => page.reverse()));
+    const one = await query([want[0].contentTopic], { messageHashes: [unhex(want[0].hash)] });
+    comparePages(one, [[want[0]]]);
+    comparePages(await query(contentTopics, { messageHashes: messageHashes.slice(-1) }), []);
+    return `${told(want, pages)}, both ways, one alone, and nothing for a hash that is not there`;
+  });
+
+  await check("which hashes are there", async () => {
+    const want = ofTopic.slice(0, MAX_HASHES);
+    const messageHashes = want.map((message) => unhex(message.hash));
+    messageHashes.push(new Uint8Array(32).fill(0xa5));
+    const pages = await query([topic], { messageHashes, includeData: false });
+    // The client shows nothing of an entry without data, but counts and pages.
+    const [sizes, should] = [pages, chunks(want, pageSize)].map((list) => list.map((page) => page.length).join(" "));
+    if (sizes !== should) throw new Difference(`pages of ${sizes || "nothing"}, expected ${should}`);
+    return `${want.length} of ${messageHashes.length}`;
   });
 
   await check("several content topics", async () => {

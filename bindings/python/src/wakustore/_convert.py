@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from . import _generated as g
+from . import _pages
 from ._types import (
     Change,
     ChangedMessage,
     Coverage,
-    Entry,
+    CrossCheck,
     Failure,
+    Fetched,
     Invalid,
+    KnownPeer,
     Lagged,
     Message,
     MessageStored,
@@ -19,11 +22,15 @@ from ._types import (
     MessagesRemoved,
     MessagesStored,
     NodeEvent,
+    Offline,
+    Online,
     Page,
+    PeerCheck,
     PeerConnected,
     PeerDisconnected,
     PutResult,
     Query,
+    StateSetAside,
     Stats,
     StoredMessage,
     SyncDifference,
@@ -95,18 +102,29 @@ def query_in(q: Query) -> g.Query:
     )
 
 
+_pages.install()
+
+
 def page_out(p: Any) -> Page:
-    """A page from the library."""
-    entries = [
-        Entry(e.hash, e.pubsub_topic, None if e.message is None else message_out(e.message))
-        for e in p.entries
-    ]
-    return Page(entries, p.cursor)
+    """A page from the library, which it gives as it is to be."""
+    page: Page = p
+    return page
 
 
 def stored_out(m: Any) -> StoredMessage:
     """A message that an archive holds."""
     return StoredMessage(m.hash, m.pubsub_topic, message_out(m.message))
+
+
+def fetched_out(f: Any) -> Fetched:
+    """What was found of many hashes."""
+    return Fetched([stored_out(m) for m in f.messages], f.missing)
+
+
+def check_out(c: Any) -> CrossCheck:
+    """What several peers told."""
+    peers = [PeerCheck(p.peer, p.told, p.omitted, failure(p.failure)) for p in c.peers]
+    return CrossCheck(c.hashes, peers)
 
 
 def put_result_out(r: Any) -> PutResult:
@@ -206,7 +224,27 @@ def event_out(e: Any) -> NodeEvent:
         return PeerConnected(e.peer_id)
     if e.is_peer_disconnected():
         return PeerDisconnected(e.peer_id)
+    if e.is_online():
+        return Online()
+    if e.is_offline():
+        return Offline()
+    if e.is_state_set_aside():
+        return StateSetAside(e.path, e.why)
     return Lagged(e.missed)
+
+
+def known_peer_out(p: Any) -> KnownPeer:
+    """A peer that a node knows of."""
+    return KnownPeer(
+        peer_id=p.peer_id,
+        addresses=list(p.addresses),
+        store=p.store,
+        sync=p.sync,
+        relay=p.relay,
+        reached=p.reached,
+        configured=p.configured,
+        connected=p.connected,
+    )
 
 
 def change_out(c: Any) -> Change:

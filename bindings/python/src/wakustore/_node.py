@@ -14,9 +14,13 @@ from ._lifetime import call, seconds, translated
 from ._stream import History, NodeEvents
 from ._types import (
     Coverage,
+    CrossCheck,
+    Fetched,
+    KnownPeer,
     Message,
     Page,
     Query,
+    RateLimit,
     SyncDialect,
     SyncDirection,
     SyncProtocol,
@@ -79,6 +83,47 @@ class Node(_Closable):
         with translated():
             return History(self._inner.history(peer, _convert.query_in(query)))
 
+    def history_of(
+        self,
+        peers: Iterable[str] = (),
+        query: Query = Query(),
+        *,
+        span: Union[float, timedelta, None] = None,
+    ) -> History:
+        """A walk through the history of several store peers.
+
+        One is asked for as long as it answers, and another goes on where it fails. With no peers
+        named it is any connected one that speaks Store. A query for a time longer than ``span``
+        seconds is asked in spans of that length, since some service nodes refuse long ones.
+        """
+        with translated():
+            given = _convert.query_in(query)
+            return History(self._inner.history_of(list(peers), given, seconds(span)))
+
+    async def presence(self, peer: str, hashes: Iterable[bytes]) -> list[bytes]:
+        """Those of the hashes that a store peer holds, in the order asked for, each once."""
+        asked = list(hashes)
+        return await call(lambda: self._inner.presence(peer, asked))
+
+    async def fetch(self, hashes: Iterable[bytes], peers: Iterable[str] = ()) -> Fetched:
+        """The messages of these hashes, from the first of the peers that holds them.
+
+        With no peers named, of the connected ones that speak Store. Nothing is stored.
+        """
+        asked, of = list(hashes), list(peers)
+        return _convert.fetched_out(await call(lambda: self._inner.fetch(of, asked)))
+
+    async def cross_check(
+        self, peers: Iterable[str], query: Query = Query(), *, max: int = 100_000
+    ) -> CrossCheck:
+        """Asks several store peers for the hashes of a query, and says what each left out.
+
+        So one server that hides messages is found out by the others. At most ``max`` hashes of each
+        peer are taken. A peer that fails is told of in the answer.
+        """
+        given, of = _convert.query_in(query), list(peers)
+        return _convert.check_out(await call(lambda: self._inner.cross_check(of, given, max)))
+
     async def sync(
         self,
         peer: str,
@@ -118,6 +163,41 @@ class Node(_Closable):
         """
         with translated():
             return [_convert.coverage_out(c) for c in self._inner.coverage()]
+
+    @property
+    def online(self) -> bool:
+        """Whether a peer is connected, or was until less than the grace ago.
+
+        Changes are told as the events ``Online`` and ``Offline``.
+        """
+        with translated():
+            return self._inner.online()
+
+    def network_changed(self) -> None:
+        """The network is another, or back: whoever is to be dialled again is dialled soon."""
+        with translated():
+            self._inner.network_changed()
+
+    def learn(
+        self,
+        addresses: Iterable[str],
+        *,
+        store: bool = False,
+        sync: bool = False,
+        relay: bool = False,
+    ) -> None:
+        """Tells the node of a peer that was found, and what it is said to speak.
+
+        The addresses all end in its ``/p2p/{peer id}``. It is dialled where peers of its kind are
+        wanted.
+        """
+        with translated():
+            self._inner.learn(list(addresses), store, sync, relay)
+
+    async def known_peers(self) -> list[KnownPeer]:
+        """The peers that the node knows of; at most 1,000, in no particular order."""
+        known = await call(self._inner.known_peers)
+        return [_convert.known_peer_out(peer) for peer in known]
 
     async def subscribe(self, pubsub_topic: str) -> None:
         """Takes part in a pubsub topic over relay: what comes is stored and passed on."""
@@ -161,6 +241,11 @@ class Node(_Closable):
         await self.aclose()
 
 
+def _rate(limit: Optional[RateLimit]) -> Optional[g.RateLimit]:
+    per = None if limit is None else seconds(limit.per)
+    return None if limit is None or per is None else g.RateLimit(requests=limit.requests, per=per)
+
+
 def start_node(
     archive: Archive,
     *,
@@ -195,6 +280,19 @@ def start_node(
     sync_dialect: Optional[SyncDialect] = None,
     relay: bool = False,
     max_page_bytes: Optional[int] = None,
+    store_rate: Optional[RateLimit] = None,
+    store_rate_of_peer: Optional[RateLimit] = None,
+    bootstrap: Iterable[str] = (),
+    store_peers: Optional[int] = None,
+    sync_peers: Optional[int] = None,
+    relay_peers: Optional[int] = None,
+    max_incoming: Optional[int] = None,
+    max_outgoing: Optional[int] = None,
+    reserved: Optional[int] = None,
+    keep_peers: bool = True,
+    redial_min: Union[float, timedelta, None] = None,
+    redial_max: Union[float, timedelta, None] = None,
+    offline_grace: Union[float, timedelta, None] = None,
 ) -> Starting[Node]:
     """Starts a node over an archive: ``async with start_node(archive, …) as node``.
 
@@ -209,7 +307,15 @@ def start_node(
     again, unless ``sync_on_connect`` is off. ``sync_strong`` off leaves wakustore's own sync
     protocol out; ``sync_dialect`` is the header that reconciliation 1.0.0 goes by. Durations may be
     given as ``timedelta`` too; what is None is as the library has it. With ``relay`` it takes part in
-    gossipsub, from the start in the topics of its shards, and stores what comes.
+    gossipsub, from the start in the topics of its shards, and stores what comes. ``store_rate``, and
+    ``store_rate_of_peer`` for each peer, are how many Store requests are answered in a time.
+
+    The peers of ``bootstrap`` are dialled and kept connected, and as many others as speak Store,
+    sync and relay as ``store_peers``, ``sync_peers`` and ``relay_peers`` say (4 each where there is
+    somewhere to begin); it waits ``redial_min`` seconds (1) before it dials one again, and up to
+    ``redial_max`` (300). With ``state_file`` and ``keep_peers`` it keeps where it reached them.
+    Peers may open ``max_incoming`` connections, of which ``reserved`` are not for strangers, and the
+    node ``max_outgoing``. ``offline_grace`` seconds (10) without a peer, and it is offline.
     """
 
     async def start() -> Node:
@@ -245,6 +351,21 @@ def start_node(
             sync_dialect=sync_dialect,
             relay=relay,
             max_page_bytes=max_page_bytes,
+            store_rate=_rate(store_rate),
+            store_rate_of_peer=_rate(store_rate_of_peer),
+            peers=g.PeerOptions(
+                bootstrap=list(bootstrap),
+                store_peers=store_peers,
+                sync_peers=sync_peers,
+                relay_peers=relay_peers,
+                max_incoming=max_incoming,
+                max_outgoing=max_outgoing,
+                reserved=reserved,
+                keep=keep_peers,
+                redial_min=seconds(redial_min),
+                redial_max=seconds(redial_max),
+                offline_grace=seconds(offline_grace),
+            ),
         )
         return Node(await call(lambda: g.Node.start(archive._inner, options)), archive)
 

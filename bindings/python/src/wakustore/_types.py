@@ -5,6 +5,7 @@ Plain and immutable. Hashes are ``bytes`` of length 32, timestamps ``int`` in Un
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Callable, Iterable, Optional, Sequence, Union
@@ -69,6 +70,10 @@ __all__ = [
 ]
 
 
+#: What there are many of takes no more room than it needs, where Python can do that.
+_SLOTS: dict[str, bool] = {"slots": True} if sys.version_info >= (3, 10) else {}
+
+
 class WakuError(Exception):
     """What every call of the library that can fail raises.
 
@@ -100,7 +105,7 @@ class Failure:
         return WakuError(self.kind, self.message)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, **_SLOTS)
 class Message:
     """A message of the network (14/WAKU2-MESSAGE).
 
@@ -172,7 +177,7 @@ class Query:
     include_data: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, **_SLOTS)
 class Entry:
     """One entry of a page; topic and message are None where hashes alone were asked for."""
 
@@ -190,6 +195,44 @@ class Page:
 
     entries: Sequence[Entry]
     cursor: Optional[bytes]
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What was found of many hashes: the messages, and the hashes that no peer held."""
+
+    messages: Sequence[StoredMessage]
+    missing: Sequence[bytes]
+
+
+@dataclass(frozen=True)
+class PeerCheck:
+    """What one peer told in a cross-check.
+
+    Of ``omitted`` others told and it did not; it says nothing where there is a ``failure``: then the
+    answer broke off.
+    """
+
+    peer: str
+    told: int
+    omitted: Sequence[bytes]
+    failure: Optional[Failure]
+
+
+@dataclass(frozen=True)
+class CrossCheck:
+    """What several store peers told when they were asked the same: all hashes, and each peer."""
+
+    hashes: Sequence[bytes]
+    peers: Sequence[PeerCheck]
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """So many requests (at least 1) in so many seconds (more than 0)."""
+
+    requests: int
+    per: Union[float, timedelta]
 
 
 @dataclass(frozen=True)
@@ -300,6 +343,24 @@ class SyncFigures:
 
 
 @dataclass(frozen=True)
+class KnownPeer:
+    """A peer that a node knows of: configured, reached, or learned of.
+
+    ``addresses`` are where it was reached, or is said to be, the best first. It is ``reached`` where
+    this node dialled it with success, in this run or an earlier one.
+    """
+
+    peer_id: str
+    addresses: list[str]
+    store: bool
+    sync: bool
+    relay: bool
+    reached: bool
+    configured: bool
+    connected: bool
+
+
+@dataclass(frozen=True)
 class PeerConnected:
     """A peer's first connection stands."""
 
@@ -358,6 +419,31 @@ class SyncFinished:
 
 
 @dataclass(frozen=True)
+class Online:
+    """A peer is connected again, or for the first time."""
+
+
+@dataclass(frozen=True)
+class Offline:
+    """No peer has been connected for the grace, while the node looks for some.
+
+    It goes on dialling.
+    """
+
+
+@dataclass(frozen=True)
+class StateSetAside:
+    """A file of the node's own could not be used and was moved aside.
+
+    ``.bad`` is put behind its name, and the node goes on without what was in it. Told to the first
+    that reads the events.
+    """
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Lagged:
     """The reader was too slow: so many events were left out here.
 
@@ -374,6 +460,9 @@ NodeEvent = Union[
     SyncStarted,
     SyncProgress,
     SyncFinished,
+    Online,
+    Offline,
+    StateSetAside,
     Lagged,
 ]
 

@@ -794,6 +794,14 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_wakustore_checksum_method_node_sync(
     ): Int
+    external fun uniffi_wakustore_checksum_method_node_known_peers(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_learn(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_network_changed(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_online(
+    ): Int
     external fun uniffi_wakustore_checksum_method_node_publish(
     ): Int
     external fun uniffi_wakustore_checksum_method_node_relay_peers(
@@ -801,6 +809,14 @@ internal object IntegrityCheckingUniffiLib {
     external fun uniffi_wakustore_checksum_method_node_subscribe(
     ): Int
     external fun uniffi_wakustore_checksum_method_node_unsubscribe(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_cross_check(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_fetch(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_history_of(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_presence(
     ): Int
     external fun uniffi_wakustore_checksum_method_history_cursor(
     ): Int
@@ -935,6 +951,14 @@ internal object UniffiLib {
     ): Long
     external fun uniffi_wakustore_fn_method_node_sync(`ptr`: Long,`peer`: RustBuffer.ByValue,`options`: RustBuffer.ByValue,
     ): Long
+    external fun uniffi_wakustore_fn_method_node_known_peers(`ptr`: Long,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_learn(`ptr`: Long,`addresses`: RustBuffer.ByValue,`store`: Byte,`sync`: Byte,`relay`: Byte,uniffi_out_err: UniffiRustCallStatus,
+    ): Unit
+    external fun uniffi_wakustore_fn_method_node_network_changed(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): Unit
+    external fun uniffi_wakustore_fn_method_node_online(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): Byte
     external fun uniffi_wakustore_fn_method_node_publish(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,`message`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_wakustore_fn_method_node_relay_peers(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,
@@ -942,6 +966,14 @@ internal object UniffiLib {
     external fun uniffi_wakustore_fn_method_node_subscribe(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_wakustore_fn_method_node_unsubscribe(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_cross_check(`ptr`: Long,`peers`: RustBuffer.ByValue,`query`: RustBuffer.ByValue,`max`: Long,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_fetch(`ptr`: Long,`peers`: RustBuffer.ByValue,`hashes`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_history_of(`ptr`: Long,`peers`: RustBuffer.ByValue,`query`: RustBuffer.ByValue,`span`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_presence(`ptr`: Long,`peer`: RustBuffer.ByValue,`hashes`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_wakustore_fn_clone_history(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Long
@@ -1247,6 +1279,18 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_wakustore_checksum_method_node_sync() and 0xFFFF) != 58755) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
+    if ((lib.uniffi_wakustore_checksum_method_node_known_peers() and 0xFFFF) != 2764) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_learn() and 0xFFFF) != 15064) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_network_changed() and 0xFFFF) != 40926) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_online() and 0xFFFF) != 96) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
     if ((lib.uniffi_wakustore_checksum_method_node_publish() and 0xFFFF) != 44851) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
@@ -1257,6 +1301,18 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_node_unsubscribe() and 0xFFFF) != 45576) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_cross_check() and 0xFFFF) != 53327) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_fetch() and 0xFFFF) != 41932) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_history_of() and 0xFFFF) != 63582) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_presence() and 0xFFFF) != 21835) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_history_cursor() and 0xFFFF) != 14976) {
@@ -3580,6 +3636,34 @@ public interface NodeInterface {
     suspend fun `sync`(`peer`: kotlin.String, `options`: SyncOptions? = null): SyncReport
 
     /**
+     * The peers that the node knows of: configured, reached, or learned; at most 1,000, in no
+     * particular order.
+     */
+    suspend fun `knownPeers`(): List<KnownPeer>
+
+    /**
+     * Tells the node of a peer that the host found by a discovery of its own: addresses that all
+     * end in its `/p2p/{peer id}`, and what it is said to speak. It is dialled where peers of its
+     * kind are wanted. Addresses that lead into a private network or to this machine are taken only
+     * where the node itself listens nowhere else.
+     *
+     * Fails with `Address`.
+     */
+    fun `learn`(`addresses`: List<kotlin.String>, `store`: kotlin.Boolean = false, `sync`: kotlin.Boolean = false, `relay`: kotlin.Boolean = false)
+
+    /**
+     * Tells the node that the network is another, or back: whoever is to be dialled again is
+     * dialled soon, and not after the wait that earlier failures brought about.
+     */
+    fun `networkChanged`()
+
+    /**
+     * Whether a peer is connected, or was until less than the grace ago. Changes are told as the
+     * events `Online` and `Offline`.
+     */
+    fun `online`(): kotlin.Boolean
+
+    /**
      * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
      * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
      * bring it to others; the same message may be published again.
@@ -3610,6 +3694,44 @@ public interface NodeInterface {
      * Fails as `subscribe`.
      */
     suspend fun `unsubscribe`(`pubsubTopic`: kotlin.String)
+
+    /**
+     * Asks several store peers for the hashes of a query, puts their answers together, and says
+     * what each of them left out: so one server that hides messages is found out by the others. At
+     * most `max` hashes of each peer are taken. A peer that fails is told of in the answer.
+     *
+     * Fails with `InvalidArgument` for fewer than two peers or a query that cannot be asked, and
+     * with `Address`.
+     */
+    suspend fun `crossCheck`(`peers`: List<kotlin.String>, `query`: Query, `max`: kotlin.ULong = 100000uL): CrossCheck
+
+    /**
+     * The messages of these hashes, from the first of the peers that holds them; with no peers
+     * named, of the connected ones that speak Store. At most a million hashes in one call; all of
+     * what is found is in memory at once. Nothing is stored.
+     *
+     * Fails as `store_query`, where no peer answered for a part of the hashes.
+     */
+    suspend fun `fetch`(`peers`: List<kotlin.String>, `hashes`: List<kotlin.ByteArray>): Fetched
+
+    /**
+     * A walk through the history of several store peers: one is asked for as long as it answers,
+     * and another goes on where it fails. With no peers named it is any connected one that speaks
+     * Store, the best by what was measured of them first. A query for a time longer than `span` is
+     * asked in spans of that length, since some service nodes refuse long ones.
+     *
+     * Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
+     * that there are more than 100,000 of them.
+     */
+    fun `historyOf`(`peers`: List<kotlin.String>, `query`: Query, `span`: java.time.Duration? = null): History
+
+    /**
+     * Those of the hashes that a store peer holds, in the order asked for, each once; at most a
+     * million in one call.
+     *
+     * Fails as `store_query`.
+     */
+    suspend fun `presence`(`peer`: kotlin.String, `hashes`: List<kotlin.ByteArray>): List<kotlin.ByteArray>
 
     companion object
 }
@@ -4005,6 +4127,91 @@ open class Node: Disposable, AutoCloseable, NodeInterface
 
 
     /**
+     * The peers that the node knows of: configured, reached, or learned; at most 1,000, in no
+     * particular order.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `knownPeers`() : List<KnownPeer> {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_known_peers(
+                uniffiHandle,
+
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterSequenceTypeKnownPeer.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Tells the node of a peer that the host found by a discovery of its own: addresses that all
+     * end in its `/p2p/{peer id}`, and what it is said to speak. It is dialled where peers of its
+     * kind are wanted. Addresses that lead into a private network or to this machine are taken only
+     * where the node itself listens nowhere else.
+     *
+     * Fails with `Address`.
+     */
+    @Throws(WakuException::class)override fun `learn`(`addresses`: List<kotlin.String>, `store`: kotlin.Boolean, `sync`: kotlin.Boolean, `relay`: kotlin.Boolean)
+        =
+    callWithHandle {
+    uniffiRustCallWithError(WakuException) { _status ->
+    UniffiLib.uniffi_wakustore_fn_method_node_learn(
+        it,
+
+        FfiConverterSequenceString.lower(`addresses`),
+        FfiConverterBoolean.lower(`store`),
+        FfiConverterBoolean.lower(`sync`),
+        FfiConverterBoolean.lower(`relay`),_status)
+}
+    }
+
+
+
+
+    /**
+     * Tells the node that the network is another, or back: whoever is to be dialled again is
+     * dialled soon, and not after the wait that earlier failures brought about.
+     */
+    @Throws(WakuException::class)override fun `networkChanged`()
+        =
+    callWithHandle {
+    uniffiRustCallWithError(WakuException) { _status ->
+    UniffiLib.uniffi_wakustore_fn_method_node_network_changed(
+        it,
+        _status)
+}
+    }
+
+
+
+
+    /**
+     * Whether a peer is connected, or was until less than the grace ago. Changes are told as the
+     * events `Online` and `Offline`.
+     */
+    @Throws(WakuException::class)override fun `online`(): kotlin.Boolean {
+            return FfiConverterBoolean.lift(
+    callWithHandle {
+    uniffiRustCallWithError(WakuException) { _status ->
+    UniffiLib.uniffi_wakustore_fn_method_node_online(
+        it,
+        _status)
+}
+    }
+    )
+    }
+
+
+
+    /**
      * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
      * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
      * bring it to others; the same message may be published again.
@@ -4113,6 +4320,123 @@ open class Node: Disposable, AutoCloseable, NodeInterface
         // lift function
         { },
 
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Asks several store peers for the hashes of a query, puts their answers together, and says
+     * what each of them left out: so one server that hides messages is found out by the others. At
+     * most `max` hashes of each peer are taken. A peer that fails is told of in the answer.
+     *
+     * Fails with `InvalidArgument` for fewer than two peers or a query that cannot be asked, and
+     * with `Address`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `crossCheck`(`peers`: List<kotlin.String>, `query`: Query, `max`: kotlin.ULong) : CrossCheck {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_cross_check(
+                uniffiHandle,
+
+        FfiConverterSequenceString.lower(`peers`),
+        FfiConverterTypeQuery.lower(`query`),
+        FfiConverterULong.lower(`max`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeCrossCheck.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * The messages of these hashes, from the first of the peers that holds them; with no peers
+     * named, of the connected ones that speak Store. At most a million hashes in one call; all of
+     * what is found is in memory at once. Nothing is stored.
+     *
+     * Fails as `store_query`, where no peer answered for a part of the hashes.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `fetch`(`peers`: List<kotlin.String>, `hashes`: List<kotlin.ByteArray>) : Fetched {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_fetch(
+                uniffiHandle,
+
+        FfiConverterSequenceString.lower(`peers`),
+        FfiConverterSequenceByteArray.lower(`hashes`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeFetched.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * A walk through the history of several store peers: one is asked for as long as it answers,
+     * and another goes on where it fails. With no peers named it is any connected one that speaks
+     * Store, the best by what was measured of them first. A query for a time longer than `span` is
+     * asked in spans of that length, since some service nodes refuse long ones.
+     *
+     * Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
+     * that there are more than 100,000 of them.
+     */
+    @Throws(WakuException::class)override fun `historyOf`(`peers`: List<kotlin.String>, `query`: Query, `span`: java.time.Duration?): History {
+            return FfiConverterTypeHistory.lift(
+    callWithHandle {
+    uniffiRustCallWithError(WakuException) { _status ->
+    UniffiLib.uniffi_wakustore_fn_method_node_history_of(
+        it,
+
+        FfiConverterSequenceString.lower(`peers`),
+        FfiConverterTypeQuery.lower(`query`),
+        FfiConverterOptionalDuration.lower(`span`),_status)
+}
+    }
+    )
+    }
+
+
+
+    /**
+     * Those of the hashes that a store peer holds, in the order asked for, each once; at most a
+     * million in one call.
+     *
+     * Fails as `store_query`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `presence`(`peer`: kotlin.String, `hashes`: List<kotlin.ByteArray>) : List<kotlin.ByteArray> {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_presence(
+                uniffiHandle,
+
+        FfiConverterString.lower(`peer`),
+        FfiConverterSequenceByteArray.lower(`hashes`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterSequenceByteArray.lift(it) },
         // Error FFI converter
         WakuException.ErrorHandler,
     )
@@ -5416,6 +5740,54 @@ public object FfiConverterTypeCoverage: FfiConverterRustBuffer<Coverage> {
 
 
 /**
+ * What several store peers told when they were asked the same.
+ */
+data class CrossCheck (
+    /**
+     * The hashes of all peers together, each once: in the order of the first peer, then what only
+     * the others told.
+     */
+    val `hashes`: List<kotlin.ByteArray>
+    ,
+    /**
+     * What each peer told, in the order asked for.
+     */
+    val `peers`: List<PeerCheck>
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeCrossCheck: FfiConverterRustBuffer<CrossCheck> {
+    override fun read(buf: ByteBuffer): CrossCheck {
+        return CrossCheck(
+            FfiConverterSequenceByteArray.read(buf),
+            FfiConverterSequenceTypePeerCheck.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: CrossCheck) = (
+            FfiConverterSequenceByteArray.allocationSize(value.`hashes`) +
+            FfiConverterSequenceTypePeerCheck.allocationSize(value.`peers`)
+    )
+
+    override fun write(value: CrossCheck, buf: ByteBuffer) {
+            FfiConverterSequenceByteArray.write(value.`hashes`, buf)
+            FfiConverterSequenceTypePeerCheck.write(value.`peers`, buf)
+    }
+}
+
+
+
+/**
  * One entry of a page.
  */
 data class Entry (
@@ -5519,6 +5891,53 @@ public object FfiConverterTypeFailure: FfiConverterRustBuffer<Failure> {
 
 
 /**
+ * What was found of many hashes.
+ */
+data class Fetched (
+    /**
+     * The messages that were found, in no particular order, each once.
+     */
+    val `messages`: List<StoredMessage>
+    ,
+    /**
+     * The hashes that no peer held, in the order asked for.
+     */
+    val `missing`: List<kotlin.ByteArray>
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeFetched: FfiConverterRustBuffer<Fetched> {
+    override fun read(buf: ByteBuffer): Fetched {
+        return Fetched(
+            FfiConverterSequenceTypeStoredMessage.read(buf),
+            FfiConverterSequenceByteArray.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: Fetched) = (
+            FfiConverterSequenceTypeStoredMessage.allocationSize(value.`messages`) +
+            FfiConverterSequenceByteArray.allocationSize(value.`missing`)
+    )
+
+    override fun write(value: Fetched, buf: ByteBuffer) {
+            FfiConverterSequenceTypeStoredMessage.write(value.`messages`, buf)
+            FfiConverterSequenceByteArray.write(value.`missing`, buf)
+    }
+}
+
+
+
+/**
  * What a file is encrypted with: one of the two, or nothing. A build without SQLCipher fails with
  * `Unsupported` where there is a key.
  */
@@ -5616,6 +6035,101 @@ public object FfiConverterTypeFinding: FfiConverterRustBuffer<Finding> {
             FfiConverterTypeFindingKind.write(value.`kind`, buf)
             FfiConverterOptionalByteArray.write(value.`hash`, buf)
             FfiConverterString.write(value.`detail`, buf)
+    }
+}
+
+
+
+/**
+ * A peer that a node knows of.
+ */
+data class KnownPeer (
+    /**
+     * Who.
+     */
+    val `peerId`: kotlin.String
+    ,
+    /**
+     * Where it was reached, or is said to be, the best first; at most four.
+     */
+    val `addresses`: List<kotlin.String>
+    ,
+    /**
+     * It speaks Store, as it said last, or as discovery says.
+     */
+    val `store`: kotlin.Boolean
+    ,
+    /**
+     * It syncs.
+     */
+    val `sync`: kotlin.Boolean
+    ,
+    /**
+     * It relays.
+     */
+    val `relay`: kotlin.Boolean
+    ,
+    /**
+     * This node reached it, in this run or an earlier one.
+     */
+    val `reached`: kotlin.Boolean
+    ,
+    /**
+     * It was configured as a bootstrap peer.
+     */
+    val `configured`: kotlin.Boolean
+    ,
+    /**
+     * It is connected now.
+     */
+    val `connected`: kotlin.Boolean
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeKnownPeer: FfiConverterRustBuffer<KnownPeer> {
+    override fun read(buf: ByteBuffer): KnownPeer {
+        return KnownPeer(
+            FfiConverterString.read(buf),
+            FfiConverterSequenceString.read(buf),
+            FfiConverterBoolean.read(buf),
+            FfiConverterBoolean.read(buf),
+            FfiConverterBoolean.read(buf),
+            FfiConverterBoolean.read(buf),
+            FfiConverterBoolean.read(buf),
+            FfiConverterBoolean.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: KnownPeer) = (
+            FfiConverterString.allocationSize(value.`peerId`) +
+            FfiConverterSequenceString.allocationSize(value.`addresses`) +
+            FfiConverterBoolean.allocationSize(value.`store`) +
+            FfiConverterBoolean.allocationSize(value.`sync`) +
+            FfiConverterBoolean.allocationSize(value.`relay`) +
+            FfiConverterBoolean.allocationSize(value.`reached`) +
+            FfiConverterBoolean.allocationSize(value.`configured`) +
+            FfiConverterBoolean.allocationSize(value.`connected`)
+    )
+
+    override fun write(value: KnownPeer, buf: ByteBuffer) {
+            FfiConverterString.write(value.`peerId`, buf)
+            FfiConverterSequenceString.write(value.`addresses`, buf)
+            FfiConverterBoolean.write(value.`store`, buf)
+            FfiConverterBoolean.write(value.`sync`, buf)
+            FfiConverterBoolean.write(value.`relay`, buf)
+            FfiConverterBoolean.write(value.`reached`, buf)
+            FfiConverterBoolean.write(value.`configured`, buf)
+            FfiConverterBoolean.write(value.`connected`, buf)
     }
 }
 
@@ -5988,6 +6502,22 @@ data class NodeOptions (
      * What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB where absent.
      */
     val `maxPageBytes`: kotlin.ULong? = null
+    ,
+    /**
+     * How many Store requests are answered in a time, in all; beyond it the answer is 429. No such
+     * limit where absent.
+     */
+    val `storeRate`: RateLimit? = null
+    ,
+    /**
+     * The same of one peer.
+     */
+    val `storeRateOfPeer`: RateLimit? = null
+    ,
+    /**
+     * Which peers it keeps connected by itself, and the room for others.
+     */
+    val `peers`: PeerOptions? = null
 
 ){
 
@@ -6035,6 +6565,9 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterOptionalTypeSyncDialect.read(buf),
             FfiConverterBoolean.read(buf),
             FfiConverterOptionalULong.read(buf),
+            FfiConverterOptionalTypeRateLimit.read(buf),
+            FfiConverterOptionalTypeRateLimit.read(buf),
+            FfiConverterOptionalTypePeerOptions.read(buf),
         )
     }
 
@@ -6069,7 +6602,10 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterBoolean.allocationSize(value.`syncStrong`) +
             FfiConverterOptionalTypeSyncDialect.allocationSize(value.`syncDialect`) +
             FfiConverterBoolean.allocationSize(value.`relay`) +
-            FfiConverterOptionalULong.allocationSize(value.`maxPageBytes`)
+            FfiConverterOptionalULong.allocationSize(value.`maxPageBytes`) +
+            FfiConverterOptionalTypeRateLimit.allocationSize(value.`storeRate`) +
+            FfiConverterOptionalTypeRateLimit.allocationSize(value.`storeRateOfPeer`) +
+            FfiConverterOptionalTypePeerOptions.allocationSize(value.`peers`)
     )
 
     override fun write(value: NodeOptions, buf: ByteBuffer) {
@@ -6104,6 +6640,9 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterOptionalTypeSyncDialect.write(value.`syncDialect`, buf)
             FfiConverterBoolean.write(value.`relay`, buf)
             FfiConverterOptionalULong.write(value.`maxPageBytes`, buf)
+            FfiConverterOptionalTypeRateLimit.write(value.`storeRate`, buf)
+            FfiConverterOptionalTypeRateLimit.write(value.`storeRateOfPeer`, buf)
+            FfiConverterOptionalTypePeerOptions.write(value.`peers`, buf)
     }
 }
 
@@ -6152,6 +6691,195 @@ public object FfiConverterTypePage: FfiConverterRustBuffer<Page> {
     override fun write(value: Page, buf: ByteBuffer) {
             FfiConverterSequenceTypeEntry.write(value.`entries`, buf)
             FfiConverterOptionalByteArray.write(value.`cursor`, buf)
+    }
+}
+
+
+
+/**
+ * What one peer told.
+ */
+data class PeerCheck (
+    /**
+     * As the caller named it.
+     */
+    val `peer`: kotlin.String
+    ,
+    /**
+     * How many hashes it told.
+     */
+    val `told`: kotlin.ULong
+    ,
+    /**
+     * Those that others told and it did not. (It may have come to know them since, or others may
+     * hold what it let go by its retention.)
+     */
+    val `omitted`: List<kotlin.ByteArray>
+    ,
+    /**
+     * Why its answer broke off, where it did; then what it omitted says nothing.
+     */
+    val `failure`: Failure?
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypePeerCheck: FfiConverterRustBuffer<PeerCheck> {
+    override fun read(buf: ByteBuffer): PeerCheck {
+        return PeerCheck(
+            FfiConverterString.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterSequenceByteArray.read(buf),
+            FfiConverterOptionalTypeFailure.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: PeerCheck) = (
+            FfiConverterString.allocationSize(value.`peer`) +
+            FfiConverterULong.allocationSize(value.`told`) +
+            FfiConverterSequenceByteArray.allocationSize(value.`omitted`) +
+            FfiConverterOptionalTypeFailure.allocationSize(value.`failure`)
+    )
+
+    override fun write(value: PeerCheck, buf: ByteBuffer) {
+            FfiConverterString.write(value.`peer`, buf)
+            FfiConverterULong.write(value.`told`, buf)
+            FfiConverterSequenceByteArray.write(value.`omitted`, buf)
+            FfiConverterOptionalTypeFailure.write(value.`failure`, buf)
+    }
+}
+
+
+
+/**
+ * Which peers a node keeps connected by itself, and the room for others; what is absent is as the
+ * library has it.
+ */
+data class PeerOptions (
+    /**
+     * Addresses of peers that are to be connected at all times, best with `/p2p/…` at their end;
+     * at most 256. One that cannot be reached, or went, is dialled again and again.
+     */
+    val `bootstrap`: List<kotlin.String> = listOf()
+    ,
+    /**
+     * So many peers that speak Store are kept connected, out of those that the node reached before
+     * or learned of; at most 64. 4 where the node has bootstrap peers or learned of some, and none
+     * otherwise.
+     */
+    val `storePeers`: kotlin.UInt? = null
+    ,
+    /**
+     * The same of peers that sync.
+     */
+    val `syncPeers`: kotlin.UInt? = null
+    ,
+    /**
+     * The same of peers that relay, where the node relays itself.
+     */
+    val `relayPeers`: kotlin.UInt? = null
+    ,
+    /**
+     * Connections that peers open; three quarters of all where absent.
+     */
+    val `maxIncoming`: kotlin.UInt? = null
+    ,
+    /**
+     * Connections that the node opens; as many as there may be in all where absent.
+     */
+    val `maxOutgoing`: kotlin.UInt? = null
+    ,
+    /**
+     * So many of the connections that peers open are not for strangers, which speak neither Store
+     * nor sync; a quarter of them where absent.
+     */
+    val `reserved`: kotlin.UInt? = null
+    ,
+    /**
+     * Whether the node keeps where it reached peers in a file beside its state.
+     */
+    val `keep`: kotlin.Boolean = true
+    ,
+    /**
+     * The wait before a peer is dialled again; one second where absent. It doubles with each
+     * failure.
+     */
+    val `redialMin`: java.time.Duration? = null
+    ,
+    /**
+     * The longest such wait; five minutes where absent.
+     */
+    val `redialMax`: java.time.Duration? = null
+    ,
+    /**
+     * So long without a connected peer, and the node is offline; ten seconds where absent.
+     */
+    val `offlineGrace`: java.time.Duration? = null
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypePeerOptions: FfiConverterRustBuffer<PeerOptions> {
+    override fun read(buf: ByteBuffer): PeerOptions {
+        return PeerOptions(
+            FfiConverterSequenceString.read(buf),
+            FfiConverterOptionalUInt.read(buf),
+            FfiConverterOptionalUInt.read(buf),
+            FfiConverterOptionalUInt.read(buf),
+            FfiConverterOptionalUInt.read(buf),
+            FfiConverterOptionalUInt.read(buf),
+            FfiConverterOptionalUInt.read(buf),
+            FfiConverterBoolean.read(buf),
+            FfiConverterOptionalDuration.read(buf),
+            FfiConverterOptionalDuration.read(buf),
+            FfiConverterOptionalDuration.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: PeerOptions) = (
+            FfiConverterSequenceString.allocationSize(value.`bootstrap`) +
+            FfiConverterOptionalUInt.allocationSize(value.`storePeers`) +
+            FfiConverterOptionalUInt.allocationSize(value.`syncPeers`) +
+            FfiConverterOptionalUInt.allocationSize(value.`relayPeers`) +
+            FfiConverterOptionalUInt.allocationSize(value.`maxIncoming`) +
+            FfiConverterOptionalUInt.allocationSize(value.`maxOutgoing`) +
+            FfiConverterOptionalUInt.allocationSize(value.`reserved`) +
+            FfiConverterBoolean.allocationSize(value.`keep`) +
+            FfiConverterOptionalDuration.allocationSize(value.`redialMin`) +
+            FfiConverterOptionalDuration.allocationSize(value.`redialMax`) +
+            FfiConverterOptionalDuration.allocationSize(value.`offlineGrace`)
+    )
+
+    override fun write(value: PeerOptions, buf: ByteBuffer) {
+            FfiConverterSequenceString.write(value.`bootstrap`, buf)
+            FfiConverterOptionalUInt.write(value.`storePeers`, buf)
+            FfiConverterOptionalUInt.write(value.`syncPeers`, buf)
+            FfiConverterOptionalUInt.write(value.`relayPeers`, buf)
+            FfiConverterOptionalUInt.write(value.`maxIncoming`, buf)
+            FfiConverterOptionalUInt.write(value.`maxOutgoing`, buf)
+            FfiConverterOptionalUInt.write(value.`reserved`, buf)
+            FfiConverterBoolean.write(value.`keep`, buf)
+            FfiConverterOptionalDuration.write(value.`redialMin`, buf)
+            FfiConverterOptionalDuration.write(value.`redialMax`, buf)
+            FfiConverterOptionalDuration.write(value.`offlineGrace`, buf)
     }
 }
 
@@ -6457,6 +7185,53 @@ public object FfiConverterTypeQuery: FfiConverterRustBuffer<Query> {
             FfiConverterOptionalTypeDirection.write(value.`direction`, buf)
             FfiConverterUInt.write(value.`limit`, buf)
             FfiConverterBoolean.write(value.`includeData`, buf)
+    }
+}
+
+
+
+/**
+ * How many Store requests are answered in a time.
+ */
+data class RateLimit (
+    /**
+     * So many, at least 1.
+     */
+    val `requests`: kotlin.UInt
+    ,
+    /**
+     * In so long, more than zero.
+     */
+    val `per`: java.time.Duration
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeRateLimit: FfiConverterRustBuffer<RateLimit> {
+    override fun read(buf: ByteBuffer): RateLimit {
+        return RateLimit(
+            FfiConverterUInt.read(buf),
+            FfiConverterDuration.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: RateLimit) = (
+            FfiConverterUInt.allocationSize(value.`requests`) +
+            FfiConverterDuration.allocationSize(value.`per`)
+    )
+
+    override fun write(value: RateLimit, buf: ByteBuffer) {
+            FfiConverterUInt.write(value.`requests`, buf)
+            FfiConverterDuration.write(value.`per`, buf)
     }
 }
 
@@ -8102,6 +8877,38 @@ sealed class NodeEvent {
     }
 
     /**
+     * A peer is connected again, or for the first time.
+     */
+    object Online : NodeEvent()
+
+
+    /**
+     * No peer has been connected for the grace, while the node looks for some. It goes on dialling.
+     */
+    object Offline : NodeEvent()
+
+
+    /**
+     * A file of the node's own could not be used and was moved aside; the node goes on without what
+     * was in it. Told to the first that reads the events.
+     */
+    data class StateSetAside(
+        /**
+         * The file, as it was called; `.bad` is put behind its name.
+         */
+        val `path`: kotlin.String,
+        /**
+         * What is wrong with it.
+         */
+        val `why`: kotlin.String) : NodeEvent()
+
+    {
+
+
+        companion object
+    }
+
+    /**
      * The reader was too slow.
      */
     data class Lagged(
@@ -8162,7 +8969,13 @@ public object FfiConverterTypeNodeEvent : FfiConverterRustBuffer<NodeEvent>{
             6 -> NodeEvent.SyncFinished(
                 FfiConverterTypeSyncReport.read(buf),
                 )
-            7 -> NodeEvent.Lagged(
+            7 -> NodeEvent.Online
+            8 -> NodeEvent.Offline
+            9 -> NodeEvent.StateSetAside(
+                FfiConverterString.read(buf),
+                FfiConverterString.read(buf),
+                )
+            10 -> NodeEvent.Lagged(
                 FfiConverterULong.read(buf),
                 )
             else -> throw RuntimeException("invalid enum value, something is very wrong!!")
@@ -8224,6 +9037,26 @@ public object FfiConverterTypeNodeEvent : FfiConverterRustBuffer<NodeEvent>{
                 + FfiConverterTypeSyncReport.allocationSize(value.`report`)
             )
         }
+        is NodeEvent.Online -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+            )
+        }
+        is NodeEvent.Offline -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+            )
+        }
+        is NodeEvent.StateSetAside -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+                + FfiConverterString.allocationSize(value.`path`)
+                + FfiConverterString.allocationSize(value.`why`)
+            )
+        }
         is NodeEvent.Lagged -> {
             // Add the size for the Int that specifies the variant plus the size needed for all fields
             (
@@ -8277,8 +9110,22 @@ public object FfiConverterTypeNodeEvent : FfiConverterRustBuffer<NodeEvent>{
                 FfiConverterTypeSyncReport.write(value.`report`, buf)
                 Unit
             }
-            is NodeEvent.Lagged -> {
+            is NodeEvent.Online -> {
                 buf.putInt(7)
+                Unit
+            }
+            is NodeEvent.Offline -> {
+                buf.putInt(8)
+                Unit
+            }
+            is NodeEvent.StateSetAside -> {
+                buf.putInt(9)
+                FfiConverterString.write(value.`path`, buf)
+                FfiConverterString.write(value.`why`, buf)
+                Unit
+            }
+            is NodeEvent.Lagged -> {
+                buf.putInt(10)
                 FfiConverterULong.write(value.`missed`, buf)
                 Unit
             }
@@ -9319,6 +10166,38 @@ public object FfiConverterOptionalTypePage: FfiConverterRustBuffer<Page?> {
 /**
  * @suppress
  */
+public object FfiConverterOptionalTypePeerOptions: FfiConverterRustBuffer<PeerOptions?> {
+    override fun read(buf: ByteBuffer): PeerOptions? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypePeerOptions.read(buf)
+    }
+
+    override fun allocationSize(value: PeerOptions?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypePeerOptions.allocationSize(value)
+        }
+    }
+
+    override fun write(value: PeerOptions?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypePeerOptions.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
 public object FfiConverterOptionalTypeQuery: FfiConverterRustBuffer<Query?> {
     override fun read(buf: ByteBuffer): Query? {
         if (buf.get().toInt() == 0) {
@@ -9341,6 +10220,38 @@ public object FfiConverterOptionalTypeQuery: FfiConverterRustBuffer<Query?> {
         } else {
             buf.put(1)
             FfiConverterTypeQuery.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterOptionalTypeRateLimit: FfiConverterRustBuffer<RateLimit?> {
+    override fun read(buf: ByteBuffer): RateLimit? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeRateLimit.read(buf)
+    }
+
+    override fun allocationSize(value: RateLimit?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeRateLimit.allocationSize(value)
+        }
+    }
+
+    override fun write(value: RateLimit?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeRateLimit.write(value, buf)
         }
     }
 }
@@ -9857,6 +10768,62 @@ public object FfiConverterSequenceTypeFinding: FfiConverterRustBuffer<List<Findi
         buf.putInt(value.size)
         value.iterator().forEach {
             FfiConverterTypeFinding.write(it, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterSequenceTypeKnownPeer: FfiConverterRustBuffer<List<KnownPeer>> {
+    override fun read(buf: ByteBuffer): List<KnownPeer> {
+        val len = buf.getInt()
+        return List<KnownPeer>(len) {
+            FfiConverterTypeKnownPeer.read(buf)
+        }
+    }
+
+    override fun allocationSize(value: List<KnownPeer>): ULong {
+        val sizeForLength = 4UL
+        val sizeForItems = value.map { FfiConverterTypeKnownPeer.allocationSize(it) }.sum()
+        return sizeForLength + sizeForItems
+    }
+
+    override fun write(value: List<KnownPeer>, buf: ByteBuffer) {
+        buf.putInt(value.size)
+        value.iterator().forEach {
+            FfiConverterTypeKnownPeer.write(it, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterSequenceTypePeerCheck: FfiConverterRustBuffer<List<PeerCheck>> {
+    override fun read(buf: ByteBuffer): List<PeerCheck> {
+        val len = buf.getInt()
+        return List<PeerCheck>(len) {
+            FfiConverterTypePeerCheck.read(buf)
+        }
+    }
+
+    override fun allocationSize(value: List<PeerCheck>): ULong {
+        val sizeForLength = 4UL
+        val sizeForItems = value.map { FfiConverterTypePeerCheck.allocationSize(it) }.sum()
+        return sizeForLength + sizeForItems
+    }
+
+    override fun write(value: List<PeerCheck>, buf: ByteBuffer) {
+        buf.putInt(value.size)
+        value.iterator().forEach {
+            FfiConverterTypePeerCheck.write(it, buf)
         }
     }
 }
