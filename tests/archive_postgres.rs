@@ -97,6 +97,8 @@ fn nodes_that_put_the_same_store_each_message_once() {
     let database = database();
     let nodes: Vec<Archive> = (0..4).map(|_| open(&database, &config())).collect();
     let begin = Barrier::new(nodes.len());
+    let size = |round: u32| if round.is_multiple_of(2) { 50 } else { 150 };
+    let all: u32 = (0..15).map(size).sum();
     let stored: usize = thread::scope(|scope| {
         let of_node = |(n, archive): (usize, &Archive)| {
             let (archive, begin) = (archive.clone(), &begin);
@@ -105,13 +107,14 @@ fn nodes_that_put_the_same_store_each_message_once() {
                 let mut stored = 0;
                 for round in 0..15u32 {
                     // Each in an order of its own, over several partitions and new topics.
-                    let mut batch: Vec<StoredMessage> = (0..60u32)
+                    // So many that they are copied in, every other time.
+                    let mut batch: Vec<StoredMessage> = (0..size(round))
                         .map(|i| {
                             let time = NOW.nanos() - i64::from(i % 7) * 1_000_000_000;
                             message(i % 5, round, time, &format!("{round} {i}"))
                         })
                         .collect();
-                    batch.rotate_left(n * 17 % 60);
+                    batch.rotate_left(n * 17 % 50);
                     if n % 2 == 1 {
                         batch.reverse();
                     }
@@ -124,9 +127,13 @@ fn nodes_that_put_the_same_store_each_message_once() {
         let threads: Vec<_> = nodes.iter().enumerate().map(of_node).collect();
         threads.into_iter().map(|t| t.join().unwrap()).sum()
     });
-    assert_eq!(stored, 15 * 60);
-    assert_eq!(count(&database), 15 * 60);
-    assert_eq!(nodes[0].stats().wait().unwrap().messages, 15 * 60, "the kept counts are exact");
+    assert_eq!(stored, all as usize);
+    assert_eq!(count(&database), i64::from(all));
+    assert_eq!(
+        nodes[0].stats().wait().unwrap().messages,
+        u64::from(all),
+        "the kept counts are exact"
+    );
 }
 
 #[test]
@@ -252,7 +259,7 @@ fn a_later_schema_is_used_where_it_allows_it() {
             "ALTER TABLE wakustore.message ADD COLUMN extra int8 NOT NULL DEFAULT 7;
              ALTER TABLE wakustore.archive ADD COLUMN more text NOT NULL DEFAULT 'x';
              CREATE TABLE wakustore.other(id int4);
-             UPDATE wakustore.archive SET version = 2;",
+             UPDATE wakustore.archive SET version = 3;",
         )
         .unwrap();
     let later = open(&database, &config());
@@ -265,17 +272,41 @@ fn a_later_schema_is_used_where_it_allows_it() {
     drop(later);
     // The one after that cannot be written by us, and then not even be read.
     let refused = |set: &str| {
-        let text = format!("UPDATE wakustore.archive SET version = 3, {set}");
+        let text = format!("UPDATE wakustore.archive SET version = 4, {set}");
         database.client().batch_execute(&text).unwrap();
         let e = PostgresBackend::open(PostgresConfig::new(&database.url)).err().unwrap();
         assert_eq!(e.kind(), ErrorKind::SchemaTooNew, "{e}");
         e
     };
-    assert!(refused("min_writer = 3").message().contains('3'));
-    refused("min_writer = 1, min_reader = 3");
+    assert!(refused("min_writer = 4").message().contains('4'));
+    refused("min_writer = 1, min_reader = 4");
     // And one that has it open is told too.
     let e = archive.query(Query::default()).wait().unwrap_err();
     assert_eq!(e.kind(), ErrorKind::SchemaTooNew);
+}
+
+#[test]
+fn large_puts_tell_new_from_known() {
+    let database = database();
+    let archive = open(&database, &config());
+    let all = many(1_000, 16);
+    let tell = |messages: &[StoredMessage]| {
+        let outcomes = import(&archive, messages.to_vec());
+        outcomes.into_iter().map(|o| o == PutOutcome::Stored).collect::<Vec<bool>>()
+    };
+    assert_eq!(tell(&all[..200]), [true; 200]);
+    // Half of them are there: what was copied of the others is not left behind.
+    assert_eq!(tell(&all[100..300]), [[false; 100], [true; 100]].concat());
+    // Those that come twice in one put are stored once; and so on, until it copies again.
+    for part in all[300..].chunks(35) {
+        let twice = [part, part].concat();
+        let expected = [vec![true; part.len()], vec![false; part.len()]].concat();
+        assert_eq!(tell(&twice), expected);
+    }
+    assert_eq!(tell(&all), [false; 1_000]);
+    assert_eq!(count(&database), 1_000);
+    assert_eq!(archive.stats().wait().unwrap().messages, 1_000);
+    assert!(archive.verify().wait().unwrap().is_sound());
 }
 
 #[test]

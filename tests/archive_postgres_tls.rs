@@ -5,13 +5,15 @@
 mod archive_support;
 
 use std::net::TcpListener;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 
 use archive_support::cluster::Cluster;
 use archive_support::*;
 use wakustore::ErrorKind;
-use wakustore::archive::{Archive, PostgresBackend, PostgresConfig};
+use wakustore::archive::nwaku::{ExportOptions, ImportOptions, export_postgres, import_postgres};
+use wakustore::archive::{Archive, MemoryBackend, PostgresBackend, PostgresConfig};
 use wakustore::error::Error;
 
 fn openssl(dir: &Path, args: &str) {
@@ -107,4 +109,59 @@ fn each_mode_of_tls_trusts_whom_it_should() {
         assert!(begin.elapsed().as_secs() < 60, "the server keeps TLS");
     }
     assert!(!open("localhost", "sslmode=prefer").unwrap());
+}
+
+#[test]
+fn nwakus_archive_is_moved_over_tls_too() {
+    let dir = tempfile::tempdir().unwrap();
+    certificates(dir.path());
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    // Over the network this server talks with nobody but by TLS.
+    std::fs::write(
+        dir.path().join("hba"),
+        "local all all trust\nhostssl all all 127.0.0.1/32 trust\n",
+    )
+    .unwrap();
+    let settings = [
+        "listen_addresses = '127.0.0.1'".to_owned(),
+        "ssl = on".to_owned(),
+        format!("ssl_cert_file = '{}'", path("server.pem")),
+        format!("ssl_key_file = '{}'", path("server.key")),
+        format!("hba_file = '{}'", path("hba")),
+    ];
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start_on(port, &settings)));
+    let database = cluster.database();
+    let url = |options: &str| {
+        format!("postgres://postgres@localhost:{port}/{}?{options}", database.name())
+    };
+    let memory = || Archive::open(MemoryBackend::default(), config()).unwrap();
+    let there = memory();
+    let sent: Vec<_> = (0..50).map(|i| message(i, i, NOW.nanos() - 50, "for nwaku")).collect();
+    import(&there, sent.clone());
+    let take = |options: &str| {
+        let here = memory();
+        let all = ImportOptions::default();
+        let report = import_postgres(&url(options), &here, &all, |_| ControlFlow::Continue(()))?;
+        assert_eq!(report.imported, 50, "{options}");
+        let hashes = sent.iter().map(|m| m.hash).collect();
+        assert_eq!(here.missing(hashes).wait().unwrap(), [], "{options}");
+        Ok::<(), Error>(())
+    };
+    let (full, other) = (path("ca.pem"), path("other.pem"));
+    let full = format!("sslmode=verify-full&sslrootcert={full}");
+    let all = ExportOptions::default();
+    let report = export_postgres(&there, &url(&full), &all, |_| ControlFlow::Continue(()));
+    assert_eq!(report.unwrap().written, 50);
+    for options in [full.as_str(), "sslmode=require", "sslmode=prefer"] {
+        take(options).unwrap();
+    }
+    // Without TLS the server refuses; with another authority we do.
+    let e = take("sslmode=disable").unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::ArchiveOpen, "{e}");
+    assert!(e.message().contains("no encryption"), "{e}");
+    let e = take(&format!("sslmode=verify-full&sslrootcert={other}")).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::ArchiveOpen, "{e}");
+    assert!(e.message().contains("certificate"), "{e}");
 }

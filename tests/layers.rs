@@ -19,7 +19,7 @@ const APART: &[(&str, &str)] = &[("runtime", "node"), ("sync", "store"), ("sync"
 
 /// Crates and modules of std that only some layers may name.
 const RESERVED: &[(&str, &[&str])] = &[
-    ("tokio", &["node", "runtime", "ffi"]),
+    ("tokio", &["archive::postgres", "node", "runtime", "ffi"]),
     ("libp2p", &["node"]),
     ("libp2p_stream", &["node"]),
     ("libp2p_mplex", &["node"]),

@@ -22,7 +22,7 @@ fn is_database(name: &str) -> bool {
 ///
 /// # Errors
 /// Those of the backend and of [`Archive::open`]; [`crate::ErrorKind::Unsupported`] for a database
-/// with a key, or that is to be read only.
+/// with a key.
 pub(super) fn open(sqlite: SqliteConfig, config: ArchiveConfig) -> Result<Archive> {
     let Some(url) = sqlite.path.to_str().filter(|name| is_database(name)) else {
         return Archive::open(SqliteBackend::open(sqlite)?, config).inspect(log_archive);
@@ -30,11 +30,8 @@ pub(super) fn open(sqlite: SqliteConfig, config: ArchiveConfig) -> Result<Archiv
     if sqlite.key.is_some() {
         bail!(Unsupported, "a key is for a file: a database is encrypted where it is kept");
     }
-    if sqlite.read_only {
-        bail!(Unsupported, "a database is opened read-only by a role that may only read");
-    }
-    let backend = PostgresBackend::open(PostgresConfig::new(url))?;
-    Archive::open(backend, config).inspect(log_archive)
+    let database = PostgresConfig { read_only: sqlite.read_only, ..PostgresConfig::new(url) };
+    Archive::open(PostgresBackend::open(database)?, config).inspect(log_archive)
 }
 
 /// An import or an export goes on to its end, until so many messages were dealt with, or until it is

@@ -54,8 +54,22 @@ impl Cluster {
 
     /// As [`Cluster::start`], with another port for where the settings let it listen.
     pub fn start_on(port: u16, settings: &[&str]) -> Cluster {
+        Cluster::launch(port, settings, None)
+    }
+
+    /// A replica of another, by streaming.
+    pub fn standby_of(primary: &Cluster, settings: &[&str]) -> Cluster {
+        Cluster::launch(primary.port, settings, Some(primary))
+    }
+
+    fn launch(port: u16, settings: &[&str], primary: Option<&Cluster>) -> Cluster {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/archive_support/cluster.sh");
-        let mut child = Command::new("bash")
+        let mut bash = Command::new("bash");
+        match primary {
+            Some(primary) => bash.env("STANDBY_OF", &primary.dir),
+            None => bash.env_remove("STANDBY_OF"),
+        };
+        let mut child = bash
             .arg(script)
             .arg(programs())
             .arg(port.to_string())

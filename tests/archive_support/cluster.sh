@@ -2,6 +2,9 @@
 # A private PostgreSQL cluster in a directory of its own, for as long as standard input stays open:
 # it ends, and the directory goes, with whoever started it, however that ends.
 #
+# STANDBY_OF, where it is set, is the directory of another such cluster on the same port, of which this
+# one becomes a replica, by streaming.
+#
 # cluster.sh BINDIR PORT [SETTING...]: prints the directory, which holds the socket, then obeys
 # lines: `start`, `stop` (fast), `crash` (immediate), `pid`; each is answered with a line.
 set -euo pipefail
@@ -34,8 +37,14 @@ trap finish EXIT
 trap 'exit 1' HUP INT TERM
 
 # Nothing is waited for: the directory does not outlive us.
-"$bin/initdb" -D "$home/data" -U postgres -A trust -E UTF8 --locale=C --no-sync --no-instructions \
-    >"$home/initdb.log" 2>&1 || {
+if [ -n "${STANDBY_OF:-}" ]; then
+    make=("$bin/pg_basebackup" -D "$home/data" -h "$STANDBY_OF" -p "$port" -U postgres
+        --write-recovery-conf --checkpoint=fast --no-sync)
+else
+    make=("$bin/initdb" -D "$home/data" -U postgres -A trust -E UTF8 --locale=C --no-sync
+        --no-instructions)
+fi
+"${make[@]}" >"$home/initdb.log" 2>&1 || {
     cat "$home/initdb.log" >&2
     exit 1
 }

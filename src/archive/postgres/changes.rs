@@ -292,12 +292,14 @@ impl Part {
     fn stored(&mut self, session: &mut Session, cells: &[Cell]) -> Outcome<()> {
         let of = |cell: &Cell| {
             format!(
-                "SELECT xid, place, writer, timestamp, hash, channel, origin FROM {}
-                 WHERE (xid, place) > ($1::text::xid8, $2::int4)
-                     AND (xid, place) <= ($3::text::xid8, $4::int4)",
+                "(SELECT xid, place, writer, timestamp, hash, channel, origin FROM {}
+                 m WHERE (xid, place) > ($1::text::xid8, $2::int4)
+                     AND (xid, place) <= ($3::text::xid8, $4::int4)
+                 ORDER BY m.xid, m.place)",
                 table(*cell)
             )
         };
+        // Each in order, by its index of transactions, so that no more is read than is told.
         let all: Vec<String> = cells.iter().map(of).collect();
         let text = format!(
             "SELECT xid::text::int8, place, writer, timestamp, hash, channel, origin, NULL::int2

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::bulk::Bulk;
 use super::changes::{self, Own};
 use super::error::{Cure, Outcome};
 use super::figures::{self, Sizes};
@@ -45,6 +46,9 @@ pub(super) struct Core {
     pub(super) slot: i16,
     /// The partition of the newest message that was put.
     pub(super) newest_used: Option<i32>,
+    /// The partition in which the last cursor was.
+    pub(super) cursor_in: Option<i32>,
+    pub(super) bulk: Bulk,
     /// Messages held when figures were last asked for.
     pub(super) figured: Option<u64>,
     /// Whether this driver has removed by retention.
@@ -82,6 +86,8 @@ impl Postgres {
             writer,
             slot,
             newest_used: None,
+            cursor_in: None,
+            bulk: Bulk::default(),
             figured: None,
             keeps_house: false,
             told: None,
@@ -98,6 +104,23 @@ impl Postgres {
     /// Asks, with a fresh list of partitions, and again where that may help.
     pub(super) fn ask<T: Send>(
         &mut self,
+        question: impl FnMut(&mut Session, &mut Core) -> Outcome<T> + Send,
+    ) -> Result<T> {
+        self.ask_with(true, question)
+    }
+
+    /// As [`Postgres::ask`], for a question that finds out by itself whether the list of partitions
+    /// has changed since it was read last: a way to the server and back less.
+    fn ask_by_list<T: Send>(
+        &mut self,
+        question: impl FnMut(&mut Session, &mut Core) -> Outcome<T> + Send,
+    ) -> Result<T> {
+        self.ask_with(false, question)
+    }
+
+    fn ask_with<T: Send>(
+        &mut self,
+        fresh_list: bool,
         mut question: impl FnMut(&mut Session, &mut Core) -> Outcome<T> + Send,
     ) -> Result<T> {
         let asked = off_runtime(|| {
@@ -110,7 +133,10 @@ impl Postgres {
                     self.core.topics = Topics::default();
                     self.core.layout.forget();
                 }
-                let answer = self.core.layout.refresh(session);
+                let answer = match fresh_list || !self.core.layout.is_known() {
+                    true => self.core.layout.refresh(session),
+                    false => Ok(()),
+                };
                 let fault = match answer.and_then(|()| question(session, &mut self.core)) {
                     Ok(answer) => return Ok(answer),
                     Err(fault) => fault,
@@ -135,12 +161,15 @@ impl Postgres {
     /// is tried to find out.
     fn change<T: Send>(
         &mut self,
+        fresh_list: bool,
         mut change: impl FnMut(&mut Session, &mut Core, &mut Unsettled) -> Outcome<T> + Send,
     ) -> Result<T> {
         let mut unsettled = Unsettled::new();
         let until = Instant::now() + self.settle_for;
         loop {
-            match self.ask(|session, core| change(session, core, &mut unsettled)) {
+            let changed =
+                self.ask_with(fresh_list, |session, core| change(session, core, &mut unsettled));
+            match changed {
                 Err(e) if !unsettled.is_empty() => {
                     if e.kind() != ErrorKind::ArchiveUnavailable || Instant::now() >= until {
                         self.core.own.unknown(&unsettled);
@@ -159,7 +188,9 @@ impl Driver for Postgres {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        self.change(|session, core, unsettled| {
+        // A partition that is not there any more, the server tells; one that is not known to be
+        // there is made, if it is not.
+        self.change(false, |session, core, unsettled| {
             let new = put::put(session, core, batch, unsettled)?;
             let cells = batch.iter().map(|(m, _)| session.lattice.cell_of(m.timestamp()));
             core.newest_used = core.newest_used.max(cells.max());
@@ -178,7 +209,10 @@ impl Driver for Postgres {
     }
 
     fn query(&mut self, query: &Query) -> Result<Page> {
-        self.ask(|session, core| page::page(session, core, query))
+        if !query.filter.hashes.is_empty() {
+            return self.ask(|session, core| page::page(session, core, query));
+        }
+        self.ask_by_list(|session, core| page::page(session, core, query))
     }
 
     fn get(&mut self, hashes: &[MessageHash]) -> Result<Vec<StoredMessage>> {
@@ -194,7 +228,7 @@ impl Driver for Postgres {
     }
 
     fn remove(&mut self, removal: &Removal) -> Result<Vec<FeedItem>> {
-        let gone: Vec<Gone> = self.change(|session, core, unsettled| match removal {
+        let gone: Vec<Gone> = self.change(true, |session, core, unsettled| match removal {
             Removal::Oldest { before, limit } => {
                 removal::oldest(session, core, *before, *limit, unsettled)
             }
@@ -207,8 +241,10 @@ impl Driver for Postgres {
         items
     }
 
+    /// As of the last look at the archive's header: what was taken down since by another node, the
+    /// put finds out, and looks again.
     fn taken_down(&mut self, hashes: &[MessageHash]) -> Result<Vec<MessageHash>> {
-        self.ask(|session, core| match core.layout.any_taken_down {
+        self.ask_by_list(|session, core| match core.layout.any_taken_down {
             true => find::taken_down(session, hashes),
             false => Ok(Vec::new()),
         })

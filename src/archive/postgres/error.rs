@@ -99,9 +99,10 @@ fn judge(e: &Sql) -> (ErrorKind, Cure) {
         SqlState::INSUFFICIENT_PRIVILEGE => (ErrorKind::ArchiveReadOnly, Cure::None),
         SqlState::QUERY_CANCELED => (ErrorKind::TimedOut, Cure::None),
         SqlState::LOCK_NOT_AVAILABLE => (ErrorKind::ArchiveLocked, Cure::None),
-        SqlState::T_R_DEADLOCK_DETECTED | SqlState::T_R_SERIALIZATION_FAILURE => {
-            (ErrorKind::ArchiveLocked, Cure::Again)
-        }
+        // A message that is there already, among many that are copied in: see `bulk`.
+        SqlState::T_R_DEADLOCK_DETECTED
+        | SqlState::T_R_SERIALIZATION_FAILURE
+        | SqlState::UNIQUE_VIOLATION => (ErrorKind::ArchiveLocked, Cure::Again),
         // A table or a partition that was there: another node has removed or added it.
         SqlState::UNDEFINED_TABLE | SqlState::CHECK_VIOLATION => {
             (ErrorKind::ArchiveCorrupt, Cure::Reload)

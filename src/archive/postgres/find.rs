@@ -14,11 +14,14 @@ use super::driver::Core;
 use super::error::{Outcome, sql};
 use super::lattice::{Cell, table};
 use super::scan::{KEY, Key, READING};
+use super::schema::PREFIX;
 use super::session::{Session, Value};
 use crate::types::{MessageHash, SyncId, Timestamp};
 
 /// Partitions that one statement looks through, beside the newest.
 const GROUP: usize = 16;
+/// The newest: the one that is filled, and the one that was made ahead.
+const NEWEST: usize = 2;
 /// Hashes in one statement.
 const AT_ONCE: usize = 16_384;
 /// Times of cursors that are remembered; beyond it all are forgotten.
@@ -38,7 +41,7 @@ impl Hints {
         hints.insert(id.hash, id.timestamp);
     }
 
-    fn get(&self, hash: &MessageHash) -> Option<Timestamp> {
+    pub(super) fn get(&self, hash: &MessageHash) -> Option<Timestamp> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(hash).copied()
     }
 }
@@ -87,20 +90,18 @@ pub(super) fn all(
 /// The partitions from the newest on: the newest alone, then in groups that stay the same as newer
 /// ones are added, so that their statements stay prepared.
 fn groups(cells: &[Cell]) -> Vec<Vec<Cell>> {
-    let Some((newest, older)) = cells.split_last() else { return Vec::new() };
-    let mut groups = vec![vec![*newest]];
-    for chunk in older.chunks(GROUP).rev() {
-        groups.push(chunk.to_vec());
-    }
-    groups
+    let (older, newest) = cells.split_at(cells.len().saturating_sub(NEWEST));
+    let older = older.chunks(GROUP).rev();
+    [newest].into_iter().chain(older).filter(|group| !group.is_empty()).map(Vec::from).collect()
 }
 
 fn probe(session: &mut Session, cells: &[Cell], hashes: &[MessageHash]) -> Outcome<Vec<Row>> {
     let of = |cell: &Cell| {
         format!(
-            "(SELECT {KEY}, {cell}::int4 AS cell FROM {} WHERE substring(hash, 1, 8) = \
-             substring(k.hash, 1, 8) AND hash = k.hash OFFSET 0)",
-            table(*cell)
+            "(SELECT {KEY}, {cell}::int4 AS cell FROM {} WHERE {PREFIX} = {} AND hash = k.hash
+              OFFSET 0)",
+            table(*cell),
+            PREFIX.replace("hash", "k.hash"),
         )
     };
     let parts: Vec<String> = cells.iter().map(of).collect();

@@ -1,11 +1,12 @@
 //! Which partitions there are, and making them.
 //!
 //! Every connection remembers the list, with a number that changes whenever the list does: a
-//! question begins by looking at that number. Questions name the tables of the partitions, newest
+//! question begins by looking at that number, or looks at it with each of its statements (see
+//! [`Layout::unchanged`]). Questions name the tables of the partitions, newest
 //! or oldest first as they need them, rather than `message` as a whole: planning and locking then
 //! cost the same however many partitions there are.
 
-use super::error::{Outcome, sql};
+use super::error::{Cure, Fault, Outcome, sql};
 use super::lattice::{Cell, Lattice, table};
 use super::schema::VERSION;
 use super::session::Session;
@@ -31,6 +32,45 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// A column that tells whether the list is still the one of this number, in the snapshot of its
+    /// statement; it is looked up once. (The number of the list only grows: so it was the same in
+    /// all statements before that one, too.)
+    pub(super) fn unchanged(number: &str) -> String {
+        format!(
+            "(SELECT a.layout = {number}::int8 AND a.min_reader <= {VERSION} FROM wakustore.archive a)"
+        )
+    }
+
+    /// Sees to it that the list has not changed, for a question whose last statement gave no row that
+    /// would tell.
+    ///
+    /// # Errors
+    /// [`Layout::changed`].
+    pub(super) fn confirm(&self, session: &mut Session) -> Outcome<()> {
+        let text = format!("SELECT {}", Layout::unchanged("$1"));
+        let rows = session.query(READING, &text, &[&self.number()])?;
+        let same = rows.first().map_or(Ok(None), |row| row.try_get::<_, Option<bool>>(0));
+        match same.map_err(sql(READING))? {
+            Some(true) => Ok(()),
+            _ => Err(Layout::changed()),
+        }
+    }
+
+    /// What a statement compares with.
+    pub(super) fn number(&self) -> i64 {
+        self.version.unwrap_or(i64::MIN)
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.version.is_some()
+    }
+
+    /// The list is not, or may not be, what a question took it for: it is read anew, and asked again.
+    pub(super) fn changed() -> Fault {
+        let what = "other nodes change the archive's partitions again and again";
+        Fault { error: Error::new(ErrorKind::ArchiveLocked, what), cure: Cure::Reload }
+    }
+
     /// Forgets the list.
     pub(super) fn forget(&mut self) {
         self.version = None;

@@ -66,6 +66,7 @@ impl Place {
              SET jit = off;
              SET enable_seqscan = off;
              SET enable_bitmapscan = off;
+             SET enable_sort = off;
              SET plan_cache_mode = force_generic_plan;
              SELECT set_config('synchronous_commit', 'on', false)
                  WHERE current_setting('synchronous_commit') = 'off';"

@@ -5,6 +5,7 @@
 //! ([`crate::ErrorKind::ArchiveUnavailable`]). docs/POSTGRES.md tells of the schema, of partitions,
 //! replicas, poolers and roles.
 
+mod bulk;
 mod changes;
 mod driver;
 mod error;
@@ -21,10 +22,10 @@ mod scan;
 mod schema;
 mod session;
 mod span;
-mod tls;
+pub(super) mod tls;
 mod topic_stats;
 mod topics;
-mod url;
+pub(super) mod url;
 mod verify;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,6 +52,10 @@ pub struct PostgresConfig {
     /// Another server to read from: a replica, which may be behind. A put's messages are then
     /// seen once they have come there.
     pub replica: Option<String>,
+    /// Whether it is only read, of whatever the server is: a replica, say, with the nodes that write
+    /// elsewhere. Then the database must be one that was made already, and a role that may read it
+    /// is enough. What others write is seen, and told of by the feed.
+    pub read_only: bool,
     /// How long it may take to connect.
     pub connect_timeout: Duration,
     /// How long a statement may take; the server ends it then.
@@ -69,6 +74,7 @@ impl PostgresConfig {
         PostgresConfig {
             url: url.into(),
             replica: None,
+            read_only: false,
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
             settle_timeout: Duration::from_secs(10),
@@ -82,6 +88,7 @@ impl std::fmt::Debug for PostgresConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PostgresConfig")
             .field("replica", &self.replica.is_some())
+            .field("read_only", &self.read_only)
             .field("connect_timeout", &self.connect_timeout)
             .field("statement_timeout", &self.statement_timeout)
             .field("settle_timeout", &self.settle_timeout)
@@ -100,16 +107,20 @@ pub struct PostgresBackend {
     hints: Arc<Hints>,
     writer: i32,
     settle_for: Duration,
+    read_only: bool,
 }
 
+/// The number of an archive that writes nothing: no writer has it.
+const NOBODY: i32 = 0;
+
 impl PostgresBackend {
-    /// Connects, and makes the schema `wakustore` in the database or brings it up to date. Blocks
-    /// meanwhile.
+    /// Connects, and makes the schema `wakustore` in the database or brings it up to date, unless it
+    /// is only to be read. Blocks meanwhile.
     ///
     /// # Errors
     /// [`ErrorKind::ArchiveOpen`] where the URL is none, or the database, the user or the
-    /// password is refused; [`ErrorKind::ArchiveUnavailable`] where the server cannot be reached;
-    /// [`ErrorKind::InvalidArgument`] for partitions that cannot be;
+    /// password is refused; [`ErrorKind::ArchiveCorrupt`] where there is no archive to be read; [`ErrorKind::ArchiveUnavailable`] where the server cannot be reached, or is to be written and is
+    /// a replica; [`ErrorKind::InvalidArgument`] for partitions that cannot be;
     /// [`ErrorKind::SchemaTooNew`] where the schema asks for a later version of this library;
     /// [`ErrorKind::ArchiveReadOnly`] where the user may not make or change the schema.
     pub fn open(config: PostgresConfig) -> Result<Self> {
@@ -117,11 +128,14 @@ impl PostgresBackend {
         let place = |url: &str, writes: bool| {
             Place::new(url, config.connect_timeout, config.statement_timeout, writes).map(Arc::new)
         };
-        let main = place(&config.url, true)?;
+        let main = place(&config.url, !config.read_only)?;
         let replica = config.replica.as_deref().map(|url| place(url, false)).transpose()?;
         let opened = off_runtime(|| {
             let mut session = main.open(&lattice)?;
-            let writer = next_writer(&mut session).map_err(|fault| fault.error)?;
+            let writer = match config.read_only {
+                true => NOBODY,
+                false => next_writer(&mut session).map_err(|fault| fault.error)?,
+            };
             Ok((session, writer))
         });
         let (first, writer) = opened.unwrap_or_else(|e| {
@@ -134,6 +148,7 @@ impl PostgresBackend {
             hints: Arc::default(),
             writer,
             settle_for: config.settle_timeout,
+            read_only: config.read_only,
         })
     }
 
@@ -146,7 +161,11 @@ impl PostgresBackend {
 impl Backend for PostgresBackend {
     fn writer(&self) -> Result<Box<dyn Driver>> {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(Box::new(self.driver(Link::new(self.place.clone(), first), true)))
+        Ok(Box::new(self.driver(Link::new(self.place.clone(), first), !self.read_only)))
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     /// It connects when it is first asked something.

@@ -9,7 +9,7 @@ use super::driver::Core;
 use super::error::{Outcome, sql};
 use super::find;
 use super::lattice::Cell;
-use super::scan::{self, Key, READING, WHOLE};
+use super::scan::{self, Key, READING, Source, WHOLE};
 use super::session::Session;
 use super::span::Span;
 use crate::archive::{IndexEntry, IndexQuery};
@@ -18,40 +18,29 @@ use crate::types::{
     Direction, Entry, MessageHash, Page, Query, StoredMessage, SyncId, WakuMessage,
 };
 
-/// One page. The list of partitions is fresh.
+/// One page. The list of partitions need not be fresh, but for a query by hashes.
 pub(super) fn page(session: &mut Session, core: &mut Core, query: &Query) -> Outcome<Page> {
-    let cursor = match query.cursor {
-        None => None,
-        Some(hash) => match find::one(session, core, &hash)? {
-            Some(key) => Some(key.id),
-            None => {
-                let what = format!("the archive holds no message {hash}");
-                return Err(Error::new(ErrorKind::CursorNotFound, what).into());
-            }
-        },
-    };
     let filter = &query.filter;
-    let span = Span::new(&filter.time, cursor, query.direction);
     // One more than asked for tells whether there are more.
     let wanted = query.limit + 1;
     let mut entries = if filter.hashes.is_empty() {
         let source = scan::source(session, filter.pubsub_topic.as_slice(), &filter.content_topics)?;
-        let rows = match query.include_data {
-            true => scan::whole(session, core, &source, &span, wanted)?,
-            false => None,
-        };
-        match rows {
-            Some(rows) => {
-                let mut found = messages(session, core, &rows)?;
-                span.sort(&mut found, |m: &StoredMessage| m.sync_id());
-                found.into_iter().map(whole_entry).collect()
-            }
-            None => {
-                let keys = scan::keys(session, core, &source, &span, wanted)?;
-                entries_of(session, core, &keys, query.include_data)?
-            }
+        if query.include_data && scan::is_single(&source) {
+            let rows = walk(session, core, query, &source, wanted)?;
+            let mut found = messages(session, core, &rows)?;
+            let span = Span::new(&filter.time, None, query.direction);
+            span.sort(&mut found, |m: &StoredMessage| m.sync_id());
+            found.into_iter().map(whole_entry).collect()
+        } else {
+            let cursor = cursor(session, core, query)?;
+            let span = Span::new(&filter.time, cursor, query.direction);
+            let cells = core.layout.within(&session.lattice, &span);
+            let keys = scan::keys(session, core, &cells, &source, &span, wanted)?;
+            entries_of(session, core, &keys, query.include_data)?
         }
     } else {
+        let cursor = cursor(session, core, query)?;
+        let span = Span::new(&filter.time, cursor, query.direction);
         let found = find::all(session, core, filter.hashes.clone())?;
         let mut keys: Vec<Key> = found.into_values().filter(|key| span.contains(key.id)).collect();
         span.sort(&mut keys, |key: &Key| key.id);
@@ -69,6 +58,73 @@ pub(super) fn page(session: &mut Session, core: &mut Core, query: &Query) -> Out
         entries.reverse();
     }
     Ok(Page { entries, cursor: last.map(|id| id.hash) })
+}
+
+/// Where the cursor of a query lies, if it has one.
+fn cursor(session: &mut Session, core: &mut Core, query: &Query) -> Outcome<Option<SyncId>> {
+    let Some(hash) = query.cursor else { return Ok(None) };
+    // Looking for it by its hash does not tell whether all partitions were looked into.
+    core.layout.refresh(session)?;
+    match find::one(session, core, &hash)? {
+        Some(key) => {
+            core.cursor_in = Some(key.cell);
+            Ok(Some(key.id))
+        }
+        None => {
+            let what = format!("the archive holds no message {hash}");
+            Err(Error::new(ErrorKind::CursorNotFound, what).into())
+        }
+    }
+}
+
+/// The rows of a page from a single source. Mostly one statement tells them all, the
+/// place of the cursor too.
+fn walk(
+    session: &mut Session,
+    core: &mut Core,
+    query: &Query,
+    source: &Source,
+    wanted: usize,
+) -> Outcome<Vec<Row>> {
+    let time = &query.filter.time;
+    if matches!(source, Source::Of(_, ids) if ids.is_empty()) {
+        cursor(session, core, query)?;
+        return Ok(Vec::new());
+    }
+    let (mut rows, mut passed, mut at) = (Vec::new(), None, None);
+    if let Some(hash) = &query.cursor {
+        let span = Span::new(time, None, query.direction);
+        if let Some(cell) = guess(session, core, hash)
+            && let Some((id, found)) =
+                scan::behind(session, core, cell, hash, source, &span, wanted)?
+        {
+            (rows, passed, at) = (found, Some(cell), Some(id));
+        } else {
+            at = cursor(session, core, query)?;
+        }
+    }
+    if rows.len() >= wanted {
+        return Ok(rows);
+    }
+    let span = Span::new(time, at, query.direction);
+    let mut cells = core.layout.within(&session.lattice, &span);
+    cells.retain(|cell| passed != Some(*cell));
+    // The statement before has told of the list.
+    if passed.is_some() && cells.is_empty() {
+        return Ok(rows);
+    }
+    rows.extend(scan::whole(session, core, &cells, source, &span, wanted - rows.len())?);
+    Ok(rows)
+}
+
+/// The partition that probably holds a cursor: the one of its time, where we gave it out; or where
+/// the last one was, as the question before was mostly for the page before; or the newest that is
+/// not there ahead of its time alone.
+fn guess(session: &Session, core: &Core, hash: &MessageHash) -> Option<Cell> {
+    let hinted = core.hints.get(hash).map(|time| session.lattice.cell_of(time));
+    let cells = core.layout.cells();
+    let newest = cells.iter().rev().nth(1).or(cells.last()).copied();
+    [hinted, core.cursor_in, newest].into_iter().flatten().find(|cell| core.layout.has(*cell))
 }
 
 /// An entry, and its place in the order.
@@ -151,7 +207,8 @@ pub(super) fn index(
 ) -> Outcome<Vec<IndexEntry>> {
     let source = scan::source(session, &query.pubsub_topics, &query.content_topics)?;
     let span = Span::new(&query.time, query.after, Direction::Forward);
-    let keys = scan::keys(session, core, &source, &span, query.limit)?;
+    let cells = core.layout.within(&session.lattice, &span);
+    let keys = scan::keys(session, core, &cells, &source, &span, query.limit)?;
     core.topics.load(session, keys.iter().map(|key| key.channel))?;
     let entry = |key: &Key| {
         let (pubsub_topic, content_topic) = core.topics.names(key.channel)?;

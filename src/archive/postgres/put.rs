@@ -4,20 +4,21 @@
 //! where a commit's end is not known, because the connection broke, it is found out: the batch is
 //! put again, and what is there by then tells by its transaction whether it was ours.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
+use super::bulk::{self, Row};
 use super::changes::{At, MAX_PLACE};
 use super::driver::Core;
-use super::error::{Cure, Outcome, corrupt, sql};
+use super::error::{Cure, Outcome, corrupt};
 use super::find;
 use super::lattice::Cell;
+use super::layout::Layout;
 use super::scan::sync_id;
+use super::schema::VERSION;
 use super::session::Session;
 use super::topic_stats;
-use super::topics::Channel;
 use crate::error::{Error, ErrorKind};
-use crate::types::{ContentTopic, MessageHash, Origin, PubsubTopic, StoredMessage, SyncId};
+use crate::types::{MessageHash, Origin, StoredMessage, SyncId};
 
 const WRITING: &str = "writing the archive";
 /// Of the database's advisory locks: whoever takes messages down waits for all puts, which have
@@ -30,7 +31,16 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Transactions of ours whose end is not known.
 pub(super) type Unsettled = Vec<String>;
 
-type Channels = HashMap<(PubsubTopic, ContentTopic), Channel>;
+/// Begins, and tells of the archive what a put goes by, once nobody takes a message down any more
+/// that it may come to store: numbers with spaces between.
+fn begin() -> String {
+    format!(
+        "BEGIN; SELECT pg_advisory_xact_lock_shared({PUT_LOCK});
+         SELECT concat_ws(' ', pg_current_xact_id(), feed, coalesce(floor, {}), tombstones,
+             min_reader) FROM wakustore.archive",
+        i64::MIN
+    )
+}
 
 /// Commits a batch and tells for each message whether it is new.
 pub(super) fn put(
@@ -44,45 +54,50 @@ pub(super) fn put(
         let what = format!("{} messages are too many for one transaction", batch.len());
         return Err(Error::new(ErrorKind::InvalidArgument, what).into());
     };
+    let channels = core.topics.intern(session, batch.iter().map(|(m, _)| m))?;
     // In the log they have the order of the batch.
-    let mut places = HashMap::with_capacity(batch.len());
-    let mut rows: Vec<&(StoredMessage, Origin)> = Vec::with_capacity(batch.len());
-    for (row, place) in batch.iter().zip(1..) {
-        if let Entry::Vacant(entry) = places.entry(row.0.hash) {
-            entry.insert(place);
-            rows.push(row);
-        }
-    }
-    // All nodes insert in the same order: they wait for each other, but never in a circle.
-    rows.sort_unstable_by_key(|(m, _)| m.sync_id());
-    let channels = core.topics.intern(session, rows.iter().map(|(m, _)| m))?;
+    let placed = batch.iter().zip(channels).zip(1..);
+    let mut rows: Vec<Row<'_>> = placed
+        .map(|(((message, origin), channel), place)| Row {
+            message,
+            origin: *origin,
+            channel,
+            place,
+        })
+        .collect();
+    // All nodes store in the same order: they wait for each other, but never in a circle. Of one
+    // message that comes twice the first counts.
+    rows.sort_unstable_by_key(|row| (row.message.sync_id(), row.place));
+    rows.dedup_by_key(|row| row.message.hash);
     let mut cells: Vec<Cell> =
-        rows.iter().map(|(m, _)| session.lattice.cell_of(m.timestamp())).collect();
+        rows.iter().map(|row| session.lattice.cell_of(row.message.timestamp())).collect();
     cells.dedup();
     core.layout.make(session, &cells)?;
 
-    let begin = format!(
-        "BEGIN; SELECT pg_advisory_xact_lock_shared({PUT_LOCK});
-         SELECT pg_current_xact_id()::text; SELECT tombstones FROM wakustore.archive;
-         SELECT coalesce(floor, {}) FROM wakustore.archive; SELECT feed FROM wakustore.archive",
-        i64::MIN
-    );
-    let (mut new, xid, feed) = session.or_roll_back(WRITING, |session| {
-        let told = session.texts(WRITING, &begin)?;
-        let [_, xid, tombstones, floor, feed] = told.as_slice() else {
+    let mut new = vec![false; rows.len()];
+    let (xid, feed) = session.or_roll_back(WRITING, |session| {
+        let told = session.texts(WRITING, &begin())?;
+        let Some(head) = told.get(1) else {
             return Err(corrupt("its table `wakustore.archive` is empty"));
         };
-        check(session, &rows, floor, tombstones != "0")?;
-        let mut new: HashSet<MessageHash> = HashSet::with_capacity(rows.len());
-        let mut counts: BTreeMap<Cell, i64> = BTreeMap::new();
-        for some in chunks(&rows) {
-            for id in insert(session, core, some, &channels, &places)? {
-                new.insert(id.hash);
-                *counts.entry(session.lattice.cell_of(id.timestamp)).or_default() += 1;
-            }
+        let mut words = head.split(' ');
+        let mut word = || words.next().unwrap_or_default();
+        let (xid, feed) = (number(word())?, number(word())?);
+        let (floor, tombstones, least) = (number(word())?, number(word())?, number(word())?);
+        if least > VERSION.into() {
+            // Reading the header again tells.
+            return Err(Layout::changed());
         }
-        unsettled.push(xid.clone());
-        let by_channel = topic_stats::count(core.slot, &session.lattice, &rows, &new, &channels)?;
+        check(session, core, &rows, floor, tombstones > 0)?;
+        store(session, core, &rows, &mut new, xid)?;
+        unsettled.push(xid.to_string());
+        let stored = || rows.iter().zip(&new).filter(|(_, new)| **new).map(|(row, _)| row);
+        let cell = |row: &Row<'_>| session.lattice.cell_of(row.message.timestamp());
+        let mut counts: BTreeMap<Cell, i64> = BTreeMap::new();
+        stored().for_each(|row| *counts.entry(cell(row)).or_default() += 1);
+        let of_channel =
+            |row: &Row<'_>| (cell(row), row.channel.id, topic_stats::content_bytes(row.message));
+        let by_channel = topic_stats::count(core.slot, stored().map(of_channel));
         let end = format!("{} {by_channel} COMMIT", count(core.slot, &counts));
         let ended = session.batch(WRITING, &end);
         // Where the server itself says yes or no, it is known. But with others still to be found
@@ -95,20 +110,28 @@ pub(super) fn put(
             unsettled.pop();
         }
         ended?;
-        Ok((new, number(xid)?, number(feed)?))
+        Ok((xid, feed))
     })?;
-    let mut at = (!new.is_empty()).then_some(xid);
+    let mut at = new.contains(&true).then_some(xid);
     if !unsettled.is_empty() {
-        let before = new.len();
+        let before = new.iter().filter(|new| **new).count();
         let last = last_of(unsettled);
         settle(session, core, &rows, &mut new, unsettled)?;
         // Where nothing was left to store, our transaction leaves no trace.
-        at = at.or(last.filter(|_| new.len() > before));
+        let after = new.iter().filter(|new| **new).count();
+        at = at.or(last.filter(|_| after > before));
     }
     if let Some(xid) = at {
         core.own.committed(At { xid, place: last_place }, feed);
     }
-    Ok(batch.iter().map(|(m, _)| new.remove(&m.hash)).collect())
+    let mut answer = vec![false; batch.len()];
+    for (row, new) in rows.iter().zip(new) {
+        let place = usize::try_from(row.place - 1).ok();
+        if let Some(answer) = place.and_then(|place| answer.get_mut(place)) {
+            *answer = new;
+        }
+    }
+    Ok(answer)
 }
 
 /// A number that the server wrote.
@@ -121,45 +144,37 @@ pub(super) fn last_of(unsettled: &Unsettled) -> Option<i64> {
     unsettled.iter().filter_map(|xid| xid.parse().ok()).max()
 }
 
-/// Pieces of what one statement takes.
-fn chunks<'r, 'm>(
-    rows: &'r [&'m (StoredMessage, Origin)],
-) -> impl Iterator<Item = &'r [&'m (StoredMessage, Origin)]> {
-    let mut rest = rows;
-    std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let fits = |(m, _): &&&(StoredMessage, Origin)| {
-            bytes += m.message.payload.len();
-            bytes <= MAX_BYTES
-        };
-        let count = rest.iter().take(MAX_ROWS).take_while(fits).count().max(1).min(rest.len());
-        let (chunk, tail) = rest.split_at(count);
-        rest = tail;
-        (!chunk.is_empty()).then_some(chunk)
-    })
+/// How many of the first of these rows one statement takes.
+fn fits(rows: &[Row<'_>]) -> usize {
+    let mut bytes = 0;
+    let fits = |row: &&Row<'_>| {
+        bytes += row.message.message.payload.len();
+        bytes <= MAX_BYTES
+    };
+    rows.iter().take(MAX_ROWS).take_while(fits).count().max(1).min(rows.len())
 }
 
 /// Whether nothing of a batch was removed by another node since the archive looked; within the
 /// transaction of the put.
 fn check(
     session: &mut Session,
-    rows: &[&(StoredMessage, Origin)],
-    floor: &str,
+    core: &mut Core,
+    rows: &[Row<'_>],
+    floor: i64,
     any_taken_down: bool,
 ) -> Outcome<()> {
-    let Ok(floor) = floor.parse::<i64>() else {
-        return Err(corrupt("its floor is no time"));
-    };
     // They are in order of time.
-    if let Some((oldest, _)) = rows.first()
-        && oldest.timestamp().nanos() < floor
+    if let Some(oldest) = rows.first()
+        && oldest.message.timestamp().nanos() < floor
     {
-        let what = format!("message {:?} is older than what is kept", oldest.hash);
+        let what = format!("message {:?} is older than what is kept", oldest.message.hash);
         return Err(Error::new(ErrorKind::TimestampTooOld, what).into());
     }
     if any_taken_down {
-        let hashes: Vec<MessageHash> = rows.iter().map(|(m, _)| m.hash).collect();
+        let hashes: Vec<MessageHash> = rows.iter().map(|row| row.message.hash).collect();
         if let Some(down) = find::taken_down(session, &hashes)?.first() {
+            // Who asks which they are is not to go by what we knew.
+            core.layout.forget();
             let what = format!("message {down:?} was taken down");
             return Err(Error::new(ErrorKind::TakenDown, what).into());
         }
@@ -167,64 +182,56 @@ fn check(
     Ok(())
 }
 
-/// Inserts and gives those that are new.
-fn insert(
+/// Stores, and tells of each whether it is new.
+fn store(
+    session: &mut Session,
+    core: &mut Core,
+    rows: &[Row<'_>],
+    new: &mut [bool],
+    xid: i64,
+) -> Outcome<()> {
+    let mut from = 0;
+    while from < rows.len() {
+        let to = from + fits(&rows[from..]);
+        let (some, new) = (&rows[from..to], &mut new[from..to]);
+        let stored = bulk::store(session, core, some, xid)?;
+        if usize::try_from(stored) == Ok(some.len()) {
+            new.fill(true);
+        } else if stored > 0 {
+            mark(session, core, some, new, &vec![xid.to_string()])?;
+        }
+        from = to;
+    }
+    Ok(())
+}
+
+/// Marks as new those that these transactions of ours have stored.
+fn mark(
     session: &mut Session,
     core: &Core,
-    rows: &[&(StoredMessage, Origin)],
-    channels: &Channels,
-    places: &HashMap<MessageHash, i32>,
-) -> Outcome<Vec<SyncId>> {
-    let text = "INSERT INTO wakustore.message(timestamp, hash, channel, pubsub, origin, version, ephemeral,
-                                       meta, rate_limit_proof, payload, place, writer)
-         SELECT k.*, $12::int4 FROM unnest(
-             $1::int8[], $2::bytea[], $3::int4[], $4::int4[], $5::int2[], $6::int4[], $7::bool[],
-             $8::bytea[], $9::bytea[], $10::bytea[], $11::int4[]
-         ) AS k(timestamp, hash, channel, pubsub, origin, version, ephemeral, meta, proof, payload,
-                place)
-         ON CONFLICT DO NOTHING RETURNING timestamp, hash";
-    let mut filed = Vec::with_capacity(rows.len());
-    for (m, _) in rows {
-        let pair = (m.pubsub_topic.clone(), m.message.content_topic.clone());
-        match channels.get(&pair) {
-            Some(channel) => filed.push(*channel),
-            None => return Err(corrupt("a message was not filed")),
+    rows: &[Row<'_>],
+    new: &mut [bool],
+    xids: &Unsettled,
+) -> Outcome<()> {
+    let mut cells: BTreeMap<Cell, Vec<SyncId>> = BTreeMap::new();
+    for (row, _) in rows.iter().zip(&*new).filter(|(_, new)| !**new) {
+        let cell = session.lattice.cell_of(row.message.timestamp());
+        if core.layout.has(cell) {
+            cells.entry(cell).or_default().push(row.message.sync_id());
         }
     }
-    let times: Vec<i64> = rows.iter().map(|(m, _)| m.timestamp().nanos()).collect();
-    let hashes: Vec<&[u8]> = rows.iter().map(|(m, _)| &m.hash.as_bytes()[..]).collect();
-    let ids: Vec<i32> = filed.iter().map(|channel| channel.id).collect();
-    let pubsubs: Vec<i32> = filed.iter().map(|channel| channel.pubsub).collect();
-    let origins: Vec<i16> = rows.iter().map(|(_, origin)| *origin as i16).collect();
-    // The same 32 bits, as PostgreSQL has no unsigned ones.
-    let versions: Vec<Option<i32>> =
-        rows.iter().map(|(m, _)| m.message.version.map(|version| version as i32)).collect();
-    let ephemeral: Vec<Option<bool>> = rows.iter().map(|(m, _)| m.message.ephemeral).collect();
-    let metas: Vec<Option<&[u8]>> = rows.iter().map(|(m, _)| m.message.meta.as_deref()).collect();
-    let proofs: Vec<Option<&[u8]>> =
-        rows.iter().map(|(m, _)| m.message.rate_limit_proof.as_deref()).collect();
-    let payloads: Vec<&[u8]> = rows.iter().map(|(m, _)| &m.message.payload[..]).collect();
-    let of_batch: Vec<i32> =
-        rows.iter().map(|(m, _)| places.get(&m.hash).copied().unwrap_or(MAX_PLACE)).collect();
-    let inserted = session.query(
-        WRITING,
-        text,
-        &[
-            &times,
-            &hashes,
-            &ids,
-            &pubsubs,
-            &origins,
-            &versions,
-            &ephemeral,
-            &metas,
-            &proofs,
-            &payloads,
-            &of_batch,
-            &core.writer,
-        ],
-    )?;
-    inserted.iter().map(|row| sync_id(row, 0)).collect()
+    let ours = "AND xid::text = ANY($3::text[]) AND writer = $4::int4";
+    for (cell, ids) in cells {
+        let values: [super::session::Value<'_>; 2] = [xids, &core.writer];
+        for found in find::by_id_and(session, cell, &ids, "timestamp, hash", ours, &values)? {
+            let id = sync_id(&found, 0)?;
+            // They are in order.
+            if let Ok(at) = rows.binary_search_by_key(&id, |row| row.message.sync_id()) {
+                new[at] = true;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The statement that adds to the kept counts. Writers have rows of their own, mostly, so that
@@ -248,26 +255,12 @@ fn count(slot: i16, counts: &BTreeMap<Cell, i64>) -> String {
 fn settle(
     session: &mut Session,
     core: &mut Core,
-    rows: &[&(StoredMessage, Origin)],
-    new: &mut HashSet<MessageHash>,
+    rows: &[Row<'_>],
+    new: &mut [bool],
     unsettled: &mut Unsettled,
 ) -> Outcome<()> {
     core.layout.refresh(session)?;
-    let mut cells: BTreeMap<Cell, Vec<SyncId>> = BTreeMap::new();
-    for (m, _) in rows.iter().filter(|(m, _)| !new.contains(&m.hash)) {
-        let cell = session.lattice.cell_of(m.timestamp());
-        if core.layout.has(cell) {
-            cells.entry(cell).or_default().push(m.sync_id());
-        }
-    }
-    let ours = "AND xid::text = ANY($3::text[]) AND writer = $4::int4";
-    for (cell, ids) in cells {
-        let values: [super::session::Value<'_>; 2] = [&*unsettled, &core.writer];
-        for row in find::by_id_and(session, cell, &ids, "hash", ours, &values)? {
-            let hash = row.try_get::<_, &[u8]>(0).map_err(sql(WRITING))?;
-            new.insert(MessageHash::from_slice(hash)?);
-        }
-    }
+    mark(session, core, rows, new, unsettled)?;
     unsettled.clear();
     Ok(())
 }

@@ -262,7 +262,7 @@ pub(super) fn oldest(
         let limit = limit.saturating_sub(usize::try_from(since).unwrap_or(usize::MAX));
         let time = TimeRange::new(Timestamp::MIN, before)?;
         let span = Span::new(&time, None, Direction::Forward);
-        let keys = scan::keys_in(session, cell, &Source::Time, &span, limit)?;
+        let keys = scan::keys_in(session, core, cell, &Source::Time, &span, limit)?;
         let ids: Vec<SyncId> = keys.iter().map(|key| key.id).collect();
         let gone = delete(session, core, &mut turn, cell, &ids, Kind::Expired)?;
         if let Some(last) = gone.last() {

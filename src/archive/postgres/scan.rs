@@ -1,9 +1,10 @@
 //! Walks over the partitions: keys between two bounds, in order, from one source or many.
 //!
 //! What must hold: a walk begins at its bound and never reads what lies before it or what does not
-//! match. So the statements leave the planner one way only: sequential and bitmap scans are
-//! switched off, and a question for a channel or a pubsub topic orders by that first, which only
-//! its own index does.
+//! match. So the statements leave the planner one way only: sequential and bitmap scans and sorts
+//! are switched off, and a question for a channel or a pubsub topic orders by that first, which only
+//! its own index does. And what a statement gives is of the partitions that it was asked of: each
+//! tells, of its own snapshot, whether the list of them is still the one that we know.
 
 use std::collections::HashMap;
 
@@ -12,6 +13,8 @@ use postgres::Row;
 use super::driver::Core;
 use super::error::{Outcome, corrupt, sql};
 use super::lattice::{Cell, table};
+use super::layout::Layout;
+use super::schema::{self, PREFIX};
 use super::session::{Session, Value};
 use super::span::Span;
 use super::topics;
@@ -79,34 +82,43 @@ pub(super) fn source(
     Ok(Source::Of("channel", channels.into_iter().map(|channel| channel.id).collect()))
 }
 
-/// The first rows of a source in the order of the walk, as [`WHOLE`], where one statement for a
-/// partition can give them; `None` where keys are to be read first.
+/// Whether one statement for a partition gives a source's rows whole; else keys are read first.
+pub(super) fn is_single(source: &Source) -> bool {
+    match source {
+        Source::Time => true,
+        Source::Of(_, ids) => ids.len() <= 1,
+    }
+}
+
+/// The first rows of a single source in the order of the walk, as [`WHOLE`]: in these partitions.
 pub(super) fn whole(
     session: &mut Session,
     core: &Core,
+    cells: &[Cell],
     source: &Source,
     span: &Span,
     limit: usize,
-) -> Outcome<Option<Vec<Row>>> {
-    let mut rows = Vec::new();
-    match source {
-        Source::Of(_, ids) if ids.len() > 1 => return Ok(None),
-        Source::Of(_, ids) if ids.is_empty() => return Ok(Some(rows)),
-        _ => {}
-    }
-    for cell in core.layout.within(&session.lattice, span) {
-        rows.extend(step(session, cell, source, span, limit - rows.len(), WHOLE)?);
+) -> Outcome<Vec<Row>> {
+    let (mut rows, mut told) = (Vec::new(), false);
+    for &cell in cells {
+        let found = step(session, core, cell, source, span, limit - rows.len(), WHOLE)?;
+        told = !found.is_empty();
+        rows.extend(found);
         if rows.len() >= limit {
             break;
         }
     }
-    Ok(Some(rows))
+    if !told {
+        core.layout.confirm(session)?;
+    }
+    Ok(rows)
 }
 
-/// The first keys of a source in the order of the walk.
+/// As [`whole`], the first keys of any source.
 pub(super) fn keys(
     session: &mut Session,
     core: &Core,
+    cells: &[Cell],
     source: &Source,
     span: &Span,
     limit: usize,
@@ -114,12 +126,17 @@ pub(super) fn keys(
     if matches!(source, Source::Of(_, ids) if ids.is_empty()) {
         return Ok(Vec::new());
     }
-    let mut keys = Vec::new();
-    for cell in core.layout.within(&session.lattice, span) {
-        keys.extend(keys_in(session, cell, source, span, limit - keys.len())?);
+    let (mut keys, mut told) = (Vec::new(), false);
+    for &cell in cells {
+        let found = keys_in(session, core, cell, source, span, limit - keys.len())?;
+        told = !found.is_empty();
+        keys.extend(found);
         if keys.len() >= limit {
             break;
         }
+    }
+    if !told {
+        core.layout.confirm(session)?;
     }
     Ok(keys)
 }
@@ -127,6 +144,7 @@ pub(super) fn keys(
 /// As [`keys`], of one partition.
 pub(super) fn keys_in(
     session: &mut Session,
+    core: &Core,
     cell: Cell,
     source: &Source,
     span: &Span,
@@ -134,10 +152,10 @@ pub(super) fn keys_in(
 ) -> Outcome<Vec<Key>> {
     match source {
         Source::Of(column, ids) if (2..=MAX_MERGED).contains(&ids.len()) => {
-            merged(session, cell, column, ids, span, limit)
+            merged(session, core, cell, column, ids, span, limit)
         }
         _ => {
-            let rows = step(session, cell, source, span, limit, KEY)?;
+            let rows = step(session, core, cell, source, span, limit, KEY)?;
             rows.iter().map(|row| Key::read(row, cell)).collect()
         }
     }
@@ -146,27 +164,26 @@ pub(super) fn keys_in(
 /// Of one partition, in the order of the walk.
 fn step(
     session: &mut Session,
+    core: &Core,
     cell: Cell,
     source: &Source,
     span: &Span,
     limit: usize,
     columns: &str,
 ) -> Outcome<Vec<Row>> {
-    match source {
-        Source::Time => ask(session, cell, Text::Time, None, span, limit, columns),
-        Source::Of(column, ids) if ids.len() <= 1 => {
-            ask(session, cell, Text::Each(column), Some(ids), span, limit, columns)
-        }
-        Source::Of(column, ids) => {
-            ask(session, cell, Text::Any(column), Some(ids), span, limit, columns)
-        }
-    }
+    let (text, ids) = match source {
+        Source::Time => (Text::Time, None),
+        Source::Of(column, ids) if ids.len() <= 1 => (Text::Each(column), Some(ids)),
+        Source::Of(column, ids) => (Text::Any(column), Some(ids)),
+    };
+    ask(session, core, cell, text, ids, span, limit, columns)
 }
 
 /// Of one partition, keys of several sources in the order of the walk. Each source is asked for
 /// its fair share; where that was not enough to tell which come first, for more.
 fn merged(
     session: &mut Session,
+    core: &Core,
     cell: Cell,
     column: &'static str,
     ids: &Vec<i32>,
@@ -176,7 +193,7 @@ fn merged(
     let mut share = (limit / ids.len() + 8).min(limit);
     loop {
         let columns = format!("{KEY}, {column} AS source");
-        let rows = ask(session, cell, Text::Each(column), Some(ids), span, share, &columns)?;
+        let rows = ask(session, core, cell, Text::Each(column), Some(ids), span, share, &columns)?;
         let mut keys = Vec::with_capacity(rows.len());
         for row in &rows {
             keys.push((Key::read(row, cell)?, row.try_get(3).map_err(sql(READING))?));
@@ -214,8 +231,10 @@ enum Text {
     Any(&'static str),
 }
 
+#[allow(clippy::too_many_arguments)]
 fn ask(
     session: &mut Session,
+    core: &Core,
     cell: Cell,
     text: Text,
     ids: Option<&Vec<i32>>,
@@ -223,33 +242,130 @@ fn ask(
     limit: usize,
     columns: &str,
 ) -> Outcome<Vec<Row>> {
-    let table = table(cell);
-    let order = match span.direction {
-        Direction::Forward => "",
-        Direction::Backward => " DESC",
-    };
-    let between = "(timestamp, hash) >= ($1::int8, $2::bytea)
-                   AND (timestamp, hash) < ($3::int8, $4::bytea)";
-    let by_time = format!("ORDER BY timestamp{order}, hash{order} LIMIT $5::int8");
-    let text = match text {
-        Text::Time => format!("SELECT {columns} FROM {table} WHERE {between} {by_time}"),
-        Text::Each(column) => format!(
-            "SELECT m.* FROM unnest($6::int4[]) AS k(id) CROSS JOIN LATERAL (
-                 SELECT {columns} FROM {table} WHERE {column} = k.id AND {between}
-                 ORDER BY {column}{order}, timestamp{order}, hash{order} LIMIT $5::int8) m"
-        ),
-        // A set that is hashed once: as a join it could be planned in another order.
-        Text::Any(column) => format!(
-            "SELECT {columns} FROM {table} WHERE {between}
-                 AND ({column} IN (SELECT k.id FROM unnest($6::int4[]) AS k(id))) IS TRUE {by_time}"
-        ),
-    };
+    let walk = Walk { cell, text, direction: span.direction, columns };
+    let told = format!(", {}", Layout::unchanged("$6"));
+    let text = walk.text(["$1::int8", "$2::bytea", "$3::int8", "$4::bytea"], "$7", &told);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let (lower, upper) = (&span.lower, &span.upper);
+    let (lower, upper, layout) = (&span.lower, &span.upper, core.layout.number());
     let mut values: Vec<Value<'_>> =
-        vec![&lower.time, &lower.hash, &upper.time, &upper.hash, &limit];
+        vec![&lower.time, &lower.hash, &upper.time, &upper.hash, &limit, &layout];
     if let Some(ids) = &ids {
         values.push(ids);
     }
-    session.query(READING, &text, &values)
+    rows(session.query(READING, &text, &values)?)
+}
+
+/// The rows of a walk, at the end of each of which stands whether the list of partitions is still the
+/// same.
+fn rows(rows: Vec<Row>) -> Outcome<Vec<Row>> {
+    let Some(first) = rows.first() else { return Ok(rows) };
+    match first.try_get::<_, Option<bool>>(first.len() - 1).map_err(sql(READING))? {
+        Some(true) => Ok(rows),
+        _ => Err(Layout::changed()),
+    }
+}
+
+/// A walk in one partition between two bounds, with at most `$5` rows (of each source).
+struct Walk<'a> {
+    cell: Cell,
+    text: Text,
+    direction: Direction,
+    columns: &'a str,
+}
+
+impl Walk<'_> {
+    /// The query, of the four expressions of its bounds (as of a [`Span`]), that of the numbers that
+    /// it is for, and what else it is to tell in each row.
+    fn text(&self, [from, from_hash, to, to_hash]: [&str; 4], ids: &str, more: &str) -> String {
+        let (columns, table) = (self.columns, table(self.cell));
+        let order = match self.direction {
+            Direction::Forward => "",
+            Direction::Backward => " DESC",
+        };
+        let between = format!(
+            "(timestamp, hash) >= ({from}, {from_hash}) AND (timestamp, hash) < ({to}, {to_hash})"
+        );
+        let by_time = format!("ORDER BY timestamp{order}, hash{order} LIMIT $5::int8");
+        match self.text {
+            Text::Time => format!("SELECT {columns}{more} FROM {table} WHERE {between} {by_time}"),
+            // Its index has the beginning of the hash, with which the walk begins and ends too.
+            Text::Each(column) => {
+                let key = schema::key(column, "timestamp", "hash");
+                format!(
+                    "SELECT m.*{more} FROM unnest({ids}::int4[]) AS k(id) CROSS JOIN LATERAL (
+                         SELECT {columns} FROM {table}
+                         WHERE {key} >= {} AND {key} <= {} AND {between}
+                         ORDER BY {key}{order}, hash{order} LIMIT $5::int8) m",
+                    schema::key("k.id", from, from_hash),
+                    schema::key("k.id", to, to_hash),
+                )
+            }
+            // A set that is hashed once: as a join it could be planned in another order.
+            Text::Any(column) => format!(
+                "SELECT {columns}{more} FROM {table} WHERE {between}
+                     AND ({column} IN (SELECT k.id FROM unnest({ids}::int4[]) AS k(id))) IS TRUE
+                 {by_time}"
+            ),
+        }
+    }
+}
+
+/// A page behind a cursor that a partition may hold: where it lies, if it is there, and the first
+/// rows of a single source behind it, in this partition alone.
+pub(super) fn behind(
+    session: &mut Session,
+    core: &Core,
+    cell: Cell,
+    cursor: &MessageHash,
+    source: &Source,
+    span: &Span,
+    limit: usize,
+) -> Outcome<Option<(SyncId, Vec<Row>)>> {
+    let fail = sql(READING);
+    // The bound that the cursor replaces, where it lies within the span; as `Span::new` has it.
+    let bounds = match span.direction {
+        Direction::Forward => [
+            "(CASE WHEN c.time < $1::int8 THEN $1::int8 ELSE c.time END)",
+            "(CASE WHEN c.time < $1::int8 THEN $2::bytea ELSE c.id || '\\x00'::bytea END)",
+            "$3::int8",
+            "$4::bytea",
+        ],
+        Direction::Backward => [
+            "$1::int8",
+            "$2::bytea",
+            "(CASE WHEN c.time >= $3::int8 THEN $3::int8 ELSE c.time END)",
+            "(CASE WHEN c.time >= $3::int8 THEN $4::bytea ELSE c.id END)",
+        ],
+    };
+    let (text, ids) = match source {
+        Source::Time => (Text::Time, None),
+        Source::Of(column, ids) => (Text::Each(column), Some(ids)),
+    };
+    let walk = Walk { cell, text, direction: span.direction, columns: WHOLE };
+    let text = format!(
+        "SELECT m.*, c.time, {} FROM (
+             SELECT timestamp AS time, hash AS id FROM {}
+             WHERE {PREFIX} = {} AND hash = $7::bytea OFFSET 0) c
+         LEFT JOIN LATERAL ({}) m ON true",
+        Layout::unchanged("$6"),
+        table(cell),
+        PREFIX.replace("hash", "$7::bytea"),
+        walk.text(bounds, "$8", ""),
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (lower, upper, layout) = (&span.lower, &span.upper, core.layout.number());
+    let cursor_bytes = &cursor.as_bytes()[..];
+    let mut values: Vec<Value<'_>> =
+        vec![&lower.time, &lower.hash, &upper.time, &upper.hash, &limit, &layout, &cursor_bytes];
+    if let Some(ids) = &ids {
+        values.push(ids);
+    }
+    let mut found = rows(session.query(READING, &text, &values)?)?;
+    let Some(first) = found.first() else { return Ok(None) };
+    let time: i64 = first.try_get(first.len() - 2).map_err(&fail)?;
+    // Where nothing is behind it, it stands alone.
+    if first.try_get::<_, Option<i64>>(0).map_err(&fail)?.is_none() {
+        found.clear();
+    }
+    Ok(Some((SyncId::new(Timestamp(time), *cursor), found)))
 }

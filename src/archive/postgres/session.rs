@@ -1,9 +1,11 @@
 //! One connection, as it is used: statements prepared once, transactions that end.
 
 use std::collections::HashMap;
+use std::io::Write;
 
 use postgres::types::ToSql;
 use postgres::{Client, Row, SimpleQueryMessage, Statement};
+use tokio::runtime::Handle;
 
 use super::error::{Cure, Fault, Outcome, sql};
 use super::lattice::Lattice;
@@ -42,6 +44,19 @@ impl Session {
         })
     }
 
+    /// A statement that is prepared, the first time.
+    fn statement(&mut self, what: &'static str, text: &str) -> Outcome<Statement> {
+        if let Some(statement) = self.statements.get(text) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client()?.prepare(text).map_err(sql(what))?;
+        if self.statements.len() >= MAX_STATEMENTS {
+            self.statements.clear();
+        }
+        self.statements.insert(text.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
     /// Asks a statement, which is prepared the first time.
     pub(super) fn query(
         &mut self,
@@ -49,18 +64,40 @@ impl Session {
         text: &str,
         values: &[Value<'_>],
     ) -> Outcome<Vec<Row>> {
-        let statement = match self.statements.get(text) {
-            Some(statement) => statement.clone(),
-            None => {
-                let statement = self.client()?.prepare(text).map_err(sql(what))?;
-                if self.statements.len() >= MAX_STATEMENTS {
-                    self.statements.clear();
-                }
-                self.statements.insert(text.to_owned(), statement.clone());
-                statement
-            }
-        };
+        let statement = self.statement(what, text)?;
         self.client()?.query(&statement, values).map_err(sql(what))
+    }
+
+    /// As [`Session::query`], for a statement that gives no rows; how many it changed.
+    pub(super) fn execute(
+        &mut self,
+        what: &'static str,
+        text: &str,
+        values: &[Value<'_>],
+    ) -> Outcome<u64> {
+        let statement = self.statement(what, text)?;
+        self.client()?.execute(&statement, values).map_err(sql(what))
+    }
+
+    /// Copies rows in: `pieces` fills a buffer again and again, until it leaves it empty. While the
+    /// server takes one piece the next is made.
+    pub(super) fn copy(
+        &mut self,
+        what: &'static str,
+        text: &str,
+        mut pieces: impl FnMut(&mut Vec<u8>),
+    ) -> Outcome<u64> {
+        let statement = self.statement(what, text)?;
+        let mut copy = self.client()?.copy_in(&statement).map_err(sql(what))?;
+        let mut piece = Vec::new();
+        loop {
+            piece.clear();
+            pieces(&mut piece);
+            // Where the server has refused one already, the end tells why.
+            if piece.is_empty() || copy.write_all(&piece).and_then(|()| copy.flush()).is_err() {
+                return copy.finish().map_err(sql(what));
+            }
+        }
     }
 
     /// Runs statements without values, one after the other, until one fails.
@@ -110,10 +147,10 @@ impl Session {
 
 impl Drop for Session {
     /// The client runs a runtime of its own, which must not be let go on a thread that runs
-    /// another one: a host's, say. On an archive's own threads there is none.
+    /// another one: a host's, say.
     fn drop(&mut self) {
         let client = self.client.take();
-        if on_archive_thread() {
+        if may_block() {
             drop(client);
         } else {
             let thread = std::thread::Builder::new().name("wks-postgres".into());
@@ -124,9 +161,15 @@ impl Drop for Session {
     }
 }
 
-/// Runs `f` where the client may block: here on an archive's own threads, else on one for it.
+/// Whether the client may block here: not on a thread that runs a runtime, which an archive's own
+/// never do.
+fn may_block() -> bool {
+    on_archive_thread() || Handle::try_current().is_err()
+}
+
+/// Runs `f` where the client may block: here if that may be, else on a thread for it.
 pub(super) fn off_runtime<T: Send>(f: impl FnOnce() -> T + Send) -> std::io::Result<T> {
-    if on_archive_thread() {
+    if may_block() {
         return Ok(f());
     }
     std::thread::scope(|scope| {

@@ -25,7 +25,7 @@ const MAX_AUTHORITIES: u64 = 4 * 1024 * 1024;
 ///
 /// # Errors
 /// [`ErrorKind::ArchiveOpen`] where the file of authorities cannot be read or holds none.
-pub(super) fn connector(target: &Target) -> Result<MakeRustlsConnect> {
+pub(in crate::archive) fn connector(target: &Target) -> Result<MakeRustlsConnect> {
     let provider = Arc::new(ring::default_provider());
     let fail = |e: rustls::Error| Error::new(ErrorKind::ArchiveOpen, format!("TLS: {e}"));
     let builder = ClientConfig::builder_with_provider(provider.clone())

@@ -9,19 +9,17 @@
 //! partition is not listed; their rows go later, in steps, so that nobody waits for it. No such
 //! partition is made again: its time lies before the floor.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use postgres::Row;
 
 use super::driver::Core;
 use super::error::{Outcome, corrupt, sql};
-use super::lattice::{Cell, Lattice, table};
+use super::lattice::{Cell, table};
+use super::schema::key;
 use super::session::Session;
-use super::topics::Channel;
 use crate::archive::{TopicKind, TopicQuery, TopicStats};
-use crate::types::{
-    ContentTopic, MessageHash, Origin, PubsubTopic, StoredMessage, SyncId, Timestamp,
-};
+use crate::types::{StoredMessage, SyncId, Timestamp};
 
 const READING: &str = "reading figures by topic";
 const COUNTING: &str = "counting messages by topic";
@@ -38,38 +36,28 @@ pub(super) fn content_bytes(m: &StoredMessage) -> i64 {
     i64::try_from(m.message.payload.len() + optional).unwrap_or(i64::MAX)
 }
 
-/// The statement that counts those of a put that are new. In order, so that two writers of one slot
-/// wait for each other in turn.
-pub(super) fn count(
-    slot: i16,
-    lattice: &Lattice,
-    rows: &[&(StoredMessage, Origin)],
-    new: &HashSet<MessageHash>,
-    channels: &HashMap<(PubsubTopic, ContentTopic), Channel>,
-) -> Outcome<String> {
+/// The statement that counts what a put has stored: of each message its partition, its channel and
+/// what it counts for. In order, so that two writers of one slot wait for each other in turn.
+pub(super) fn count(slot: i16, stored: impl Iterator<Item = (Cell, i32, i64)>) -> String {
     let mut counts: BTreeMap<(Cell, i32), (i64, i64)> = BTreeMap::new();
-    for (m, _) in rows.iter().filter(|(m, _)| new.contains(&m.hash)) {
-        let pair = (m.pubsub_topic.clone(), m.message.content_topic.clone());
-        let Some(channel) = channels.get(&pair) else {
-            return Err(corrupt("a message was not filed"));
-        };
-        let sum = counts.entry((lattice.cell_of(m.timestamp()), channel.id)).or_default();
+    for (cell, channel, bytes) in stored {
+        let sum = counts.entry((cell, channel)).or_default();
         sum.0 += 1;
-        sum.1 += content_bytes(m);
+        sum.1 += bytes;
     }
     if counts.is_empty() {
-        return Ok(String::new());
+        return String::new();
     }
     let value = |((cell, channel), (messages, bytes)): (&(Cell, i32), &(i64, i64))| {
         format!("({cell}, {channel}, {slot}, {messages}, {bytes})")
     };
     let values: Vec<String> = counts.iter().map(value).collect();
-    Ok(format!(
+    format!(
         "INSERT INTO wakustore.channel_count AS c (cell, channel, slot, messages, bytes) VALUES {}
          ON CONFLICT (cell, channel, slot) DO UPDATE
          SET messages = c.messages + excluded.messages, bytes = c.bytes + excluded.bytes;",
         values.join(", ")
-    ))
+    )
 }
 
 /// Counts messages of a partition that this transaction is about to remove. Nobody else removes
@@ -197,9 +185,11 @@ fn ends(
     for (cell, ids) in cells {
         let table = table(cell);
         let end = |column: &str, value: &str| {
+            let key = key(column, "timestamp", "hash");
             format!(
-                "SELECT timestamp FROM {table} WHERE {column} = {value}
-                 ORDER BY {column}{order}, timestamp{order}, hash{order} LIMIT 1"
+                "SELECT timestamp FROM {table}
+                 WHERE {key} >= int4send({value}) AND {key} < int4send({value} + 1)
+                 ORDER BY {key}{order} LIMIT 1"
             )
         };
         let text = match kind {

@@ -26,46 +26,58 @@ type Pair = (PubsubTopic, ContentTopic);
 
 #[derive(Default)]
 pub(super) struct Topics {
-    channels: HashMap<Pair, Channel>,
+    channels: HashMap<PubsubTopic, HashMap<ContentTopic, Channel>>,
+    /// How many pairs these are.
+    known: usize,
     names: HashMap<i32, Pair>,
 }
 
 impl Topics {
-    /// The channels of these messages, made where there are none.
+    /// The channel of each of these messages, made where there is none.
     pub(super) fn intern<'m>(
         &mut self,
         session: &mut Session,
-        messages: impl Iterator<Item = &'m StoredMessage>,
-    ) -> Outcome<HashMap<Pair, Channel>> {
-        let pair = |m: &StoredMessage| (m.pubsub_topic.clone(), m.message.content_topic.clone());
-        let mut channels = HashMap::new();
+        messages: impl Iterator<Item = &'m StoredMessage> + Clone,
+    ) -> Outcome<Vec<Channel>> {
         // In order, so that nodes that make the same ones wait for each other in turn.
         let mut unknown = BTreeSet::new();
-        for m in messages {
-            let pair = pair(m);
-            match self.channels.get(&pair) {
-                Some(channel) => drop(channels.insert(pair, *channel)),
-                None => drop(unknown.insert(pair)),
-            }
+        for m in messages.clone().filter(|m| self.channel(m).is_none()) {
+            unknown.insert((m.pubsub_topic.clone(), m.message.content_topic.clone()));
         }
-        if unknown.is_empty() {
-            return Ok(channels);
+        // Those of this batch stay at hand until it is filed, however many they are.
+        let mut found = HashMap::new();
+        if !unknown.is_empty() {
+            find(session, &mut unknown, &mut found)?;
         }
-        find(session, &mut unknown, &mut channels)?;
         if !unknown.is_empty() {
             make(session, &unknown)?;
-            find(session, &mut unknown, &mut channels)?;
+            find(session, &mut unknown, &mut found)?;
         }
-        if let Some((_, content)) = unknown.first() {
-            return Err(corrupt(format!("content topic {content:?} cannot be filed")));
-        }
-        if self.channels.len() + channels.len() > REMEMBERED {
+        let channel = |m: &StoredMessage| {
+            let known = self.channel(m).or_else(|| {
+                found.get(&(m.pubsub_topic.clone(), m.message.content_topic.clone())).copied()
+            });
+            known.ok_or_else(|| {
+                let content = &m.message.content_topic;
+                corrupt(format!("content topic {content:?} cannot be filed"))
+            })
+        };
+        let channels = messages.map(channel).collect::<Outcome<Vec<Channel>>>()?;
+        if self.known + found.len() > REMEMBERED {
             self.channels.clear();
+            self.known = 0;
         }
-        if channels.len() <= REMEMBERED {
-            self.channels.extend(channels.iter().map(|(pair, channel)| (pair.clone(), *channel)));
+        if found.len() <= REMEMBERED {
+            self.known += found.len();
+            for ((pubsub, content), channel) in found {
+                self.channels.entry(pubsub).or_default().insert(content, channel);
+            }
         }
         Ok(channels)
+    }
+
+    fn channel(&self, m: &StoredMessage) -> Option<Channel> {
+        self.channels.get(&m.pubsub_topic)?.get(&m.message.content_topic).copied()
     }
 
     /// Sees to it that the topics of these channels are at hand for [`Topics::names`].

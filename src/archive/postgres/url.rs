@@ -17,7 +17,7 @@ const KEEPALIVE_RETRIES: u32 = 3;
 
 /// How far the server's identity is checked, as `sslmode` says it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Trust {
+pub(in crate::archive) enum Trust {
     /// No TLS.
     Disable,
     /// TLS where the server has it, with whoever answers.
@@ -32,20 +32,24 @@ pub(super) enum Trust {
 
 /// A URL that was understood.
 #[derive(Clone)]
-pub(super) struct Target {
-    pub(super) client: postgres::Config,
-    pub(super) trust: Trust,
+pub(in crate::archive) struct Target {
+    pub(in crate::archive) client: postgres::Config,
+    pub(in crate::archive) trust: Trust,
     /// A PEM file of the authorities that are trusted; without one those that browsers trust.
-    pub(super) authorities: Option<PathBuf>,
+    pub(in crate::archive) authorities: Option<PathBuf>,
 }
 
 /// Reads a URL. `writes` asks for a server that can be written to, where the URL names several.
 ///
 /// # Errors
 /// [`crate::ErrorKind::ArchiveOpen`], naming what is wrong with it.
-pub(super) fn parse(url: &str, connect_timeout: Duration, writes: bool) -> Result<Target> {
+pub(in crate::archive) fn parse(
+    url: &str,
+    connect_timeout: Duration,
+    writes: bool,
+) -> Result<Target> {
     if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
-        bail!(ArchiveOpen, "the URL of a PostgreSQL archive begins with postgres://");
+        bail!(ArchiveOpen, "the URL of an archive on PostgreSQL begins with postgres://");
     }
     let (rest, trust, authorities) = take_tls(url)?;
     let Ok(mut client) = rest.parse::<postgres::Config>() else {

@@ -1,4 +1,4 @@
-//! The way to nwaku's database.
+//! The way to nwaku's database, by the same rules for URLs and TLS as to one of our own.
 //!
 //! The client runs a runtime of its own, which must not be on a thread that runs another: it has a
 //! thread to itself, and is asked there. What must hold: no error carries a part of the URL, where
@@ -8,13 +8,15 @@ use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use postgres::Client;
 use postgres::error::SqlState;
-use postgres::{Client, Config, NoTls};
 
+use crate::archive::postgres::{tls, url};
 use crate::error::{Error, ErrorKind, Result, bail};
 
 /// How long it may take to connect, where the URL does not say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const OPENING: &str = "opening nwaku's database";
 /// What every connection is told. A batch is sought by an index; where there is none it is sorted,
 /// which may take its time.
 const SETTINGS: &str = "SET statement_timeout = '10min';
@@ -32,19 +34,13 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn open(url: &str) -> Result<Self> {
-        if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
-            bail!(ArchiveOpen, "the URL of nwaku's database begins with postgres://");
-        }
-        let Ok(mut config) = url.parse::<Config>() else {
-            bail!(ArchiveOpen, "the URL of nwaku's database cannot be read");
-        };
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
-        }
+        let ours = |e: Error| e.context(OPENING);
+        let target = url::parse(url, CONNECT_TIMEOUT, false).map_err(ours)?;
+        let tls = tls::connector(&target).map_err(ours)?;
         let (jobs, todo) = channel::<Job>();
         let (tell, told) = sync_channel(1);
         let body = move || {
-            let opened = config.connect(NoTls).and_then(|mut client| {
+            let opened = target.client.connect(tls).and_then(|mut client| {
                 client.batch_execute(SETTINGS)?;
                 Ok(client)
             });
@@ -57,7 +53,7 @@ impl Link {
                 }
                 Err(e) => {
                     let e = Error::new(ErrorKind::ArchiveOpen, text(&e));
-                    let _ = tell.send(Err(e.context("opening nwaku's database")));
+                    let _ = tell.send(Err(e.context(OPENING)));
                 }
             }
         };
