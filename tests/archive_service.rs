@@ -400,6 +400,8 @@ fn questions_that_nobody_took_up_end_with_the_archive() {
     let archive =
         Archive::open(Shared(Arc::new(backend)), ArchiveConfig { readers: 1, ..config() }).unwrap();
     let mut asked: Vec<_> = (0..10).map(|_| archive.query(Query::default())).collect();
+    // A question is asked once somebody looks for its answer.
+    assert!(!asked.iter_mut().any(is_ready));
     begins.recv_timeout(LONG).unwrap();
     let closing = archive.clone();
     let closer = thread::spawn(move || closing.close());

@@ -4,7 +4,7 @@
 //! [`Queue::close`] nothing is taken in, and the puts that were accepted are still handed out.
 //!
 //! The drivers that read lie here too, at their desks, while none of them is in use: a reader's
-//! thread takes one with each question, and so may whoever blocks for an answer anyway, which
+//! thread takes one with each question, and so does whoever blocks for an answer anyway, which
 //! spares the way to another thread and back. Waking a thread is a call of the system's: none is
 //! woken that is not asleep, and the writer not before there is what it sleeps for.
 
@@ -57,9 +57,6 @@ pub(super) struct Remove {
 /// A question: it asks the driver at the desk and answers.
 pub(super) type Read = Box<dyn FnOnce(&mut Desk) + Send>;
 
-/// A question's place in the queue.
-pub(super) type Ticket = u64;
-
 /// Those whose puts were just committed together: mostly they come again, all at once.
 #[derive(Clone, Copy)]
 pub(super) struct Company {
@@ -100,8 +97,7 @@ pub(super) struct Queue {
 struct State {
     puts: VecDeque<Put>,
     removals: VecDeque<Remove>,
-    reads: VecDeque<(Ticket, Read)>,
-    next_ticket: Ticket,
+    reads: VecDeque<Read>,
     /// The writer is asleep until so many puts are there.
     writer_wants: Option<usize>,
     /// Reader threads that are asleep.
@@ -161,7 +157,7 @@ impl Queue {
     }
 
     /// Takes a question in.
-    pub(super) fn push_read(&self, read: Read) -> Result<Ticket> {
+    pub(super) fn push_read(&self, read: Read) -> Result<()> {
         let state = self.lock();
         state.check_open()?;
         if state.reads.len() >= MAX_QUEUED_READS {
@@ -170,13 +166,12 @@ impl Queue {
                 "{MAX_QUEUED_READS} questions wait for the archive already: try again later"
             );
         }
-        Ok(self.take_in(state, read))
+        self.take_in(state, read);
+        Ok(())
     }
 
-    fn take_in(&self, mut state: MutexGuard<'_, State>, read: Read) -> Ticket {
-        let ticket = state.next_ticket;
-        state.next_ticket += 1;
-        state.reads.push_back((ticket, read));
+    fn take_in(&self, mut state: MutexGuard<'_, State>, read: Read) {
+        state.reads.push_back(read);
         let wake = match (state.readers, state.asleep) {
             (0, _) => Some(&self.for_writer),
             (_, 0) => None,
@@ -186,17 +181,17 @@ impl Queue {
         if let Some(wake) = wake {
             wake.notify_one();
         }
-        ticket
     }
 
-    /// Takes a question back out, with a desk to ask it at, if it still waits and a desk is idle;
+    /// A desk for a question that did not wait here, if one is idle and no question waits for it;
     /// [`Queue::give_back`] is to follow.
-    pub(super) fn take_read(&self, ticket: Ticket) -> Option<(Read, Desk)> {
+    pub(super) fn lend(&self) -> Result<Option<Desk>> {
         let mut state = self.lock();
-        // Mostly the last.
-        let place = state.reads.iter().rposition(|(waits, _)| *waits == ticket)?;
-        let desk = state.lend()?;
-        state.reads.remove(place).map(|(_, read)| (read, desk))
+        state.check_open()?;
+        if !state.reads.is_empty() {
+            return Ok(None);
+        }
+        Ok(state.lend())
     }
 
     /// A desk comes back, or is new.
@@ -286,7 +281,7 @@ impl Queue {
                 let removals = state.removals.drain(..).collect();
                 let count = if reads_too { READS_BETWEEN_GROUPS } else { 0 };
                 let count = count.min(state.reads.len());
-                let reads = state.reads.drain(..count).map(|(_, read)| read).collect();
+                let reads = state.reads.drain(..count).collect();
                 return Some(Work { joins, puts, removals, reads });
             }
             if state.closed {
@@ -337,7 +332,7 @@ impl Queue {
             if !state.reads.is_empty()
                 && let Some(desk) = state.lend()
             {
-                return state.reads.pop_front().map(|(_, read)| (read, desk));
+                return state.reads.pop_front().map(|read| (read, desk));
             }
             if state.closed {
                 return None;
@@ -385,7 +380,7 @@ impl Queue {
         };
         self.for_writer.notify_all();
         self.for_readers.notify_all();
-        for (_, read) in reads {
+        for read in reads {
             quietly(|| drop(read));
         }
         for join in joins {

@@ -11,6 +11,7 @@ pub(crate) mod opening;
 pub(crate) mod pages;
 pub(crate) mod puts;
 pub(crate) mod retention;
+pub(crate) mod tune;
 
 use std::path::Path;
 use std::time::Instant;

@@ -128,7 +128,7 @@ impl Bare {
         db.set_prepared_statement_cache_capacity(64);
         // What src/archive/sqlite/open.rs sets.
         db.execute_batch(
-            "PRAGMA synchronous=NORMAL; PRAGMA cache_size=-32768; PRAGMA wal_autocheckpoint=4000;
+            "PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=4000;
              PRAGMA mmap_size=0; PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY;
              PRAGMA journal_size_limit=33554432;",
         )
