@@ -15,11 +15,11 @@ use crate::types::{StoredMessage, Timestamp};
 /// The most messages removed in one step, unless more than that are put.
 const STEP: usize = 200;
 /// The least, of those that there are.
-const LEAST_STEP: usize = 25;
+const LEAST_STEP: usize = 50;
 /// The most in any case.
 const MOST_STEP: usize = 4_096;
 /// A step is to take at most so long: the puts that come meanwhile wait for it.
-const STEP_TAKES: Duration = Duration::from_millis(6);
+const STEP_TAKES: Duration = Duration::from_millis(12);
 /// The longest rest after a step.
 const MOST_REST: Duration = Duration::from_millis(50);
 /// The least time between two looks at what is to be removed, while there is nothing.
@@ -157,7 +157,7 @@ impl Keeper {
     }
 
     /// A step removed so many, and took so long: where it removed any, another may follow. Where
-    /// puts come, they have as much of the writer's time as the steps.
+    /// puts come, they have the writer's time to themselves for a while.
     pub(super) fn stepped(&mut self, removed: &Result<usize>, took: Duration) {
         let Ok(1..) = removed else { return };
         self.step = match took {
@@ -165,7 +165,7 @@ impl Keeper {
             took if took < STEP_TAKES / 2 => (self.step * 2).min(STEP),
             _ => self.step,
         };
-        let rest = if self.put == 0 { Duration::ZERO } else { took.min(MOST_REST) };
+        let rest = if self.put == 0 { Duration::ZERO } else { (took / 2).min(MOST_REST) };
         self.put = 0;
         self.next = Some(Instant::now() + rest);
     }
@@ -199,7 +199,11 @@ mod tests {
         let now = Timestamp(5_000_000_000);
         let floor = Timestamp(4_000_000_000);
         assert_eq!(all.step(&figures(10, floor.nanos(), 1000), now, STEP), None);
-        assert_eq!(all.step(&figures(0, 0, 5000), now, STEP), None, "an empty file may be that large");
+        assert_eq!(
+            all.step(&figures(0, 0, 5000), now, STEP),
+            None,
+            "an empty file may be that large"
+        );
         let aged = Removal::Oldest { before: floor, limit: STEP };
         assert_eq!(all.step(&figures(1, floor.nanos() - 1, 0), now, STEP), Some(aged));
         let three = Removal::Oldest { before: Timestamp::MAX, limit: 3 };

@@ -11,7 +11,6 @@ pub(crate) mod opening;
 pub(crate) mod pages;
 pub(crate) mod puts;
 pub(crate) mod retention;
-pub(crate) mod tune;
 
 use std::path::Path;
 use std::time::Instant;

@@ -20,7 +20,6 @@ mod wall;
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let runs = |group: &str| wanted.is_empty() || wanted.iter().any(|w| group.contains(w.as_str()));
-    if std::env::var("TUNE").is_ok() { return archive::tune::run(); }
     if wanted.iter().any(|w| w == "tuning") {
         sync::tuning();
         return;

@@ -25,8 +25,9 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// the same question, asked again, would read each of them again.
 const READER_CACHE_KIB: i64 = 32 * 1024;
 /// That of the writer: SQLite goes through all of its cache at every commit in which pages changed
-/// places, as they do where an index is filled at random.
-const WRITER_CACHE_KIB: i64 = 16 * 1024;
+/// places, as they do where an index is filled at random. It holds what is written to all the time;
+/// of the index by hash, in a large archive, no cache would hold more than a part.
+const WRITER_CACHE_KIB: i64 = 8 * 1024;
 /// The WAL is carried over into the file once it has so many pages. More make for fewer, longer
 /// stalls.
 pub(super) const CHECKPOINT_PAGES: i32 = 4_000;

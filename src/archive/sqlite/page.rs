@@ -5,8 +5,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 use super::error::{corrupt, sql};
-use super::scan::{self, Key, Source, Sources, Span, sync_id};
 use super::lookup;
+use super::scan::{self, Key, Source, Sources, Span, sync_id};
 use super::topics::{self, Channel, Topics};
 use crate::archive::IndexQuery;
 use crate::error::{Result, bail};

@@ -478,9 +478,8 @@ mod tests {
                         scan_sql!(", payload", within, source, direction),
                     ),
                 ] {
-                    let want = format!(
-                        "SEARCH message USING COVERING INDEX message_by_{index} ({bounds}"
-                    );
+                    let want =
+                        format!("SEARCH message USING COVERING INDEX message_by_{index} ({bounds}");
                     assert_eq!(plan(&conn, keys), [want]);
                     let want = format!("SEARCH message USING INDEX message_by_{index} ({bounds}");
                     assert_eq!(plan(&conn, whole), [want]);

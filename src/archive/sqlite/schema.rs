@@ -110,9 +110,8 @@ pub(super) fn check(conn: &Connection) -> Result<i64> {
     let tx = conn.unchecked_transaction().map_err(&read)?;
     let application = number("PRAGMA application_id")?;
     let version = number("PRAGMA user_version")?;
-    let is_empty = application == 0
-        && version == 0
-        && number("SELECT count(*) FROM sqlite_schema")? == 0;
+    let is_empty =
+        application == 0 && version == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0;
     tx.commit().map_err(&read)?;
     if is_empty {
         return Ok(0);

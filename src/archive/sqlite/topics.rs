@@ -9,7 +9,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::error::{corrupt, sql};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::types::{ContentTopic, PubsubTopic};
 
 /// Pairs that are remembered; beyond it all are forgotten. Content topics are for anyone to make
@@ -122,8 +122,11 @@ impl Topics {
             return Ok(pair.clone());
         }
         if self.names.is_empty() && !self.damaged {
-            // Where it cannot be read, the one that is asked for may be.
-            let _ = self.read_first(conn);
+            match self.read_first(conn) {
+                // Where one of them is damaged, the one that is asked for may be sound.
+                Err(e) if e.kind() == ErrorKind::ArchiveCorrupt => {}
+                read => read?,
+            }
             if let Some(pair) = self.names.get(&channel) {
                 return Ok(pair.clone());
             }
