@@ -1513,6 +1513,64 @@ typedef struct wks_topic_stats {
 } wks_topic_stats;
 
 /**
+ * How a walk goes. The caller allocates it, zeroed, and sets `struct_size`.
+ */
+typedef struct wks_history_options {
+    /**
+     * `sizeof(wks_history_options)`.
+     */
+    size_t struct_size;
+    /**
+     * A query for a longer time is asked in spans of so many nanoseconds, one after the other,
+     * since some service nodes refuse long ones; 0 to ask it whole.
+     */
+    uint64_t span_ns;
+} wks_history_options;
+
+/**
+ * What several store peers told when they were asked the same.
+ */
+typedef struct wks_check {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_check;
+
+/**
+ * What one peer told. The caller allocates it and sets `struct_size`; what it points to is the
+ * check's, and lives until `wks_check_free`.
+ */
+typedef struct wks_check_peer {
+    /**
+     * `sizeof(wks_check_peer)`.
+     */
+    size_t struct_size;
+    /**
+     * The peer, as the caller named it.
+     */
+    struct wks_bytes peer;
+    /**
+     * How many hashes it told.
+     */
+    size_t told;
+    /**
+     * The hashes that others told and it did not, 32 bytes each, one after the other. (It may have
+     * come to know them since, or others may hold what it let go by its retention.) They say nothing
+     * where its answer broke off.
+     */
+    struct wks_bytes omitted;
+    /**
+     * Why its answer broke off: a `wks_status`; `WKS_OK` where it did not.
+     */
+    int32_t status;
+    /**
+     * Why it broke off, for people; empty where it did not.
+     */
+    struct wks_bytes reason;
+} wks_check_peer;
+
+/**
  * From relay, or from the host, as it happened. Such a message must be recent.
  */
 #define WKS_ORIGIN_LIVE 0
@@ -4464,6 +4522,198 @@ wks_status wks_topics_get(struct wks_topics topics,
  * Errors: none; a stale handle is ignored.
  */
 void wks_topics_free(struct wks_topics topics);
+
+/**
+ * Begins a walk through the history of several store peers: one is asked for as long as it answers,
+ * and another goes on where it fails. Pull its pages with `wks_history_next`. With no peers named it
+ * is any connected one that speaks Store, the best by what was measured of them first. `options` may
+ * be null.
+ *
+ * Threads: any. Blocks: no. Owns: names and options are lent for the call; the walk is the caller's,
+ * to free with `wks_history_free`. It does not keep the node running.
+ * Errors: `WKS_ERR_ADDRESS`, `WKS_ERR_INVALID_ARGUMENT` for more than 1,024 peers, a query that a
+ * peer does not take, or a span so short that there are more than 100,000 of them,
+ * `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_history_of(struct wks_node node,
+                               const struct wks_bytes *peers,
+                               size_t count,
+                               struct wks_query query,
+                               const struct wks_history_options *options,
+                               struct wks_history *history,
+                               struct wks_error *error);
+
+/**
+ * Those of the hashes (32 bytes each, one after the other; a million at the most) that a store peer
+ * holds, in the order asked for, each once.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until the answers are there. Owns: name and hashes
+ * are lent for the call; the list is the caller's, to free with `wks_hashes_free`.
+ * Errors: those of `wks_node_store_query`, and `WKS_ERR_INVALID_HASH` for a length that is not a
+ * multiple of 32.
+ */
+wks_status wks_node_presence(struct wks_node node,
+                             struct wks_bytes peer,
+                             struct wks_bytes hashes,
+                             struct wks_hashes *held,
+                             struct wks_error *error);
+
+/**
+ * Starts to ask which of the hashes a store peer holds: take them with `wks_op_take_hashes`.
+ *
+ * Threads: any. Blocks: no. Owns: name and hashes are lent for the call; the operation is the
+ * caller's, to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`; the operation's are those of
+ * `wks_node_presence`.
+ */
+wks_status wks_node_presence_async(struct wks_node node,
+                                   struct wks_bytes peer,
+                                   struct wks_bytes hashes,
+                                   struct wks_op *op,
+                                   struct wks_error *error);
+
+/**
+ * The messages of these hashes (32 bytes each, one after the other; a million at the most), from the
+ * first of the peers that holds them; with no peers named, of the connected ones that speak Store.
+ * The page has each hash once, in the order asked for; an entry whose `has_data` is 0 was held by
+ * nobody. All of it is in memory at once; nothing is stored.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until the answers are there. Owns: names and
+ * hashes are lent for the call; the page is the caller's, to free with `wks_page_free`.
+ * Errors: those of `wks_node_store_query`, where no peer answered for a part of the hashes;
+ * `WKS_ERR_PEER_UNKNOWN` where there is nobody to ask; `WKS_ERR_INVALID_HASH` for a length that is
+ * not a multiple of 32.
+ */
+wks_status wks_node_fetch(struct wks_node node,
+                          const struct wks_bytes *peers,
+                          size_t count,
+                          struct wks_bytes hashes,
+                          struct wks_page *page,
+                          struct wks_error *error);
+
+/**
+ * Starts to get the messages of hashes: take the page with `wks_op_take_page`.
+ *
+ * Threads: any. Blocks: no. Owns: names and hashes are lent for the call; the operation is the
+ * caller's, to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`; the operation's are those of
+ * `wks_node_fetch`.
+ */
+wks_status wks_node_fetch_async(struct wks_node node,
+                                const struct wks_bytes *peers,
+                                size_t count,
+                                struct wks_bytes hashes,
+                                struct wks_op *op,
+                                struct wks_error *error);
+
+/**
+ * Asks several store peers for the hashes of a query, puts their answers together, and says what
+ * each of them left out: so one server that hides messages is found out by the others. At most
+ * `max` hashes of each peer are taken. A peer that fails is told of in the answer.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until the answers are there. Owns: the names are
+ * lent for the call; the check is the caller's, to free with `wks_check_free`.
+ * Errors: `WKS_ERR_INVALID_ARGUMENT` for fewer than two peers or more than 1,024, or a query that a
+ * peer does not take, `WKS_ERR_ADDRESS`, `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`,
+ * `WKS_ERR_CANCELLED` by a shutdown, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_cross_check(struct wks_node node,
+                                const struct wks_bytes *peers,
+                                size_t count,
+                                struct wks_query query,
+                                size_t max,
+                                struct wks_check *check,
+                                struct wks_error *error);
+
+/**
+ * Starts a cross-check: take it with `wks_op_take_check`.
+ *
+ * Threads: any. Blocks: no. Owns: the names are lent for the call; the operation is the caller's,
+ * to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`; the operation's are those of
+ * `wks_node_cross_check`.
+ */
+wks_status wks_node_cross_check_async(struct wks_node node,
+                                      const struct wks_bytes *peers,
+                                      size_t count,
+                                      struct wks_query query,
+                                      size_t max,
+                                      struct wks_op *op,
+                                      struct wks_error *error);
+
+/**
+ * Takes a cross-check.
+ *
+ * Threads: any. Blocks: no. Owns: the check is the caller's, to free with `wks_check_free`.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_check(struct wks_op op, struct wks_check *check, struct wks_error *error);
+
+/**
+ * The hashes of all peers together, each once, 32 bytes each, one after the other: in the order of
+ * the first peer, then what only the others told.
+ *
+ * Threads: any. Blocks: no. Owns: the bytes are the check's, and live until `wks_check_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_check_hashes(struct wks_check check,
+                            struct wks_bytes *hashes,
+                            struct wks_error *error);
+
+/**
+ * How many peers were asked.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_check_count(struct wks_check check, size_t *count, struct wks_error *error);
+
+/**
+ * What peer `index` told, counted from 0 in the order they were named. Set `told->struct_size`
+ * first.
+ *
+ * Threads: any. Blocks: no. Owns: `told` is the caller's; what it points to is the check's, and
+ * lives until `wks_check_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for an index beyond
+ * the end or a wrong `struct_size`.
+ */
+wks_status wks_check_get(struct wks_check check,
+                         size_t index,
+                         struct wks_check_peer *told,
+                         struct wks_error *error);
+
+/**
+ * Frees a cross-check. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_check_free(struct wks_check check);
+
+/**
+ * How many Store requests are answered in a time, in all and of one peer; beyond it the answer is
+ * 429. 0 requests, the default of both, for no such limit.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`. (A time of zero is refused when the node is started.)
+ */
+wks_status wks_node_options_set_store_rate(struct wks_node_options options,
+                                           uint32_t requests,
+                                           uint64_t per_ns,
+                                           uint32_t requests_of_peer,
+                                           uint64_t per_ns_of_peer,
+                                           struct wks_error *error);
+
+/**
+ * What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB by default. What does not
+ * fit comes with the next page.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`. (Too few are refused when the node is started.)
+ */
+wks_status wks_node_options_set_max_page_bytes(struct wks_node_options options,
+                                               size_t bytes,
+                                               struct wks_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -308,12 +308,24 @@ proc textOf(buffer: WksBuffer): string =
   ok wks_buffer_bytes(buffer, addr lent, addr err)
   text(lent)
 
+proc textsOf(strings: WksStrings): seq[string] =
+  defer: wks_strings_free(strings)
+  var count: csize_t
+  ok wks_strings_count(strings, addr count, addr err)
+  for i in 0 ..< int(count):
+    var lent: WksBytes
+    ok wks_strings_get(strings, csize_t(i), addr lent, addr err)
+    result.add text(lent)
+
+proc hashesIn(lent: WksBytes): seq[MessageHash] =
+  result = newSeq[MessageHash](int(lent.len) div sizeof(MessageHash))
+  if result.len > 0: copyMem(addr result[0], lent.data, int(lent.len))
+
 proc hashesOf(hashes: WksHashes): seq[MessageHash] =
   defer: wks_hashes_free(hashes)
   var lent: WksBytes
   ok wks_hashes_bytes(hashes, addr lent, addr err)
-  result = newSeq[MessageHash](int(lent.len) div sizeof(MessageHash))
-  if result.len > 0: copyMem(addr result[0], lent.data, int(lent.len))
+  hashesIn(lent)
 
 proc resultsOf(outcomes: WksOutcomes): seq[PutResult] =
   defer: wks_outcomes_free(outcomes)
@@ -417,6 +429,8 @@ proc changeOf(change: WksChange): Change =
     copyMem(addr position, i.position.data, sizeof(position))
     result.position = some(position)
 
+include wakustore/reports
+
 proc take*[T](op: Op[T]): T =
   ## The result of an operation that has ended, once; raises its error.
   let handle = op.base.held
@@ -464,6 +478,38 @@ proc take*[T](op: Op[T]): T =
     var buffer: WksBuffer
     ok wks_op_take_buffer(handle, addr buffer, addr err)
     result = textOf(buffer)
+  elif T is MessageHash:
+    var buffer: WksBuffer
+    ok wks_op_take_buffer(handle, addr buffer, addr err)
+    defer: wks_buffer_free(buffer)
+    var lent: WksBytes
+    ok wks_buffer_bytes(buffer, addr lent, addr err)
+    result = hashAt(lent.data)
+  elif T is seq[string]:
+    var strings: WksStrings
+    ok wks_op_take_strings(handle, addr strings, addr err)
+    result = textsOf(strings)
+  elif T is seq[TopicStats]:
+    var topics: WksTopics
+    ok wks_op_take_topics(handle, addr topics, addr err)
+    result = topicsOf(topics)
+  elif T is BackupReport:
+    var b: WksBackup
+    sized b
+    ok wks_op_take_backup(handle, addr b, addr err)
+    result = BackupReport(messages: b.messages, bytes: b.bytes)
+  elif T is Findings:
+    var findings: WksFindings
+    ok wks_op_take_findings(handle, addr findings, addr err)
+    result = findingsOf(findings)
+  elif T is MoveReport:
+    var report: WksMove
+    ok wks_op_take_move(handle, addr report, addr err)
+    result = moveOf(report)
+  elif T is CrossCheck:
+    var check: WksCheck
+    ok wks_op_take_check(handle, addr check, addr err)
+    result = checkOf(check)
   elif T is SyncReport:
     var report: WksReport
     ok wks_op_take_report(handle, addr report, addr err)
@@ -780,14 +826,17 @@ proc close*(archive: Archive): Op[void] =
   ## Commits what was accepted and closes the file.
   starting(void, wks_archive_close_async(archive.held, op, addr err))
 
+include wakustore/tools
+
 # --- the node ---
 
 proc startNode*(
     archive: Archive, listen: openArray[string] = [], clusterId = 0'u32,
     shards: openArray[uint32] = [], keyFile = "", stateFile = "",
-    syncOnConnect = true): Op[Node] =
+    syncOnConnect = true, relay = false): Op[Node] =
   ## Starts a node over an archive and listens. In `stateFile` it keeps when it was last online and
-  ## with whom it agrees over what.
+  ## with whom it agrees over what. With `relay` it takes part in gossipsub, from the start in the
+  ## topics of its shards, and stores what comes.
   var options: WksNodeOptions
   ok wks_node_options_new(addr options, addr err)
   defer: wks_node_options_free(options)
@@ -797,21 +846,13 @@ proc startNode*(
   if keyFile.len > 0: ok wks_node_options_set_identity_file(options, lend(keyFile), addr err)
   if stateFile.len > 0: ok wks_node_options_set_state_file(options, lend(stateFile), addr err)
   ok wks_node_options_set_sync_on_connect(options, uint8(syncOnConnect), addr err)
+  ok wks_node_options_set_relay(options, uint8(relay), addr err)
   starting(Node, wks_node_start_async(options, archive.held, op, addr err))
 
 proc peerId*(node: Node): string =
   var buffer: WksBuffer
   ok wks_node_peer_id(node.held, addr buffer, addr err)
   textOf(buffer)
-
-proc textsOf(strings: WksStrings): seq[string] =
-  defer: wks_strings_free(strings)
-  var count: csize_t
-  ok wks_strings_count(strings, addr count, addr err)
-  for i in 0 ..< int(count):
-    var lent: WksBytes
-    ok wks_strings_get(strings, csize_t(i), addr lent, addr err)
-    result.add text(lent)
 
 proc addresses*(node: Node): seq[string] =
   ## Where it listens, each ending in its peer id.
@@ -837,6 +878,8 @@ proc history*(node: Node, peer: string, q: Query): History =
   result = make(History)
   withQuery(q):
     ok wks_node_history(node.held, lend(peer), what, addr result.held, addr err)
+
+include wakustore/walks
 
 proc sync*(node: Node, peer: string): Op[SyncReport] =
   ## Syncs the node's window with a peer. Cancelling ends the session.

@@ -50,7 +50,7 @@ pub use config::{Identity, NodeConfig};
 pub use event::{Events, NodeEvent, SyncStarted};
 pub use history::{History, HistoryOptions};
 pub use rate::RateLimit;
-pub use store_fetch::{CrossCheck, Fetched, PeerCheck};
+pub use store_fetch::{CrossCheck, Fetched, MAX_FETCH, PeerCheck};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};

@@ -15,8 +15,8 @@ use super::shared::Shared;
 use crate::error::{Error, Result, bail};
 use crate::types::{Filter, MAX_PAGE_SIZE, MessageHash, Query, StoredMessage};
 
-/// The most hashes in one call.
-pub(super) const MAX_HASHES: usize = 1_000_000;
+/// The most hashes in one call of [`super::Node::presence`] or [`super::Node::fetch`].
+pub const MAX_FETCH: usize = 1_000_000;
 /// Requests of one call at once.
 const AT_ONCE: usize = 4;
 
@@ -59,8 +59,8 @@ struct Part {
 }
 
 fn parts(hashes: &[MessageHash]) -> Result<Vec<Part>> {
-    if hashes.len() > MAX_HASHES {
-        bail!(InvalidArgument, "{} hashes, at most {MAX_HASHES} in one call", hashes.len());
+    if hashes.len() > MAX_FETCH {
+        bail!(InvalidArgument, "{} hashes, at most {MAX_FETCH} in one call", hashes.len());
     }
     let mut seen = HashSet::with_capacity(hashes.len());
     let once: Vec<MessageHash> = hashes.iter().copied().filter(|hash| seen.insert(*hash)).collect();
@@ -185,10 +185,11 @@ pub(super) async fn cross_check(
         bail!(InvalidArgument, "{} peers: a cross-check needs two and more", peers.len());
     }
     let query = Query { include_data: false, ..query };
-    let of_peer = peers.iter().map(|peer| async {
-        let one = std::slice::from_ref(peer);
-        let mut pages =
-            History::new(shared.clone(), one, query.clone(), &HistoryOptions::default())?;
+    // All that it works on is its own, so that the whole may move between threads.
+    let of_peer = peers.iter().cloned().map(|peer| (peer, shared.clone(), query.clone()));
+    let of_peer = of_peer.map(|(peer, shared, query)| async move {
+        let one = std::slice::from_ref(&peer);
+        let mut pages = History::new(shared, one, query, &HistoryOptions::default())?;
         let mut hashes = Vec::new();
         let error = loop {
             match pages.next().await {
@@ -201,7 +202,7 @@ pub(super) async fn cross_check(
                 break Some(Error::new(crate::error::ErrorKind::FrameTooLarge, told));
             }
         };
-        Ok::<_, Error>((peer.clone(), hashes, error))
+        Ok::<_, Error>((peer, hashes, error))
     });
     let answers: Vec<_> = stream::iter(of_peer).buffered(AT_ONCE).collect().await;
     let answers = answers.into_iter().collect::<Result<Vec<_>>>()?;

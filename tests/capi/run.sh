@@ -76,7 +76,7 @@ files_are_private() {
 }
 check "database files have mode 0600" files_are_private
 
-for name in async keeping node relay; do
+for name in async keeping node relay walks; do
     build "$name" "$here/$name.c" "${linked[@]}"
     check "$name" timeout 120 "$work/$name"
     build "$name-asan" "$here/$name.c" "${linked[@]}" "${asan[@]}"

@@ -38,13 +38,21 @@ type
     id*: uint64
   WksBuffer* {.importc: "wks_buffer", header: "wakustore.h", bycopy.} = object
     id*: uint64
-  WksStrings* {.importc: "wks_strings", header: "wakustore.h", bycopy.} = object
-    id*: uint64
   WksNodeOptions* {.importc: "wks_node_options", header: "wakustore.h", bycopy.} = object
     id*: uint64
   WksNode* {.importc: "wks_node", header: "wakustore.h", bycopy.} = object
     id*: uint64
   WksHistory* {.importc: "wks_history", header: "wakustore.h", bycopy.} = object
+    id*: uint64
+  WksCheck* {.importc: "wks_check", header: "wakustore.h", bycopy.} = object
+    id*: uint64
+  WksStrings* {.importc: "wks_strings", header: "wakustore.h", bycopy.} = object
+    id*: uint64
+  WksFindings* {.importc: "wks_findings", header: "wakustore.h", bycopy.} = object
+    id*: uint64
+  WksMove* {.importc: "wks_move", header: "wakustore.h", bycopy.} = object
+    id*: uint64
+  WksTopics* {.importc: "wks_topics", header: "wakustore.h", bycopy.} = object
     id*: uint64
   WksReport* {.importc: "wks_report", header: "wakustore.h", bycopy.} = object
     id*: uint64
@@ -124,6 +132,54 @@ type
     bytesOnDisk* {.importc: "bytes_on_disk".}: uint64
     oldest*: int64
     newest*: int64
+
+  WksHistoryOptions* {.importc: "wks_history_options", header: "wakustore.h", bycopy.} = object
+    structSize* {.importc: "struct_size".}: csize_t
+    spanNs* {.importc: "span_ns".}: uint64
+
+  WksCheckPeer* {.importc: "wks_check_peer", header: "wakustore.h", bycopy.} = object
+    structSize* {.importc: "struct_size".}: csize_t
+    peer*: WksBytes
+    told*: csize_t
+    omitted*: WksBytes
+    status*: int32
+    reason*: WksBytes
+
+  WksBackup* {.importc: "wks_backup", header: "wakustore.h", bycopy.} = object
+    structSize* {.importc: "struct_size".}: csize_t
+    messages*, bytes*: uint64
+
+  WksFindingsInfo* {.importc: "wks_findings_info", header: "wakustore.h", bycopy.} = object
+    structSize* {.importc: "struct_size".}: csize_t
+    messages*, tombstones*, count*: uint64
+    listed*: csize_t
+
+  WksFinding* {.importc: "wks_finding", header: "wakustore.h", bycopy.} = object
+    structSize* {.importc: "struct_size".}: csize_t
+    kind*: int32
+    hash*: ptr UncheckedArray[byte]
+    detail*: WksBytes
+
+  WksMoveInfo* {.importc: "wks_move_info", header: "wakustore.h", bycopy.} = object
+    structSize* {.importc: "struct_size".}: csize_t
+    read*, written*, duplicates*, refused*, rehashed*, unhashed*: uint64
+    withoutProof* {.importc: "without_proof".}: uint64
+    listed*: csize_t
+    complete*: uint8
+    position*: WksBytes
+
+  WksRefusedRow* {.importc: "wks_refused_row", header: "wakustore.h", bycopy.} = object
+    structSize* {.importc: "struct_size".}: csize_t
+    row*: WksBytes
+    timestamp*: int64
+    status*: int32
+    reason*: WksBytes
+
+  WksTopicStats* {.importc: "wks_topic_stats", header: "wakustore.h", bycopy.} = object
+    structSize* {.importc: "struct_size".}: csize_t
+    name*: WksBytes
+    messages*, bytes*: uint64
+    oldest*, newest*: int64
 
   WksSyncOptions* {.importc: "wks_sync_options", header: "wakustore.h", bycopy.} = object
     structSize* {.importc: "struct_size".}: csize_t
@@ -295,6 +351,8 @@ proc wks_archive_options_set_max_bytes*(options: WksArchiveOptions, bytes: uint6
 proc wks_archive_options_set_validator*(options: WksArchiveOptions, validate: WksValidate,
                                         timeoutMs: uint64, user: pointer, drop: WksDrop,
                                         error: ptr WksError): cint
+proc wks_archive_options_set_key*(options: WksArchiveOptions, key: WksBytes,
+                                  error: ptr WksError): cint
 proc wks_archive_options_free*(options: WksArchiveOptions)
 proc wks_archive_open_async*(options: WksArchiveOptions, op: ptr WksOp, error: ptr WksError): cint
 proc wks_archive_put_async*(archive: WksArchive, messages: ptr WksMessage, count: csize_t,
@@ -318,7 +376,41 @@ proc wks_archive_stats_async*(archive: WksArchive, op: ptr WksOp, error: ptr Wks
 proc wks_archive_close_async*(archive: WksArchive, op: ptr WksOp, error: ptr WksError): cint
 proc wks_archive_history*(archive: WksArchive, query: WksQuery, history: ptr WksHistory,
                           error: ptr WksError): cint
+proc wks_archive_take_down_matching_async*(archive: WksArchive, query: WksQuery, op: ptr WksOp,
+                                           error: ptr WksError): cint
+proc wks_archive_topic_stats_async*(archive: WksArchive, kind: int32, after: WksBytes,
+                                    limit: csize_t, op: ptr WksOp, error: ptr WksError): cint
+proc wks_archive_backup_async*(archive: WksArchive, path: WksBytes, replace: uint8, op: ptr WksOp,
+                               error: ptr WksError): cint
+proc wks_archive_restore_async*(source: WksBytes, to: WksArchiveOptions, replace: uint8,
+                                op: ptr WksOp, error: ptr WksError): cint
+proc wks_archive_verify_async*(archive: WksArchive, op: ptr WksOp, error: ptr WksError): cint
+proc wks_archive_salvage_async*(source, to: WksArchiveOptions, op: ptr WksOp,
+                                error: ptr WksError): cint
+proc wks_archive_import_nwaku_async*(archive: WksArchive, source, position: WksBytes,
+                                     limit: uint64, op: ptr WksOp, error: ptr WksError): cint
+proc wks_archive_export_nwaku_async*(archive: WksArchive, query: WksQuery,
+                                     target, position: WksBytes, limit: uint64, op: ptr WksOp,
+                                     error: ptr WksError): cint
 proc wks_archive_free*(archive: WksArchive)
+
+proc wks_op_take_backup*(op: WksOp, report: ptr WksBackup, error: ptr WksError): cint
+proc wks_op_take_findings*(op: WksOp, findings: ptr WksFindings, error: ptr WksError): cint
+proc wks_findings_read*(findings: WksFindings, info: ptr WksFindingsInfo,
+                        error: ptr WksError): cint
+proc wks_findings_get*(findings: WksFindings, index: csize_t, finding: ptr WksFinding,
+                       error: ptr WksError): cint
+proc wks_findings_free*(findings: WksFindings)
+proc wks_op_take_move*(op: WksOp, report: ptr WksMove, error: ptr WksError): cint
+proc wks_move_read*(report: WksMove, info: ptr WksMoveInfo, error: ptr WksError): cint
+proc wks_move_refused*(report: WksMove, index: csize_t, row: ptr WksRefusedRow,
+                       error: ptr WksError): cint
+proc wks_move_free*(report: WksMove)
+proc wks_op_take_topics*(op: WksOp, topics: ptr WksTopics, error: ptr WksError): cint
+proc wks_topics_count*(topics: WksTopics, count: ptr csize_t, error: ptr WksError): cint
+proc wks_topics_get*(topics: WksTopics, index: csize_t, figures: ptr WksTopicStats,
+                     error: ptr WksError): cint
+proc wks_topics_free*(topics: WksTopics)
 
 proc wks_batch_count*(batch: WksBatch, count: ptr csize_t, error: ptr WksError): cint
 proc wks_batch_origin*(batch: WksBatch, origin: ptr int32, error: ptr WksError): cint
@@ -383,6 +475,37 @@ proc wks_node_dial_async*(node: WksNode, address: WksBytes, op: ptr WksOp,
                           error: ptr WksError): cint
 proc wks_node_disconnect_async*(node: WksNode, peer: WksBytes, op: ptr WksOp,
                                 error: ptr WksError): cint
+proc wks_node_options_set_relay*(options: WksNodeOptions, on: uint8, error: ptr WksError): cint
+proc wks_node_options_set_store_rate*(options: WksNodeOptions, requests: uint32, perNs: uint64,
+                                      requestsOfPeer: uint32, perNsOfPeer: uint64,
+                                      error: ptr WksError): cint
+proc wks_node_options_set_max_page_bytes*(options: WksNodeOptions, bytes: csize_t,
+                                          error: ptr WksError): cint
+proc wks_node_history_of*(node: WksNode, peers: ptr WksBytes, count: csize_t, query: WksQuery,
+                          options: ptr WksHistoryOptions, history: ptr WksHistory,
+                          error: ptr WksError): cint
+proc wks_node_presence_async*(node: WksNode, peer, hashes: WksBytes, op: ptr WksOp,
+                              error: ptr WksError): cint
+proc wks_node_fetch_async*(node: WksNode, peers: ptr WksBytes, count: csize_t, hashes: WksBytes,
+                           op: ptr WksOp, error: ptr WksError): cint
+proc wks_node_cross_check_async*(node: WksNode, peers: ptr WksBytes, count: csize_t,
+                                 query: WksQuery, max: csize_t, op: ptr WksOp,
+                                 error: ptr WksError): cint
+proc wks_op_take_check*(op: WksOp, check: ptr WksCheck, error: ptr WksError): cint
+proc wks_check_hashes*(check: WksCheck, hashes: ptr WksBytes, error: ptr WksError): cint
+proc wks_check_count*(check: WksCheck, count: ptr csize_t, error: ptr WksError): cint
+proc wks_check_get*(check: WksCheck, index: csize_t, told: ptr WksCheckPeer,
+                    error: ptr WksError): cint
+proc wks_check_free*(check: WksCheck)
+proc wks_node_subscribe_async*(node: WksNode, topic: WksBytes, op: ptr WksOp,
+                               error: ptr WksError): cint
+proc wks_node_unsubscribe_async*(node: WksNode, topic: WksBytes, op: ptr WksOp,
+                                 error: ptr WksError): cint
+proc wks_node_publish_async*(node: WksNode, message: ptr WksMessage, op: ptr WksOp,
+                             error: ptr WksError): cint
+proc wks_node_relay_peers_async*(node: WksNode, topic: WksBytes, op: ptr WksOp,
+                                 error: ptr WksError): cint
+proc wks_op_take_strings*(op: WksOp, strings: ptr WksStrings, error: ptr WksError): cint
 proc wks_node_history*(node: WksNode, peer: WksBytes, query: WksQuery, history: ptr WksHistory,
                        error: ptr WksError): cint
 proc wks_node_sync_async*(node: WksNode, peer: WksBytes, options: ptr WksSyncOptions,

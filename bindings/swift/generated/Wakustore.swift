@@ -1886,6 +1886,44 @@ public protocol NodeProtocol: AnyObject, Sendable {
      */
     func unsubscribe(pubsubTopic: String) async throws
 
+    /**
+     * Asks several store peers for the hashes of a query, puts their answers together, and says
+     * what each of them left out: so one server that hides messages is found out by the others. At
+     * most `max` hashes of each peer are taken. A peer that fails is told of in the answer.
+     *
+     * Fails with `InvalidArgument` for fewer than two peers or a query that cannot be asked, and
+     * with `Address`.
+     */
+    func crossCheck(peers: [String], query: Query, max: UInt64) async throws  -> CrossCheck
+
+    /**
+     * The messages of these hashes, from the first of the peers that holds them; with no peers
+     * named, of the connected ones that speak Store. At most a million hashes in one call; all of
+     * what is found is in memory at once. Nothing is stored.
+     *
+     * Fails as `store_query`, where no peer answered for a part of the hashes.
+     */
+    func fetch(peers: [String], hashes: [Data]) async throws  -> Fetched
+
+    /**
+     * A walk through the history of several store peers: one is asked for as long as it answers,
+     * and another goes on where it fails. With no peers named it is any connected one that speaks
+     * Store, the best by what was measured of them first. A query for a time longer than `span` is
+     * asked in spans of that length, since some service nodes refuse long ones.
+     *
+     * Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
+     * that there are more than 100,000 of them.
+     */
+    func historyOf(peers: [String], query: Query, span: TimeInterval?) throws  -> History
+
+    /**
+     * Those of the hashes that a store peer holds, in the order asked for, each once; at most a
+     * million in one call.
+     *
+     * Fails as `store_query`.
+     */
+    func presence(peer: String, hashes: [Data]) async throws  -> [Data]
+
 }
 /**
  * A running node: it serves the archive's history, fetches that of others, and syncs. Addresses
@@ -2269,6 +2307,99 @@ open func unsubscribe(pubsubTopic: String)async throws   {
             freeFunc: ffi_wakustore_rust_future_free_void,
             cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
             liftFunc: { $0 },
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Asks several store peers for the hashes of a query, puts their answers together, and says
+     * what each of them left out: so one server that hides messages is found out by the others. At
+     * most `max` hashes of each peer are taken. A peer that fails is told of in the answer.
+     *
+     * Fails with `InvalidArgument` for fewer than two peers or a query that cannot be asked, and
+     * with `Address`.
+     */
+open func crossCheck(peers: [String], query: Query, max: UInt64 = UInt64(100000))async throws  -> CrossCheck  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_cross_check(
+                        self.uniffiCloneHandle(),FfiConverterSequenceString.lower(peers),FfiConverterTypeQuery_lower(query),FfiConverterUInt64.lower(max)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterTypeCrossCheck_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * The messages of these hashes, from the first of the peers that holds them; with no peers
+     * named, of the connected ones that speak Store. At most a million hashes in one call; all of
+     * what is found is in memory at once. Nothing is stored.
+     *
+     * Fails as `store_query`, where no peer answered for a part of the hashes.
+     */
+open func fetch(peers: [String], hashes: [Data])async throws  -> Fetched  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_fetch(
+                        self.uniffiCloneHandle(),FfiConverterSequenceString.lower(peers),FfiConverterSequenceData.lower(hashes)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterTypeFetched_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * A walk through the history of several store peers: one is asked for as long as it answers,
+     * and another goes on where it fails. With no peers named it is any connected one that speaks
+     * Store, the best by what was measured of them first. A query for a time longer than `span` is
+     * asked in spans of that length, since some service nodes refuse long ones.
+     *
+     * Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
+     * that there are more than 100,000 of them.
+     */
+open func historyOf(peers: [String], query: Query, span: TimeInterval? = nil)throws  -> History  {
+    return try  FfiConverterTypeHistory_lift(try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_node_history_of(
+            self.uniffiCloneHandle(),
+        FfiConverterSequenceString.lower(peers),
+        FfiConverterTypeQuery_lower(query),
+        FfiConverterOptionDuration.lower(span),uniffiCallStatus
+    )
+})
+}
+
+    /**
+     * Those of the hashes that a store peer holds, in the order asked for, each once; at most a
+     * million in one call.
+     *
+     * Fails as `store_query`.
+     */
+open func presence(peer: String, hashes: [Data])async throws  -> [Data]  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_presence(
+                        self.uniffiCloneHandle(),FfiConverterString.lower(peer),FfiConverterSequenceData.lower(hashes)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterSequenceData.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
 }
@@ -3282,6 +3413,77 @@ public func FfiConverterTypeCoverage_lower(_ value: Coverage) -> RustBuffer {
 
 
 /**
+ * What several store peers told when they were asked the same.
+ */
+public struct CrossCheck: Equatable, Hashable {
+    /**
+     * The hashes of all peers together, each once: in the order of the first peer, then what only
+     * the others told.
+     */
+    public let hashes: [Data]
+    /**
+     * What each peer told, in the order asked for.
+     */
+    public let peers: [PeerCheck]
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * The hashes of all peers together, each once: in the order of the first peer, then what only
+         * the others told.
+         */hashes: [Data],
+        /**
+         * What each peer told, in the order asked for.
+         */peers: [PeerCheck]) {
+        self.hashes = hashes
+        self.peers = peers
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension CrossCheck: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeCrossCheck: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> CrossCheck {
+        return
+            try CrossCheck(
+                hashes: FfiConverterSequenceData.read(from: &buf),
+                peers: FfiConverterSequenceTypePeerCheck.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: CrossCheck, into buf: inout [UInt8]) {
+        FfiConverterSequenceData.write(value.hashes, into: &buf)
+        FfiConverterSequenceTypePeerCheck.write(value.peers, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeCrossCheck_lift(_ buf: RustBuffer) throws -> CrossCheck {
+    return try FfiConverterTypeCrossCheck.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeCrossCheck_lower(_ value: CrossCheck) -> RustBuffer {
+    return FfiConverterTypeCrossCheck.lower(value)
+}
+
+
+/**
  * One entry of a page.
  */
 public struct Entry: Equatable, Hashable {
@@ -3427,6 +3629,75 @@ public func FfiConverterTypeFailure_lift(_ buf: RustBuffer) throws -> Failure {
 #endif
 public func FfiConverterTypeFailure_lower(_ value: Failure) -> RustBuffer {
     return FfiConverterTypeFailure.lower(value)
+}
+
+
+/**
+ * What was found of many hashes.
+ */
+public struct Fetched: Equatable, Hashable {
+    /**
+     * The messages that were found, in no particular order, each once.
+     */
+    public let messages: [StoredMessage]
+    /**
+     * The hashes that no peer held, in the order asked for.
+     */
+    public let missing: [Data]
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * The messages that were found, in no particular order, each once.
+         */messages: [StoredMessage],
+        /**
+         * The hashes that no peer held, in the order asked for.
+         */missing: [Data]) {
+        self.messages = messages
+        self.missing = missing
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension Fetched: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeFetched: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Fetched {
+        return
+            try Fetched(
+                messages: FfiConverterSequenceTypeStoredMessage.read(from: &buf),
+                missing: FfiConverterSequenceData.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: Fetched, into buf: inout [UInt8]) {
+        FfiConverterSequenceTypeStoredMessage.write(value.messages, into: &buf)
+        FfiConverterSequenceData.write(value.missing, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFetched_lift(_ buf: RustBuffer) throws -> Fetched {
+    return try FfiConverterTypeFetched.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFetched_lower(_ value: Fetched) -> RustBuffer {
+    return FfiConverterTypeFetched.lower(value)
 }
 
 
@@ -3988,6 +4259,15 @@ public struct NodeOptions: Equatable, Hashable {
      * What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB where absent.
      */
     public let maxPageBytes: UInt64?
+    /**
+     * How many Store requests are answered in a time, in all; beyond it the answer is 429. No such
+     * limit where absent.
+     */
+    public let storeRate: RateLimit?
+    /**
+     * The same of one peer.
+     */
+    public let storeRateOfPeer: RateLimit?
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
@@ -4092,7 +4372,14 @@ public struct NodeOptions: Equatable, Hashable {
          */relay: Bool = false,
         /**
          * What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB where absent.
-         */maxPageBytes: UInt64? = nil) {
+         */maxPageBytes: UInt64? = nil,
+        /**
+         * How many Store requests are answered in a time, in all; beyond it the answer is 429. No such
+         * limit where absent.
+         */storeRate: RateLimit? = nil,
+        /**
+         * The same of one peer.
+         */storeRateOfPeer: RateLimit? = nil) {
         self.listen = listen
         self.clusterId = clusterId
         self.shards = shards
@@ -4124,6 +4411,8 @@ public struct NodeOptions: Equatable, Hashable {
         self.syncDialect = syncDialect
         self.relay = relay
         self.maxPageBytes = maxPageBytes
+        self.storeRate = storeRate
+        self.storeRateOfPeer = storeRateOfPeer
     }
 
 
@@ -4172,7 +4461,9 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
                 syncStrong: FfiConverterBool.read(from: &buf),
                 syncDialect: FfiConverterOptionTypeSyncDialect.read(from: &buf),
                 relay: FfiConverterBool.read(from: &buf),
-                maxPageBytes: FfiConverterOptionUInt64.read(from: &buf)
+                maxPageBytes: FfiConverterOptionUInt64.read(from: &buf),
+                storeRate: FfiConverterOptionTypeRateLimit.read(from: &buf),
+                storeRateOfPeer: FfiConverterOptionTypeRateLimit.read(from: &buf)
         )
     }
 
@@ -4208,6 +4499,8 @@ public struct FfiConverterTypeNodeOptions: FfiConverterRustBuffer {
         FfiConverterOptionTypeSyncDialect.write(value.syncDialect, into: &buf)
         FfiConverterBool.write(value.relay, into: &buf)
         FfiConverterOptionUInt64.write(value.maxPageBytes, into: &buf)
+        FfiConverterOptionTypeRateLimit.write(value.storeRate, into: &buf)
+        FfiConverterOptionTypeRateLimit.write(value.storeRateOfPeer, into: &buf)
     }
 }
 
@@ -4295,6 +4588,97 @@ public func FfiConverterTypePage_lift(_ buf: RustBuffer) throws -> Page {
 #endif
 public func FfiConverterTypePage_lower(_ value: Page) -> RustBuffer {
     return FfiConverterTypePage.lower(value)
+}
+
+
+/**
+ * What one peer told.
+ */
+public struct PeerCheck: Equatable, Hashable {
+    /**
+     * As the caller named it.
+     */
+    public let peer: String
+    /**
+     * How many hashes it told.
+     */
+    public let told: UInt64
+    /**
+     * Those that others told and it did not. (It may have come to know them since, or others may
+     * hold what it let go by its retention.)
+     */
+    public let omitted: [Data]
+    /**
+     * Why its answer broke off, where it did; then what it omitted says nothing.
+     */
+    public let failure: Failure?
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * As the caller named it.
+         */peer: String,
+        /**
+         * How many hashes it told.
+         */told: UInt64,
+        /**
+         * Those that others told and it did not. (It may have come to know them since, or others may
+         * hold what it let go by its retention.)
+         */omitted: [Data],
+        /**
+         * Why its answer broke off, where it did; then what it omitted says nothing.
+         */failure: Failure?) {
+        self.peer = peer
+        self.told = told
+        self.omitted = omitted
+        self.failure = failure
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension PeerCheck: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypePeerCheck: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> PeerCheck {
+        return
+            try PeerCheck(
+                peer: FfiConverterString.read(from: &buf),
+                told: FfiConverterUInt64.read(from: &buf),
+                omitted: FfiConverterSequenceData.read(from: &buf),
+                failure: FfiConverterOptionTypeFailure.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: PeerCheck, into buf: inout [UInt8]) {
+        FfiConverterString.write(value.peer, into: &buf)
+        FfiConverterUInt64.write(value.told, into: &buf)
+        FfiConverterSequenceData.write(value.omitted, into: &buf)
+        FfiConverterOptionTypeFailure.write(value.failure, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePeerCheck_lift(_ buf: RustBuffer) throws -> PeerCheck {
+    return try FfiConverterTypePeerCheck.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePeerCheck_lower(_ value: PeerCheck) -> RustBuffer {
+    return FfiConverterTypePeerCheck.lower(value)
 }
 
 
@@ -4709,6 +5093,75 @@ public func FfiConverterTypeQuery_lift(_ buf: RustBuffer) throws -> Query {
 #endif
 public func FfiConverterTypeQuery_lower(_ value: Query) -> RustBuffer {
     return FfiConverterTypeQuery.lower(value)
+}
+
+
+/**
+ * How many Store requests are answered in a time.
+ */
+public struct RateLimit: Equatable, Hashable {
+    /**
+     * So many, at least 1.
+     */
+    public let requests: UInt32
+    /**
+     * In so long, more than zero.
+     */
+    public let per: TimeInterval
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * So many, at least 1.
+         */requests: UInt32,
+        /**
+         * In so long, more than zero.
+         */per: TimeInterval) {
+        self.requests = requests
+        self.per = per
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension RateLimit: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeRateLimit: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> RateLimit {
+        return
+            try RateLimit(
+                requests: FfiConverterUInt32.read(from: &buf),
+                per: FfiConverterDuration.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: RateLimit, into buf: inout [UInt8]) {
+        FfiConverterUInt32.write(value.requests, into: &buf)
+        FfiConverterDuration.write(value.per, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeRateLimit_lift(_ buf: RustBuffer) throws -> RateLimit {
+    return try FfiConverterTypeRateLimit.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeRateLimit_lower(_ value: RateLimit) -> RustBuffer {
+    return FfiConverterTypeRateLimit.lower(value)
 }
 
 
@@ -8409,6 +8862,30 @@ fileprivate struct FfiConverterOptionTypeQuery: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterOptionTypeRateLimit: FfiConverterRustBuffer {
+    typealias SwiftType = RateLimit?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeRateLimit.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeRateLimit.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterOptionTypeSyncDifference: FfiConverterRustBuffer {
     typealias SwiftType = SyncDifference?
 
@@ -8816,6 +9293,31 @@ fileprivate struct FfiConverterSequenceTypeFinding: FfiConverterRustBuffer {
         seq.reserveCapacity(Int(len))
         for _ in 0 ..< len {
             seq.append(try FfiConverterTypeFinding.read(from: &buf))
+        }
+        return seq
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterSequenceTypePeerCheck: FfiConverterRustBuffer {
+    typealias SwiftType = [PeerCheck]
+
+    public static func write(_ value: [PeerCheck], into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        for item in value {
+            FfiConverterTypePeerCheck.write(item, into: &buf)
+        }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> [PeerCheck] {
+        let len: Int32 = try readInt(&buf)
+        var seq = [PeerCheck]()
+        seq.reserveCapacity(Int(len))
+        for _ in 0 ..< len {
+            seq.append(try FfiConverterTypePeerCheck.read(from: &buf))
         }
         return seq
     }
@@ -9357,6 +9859,18 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_node_unsubscribe() != 45576) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_cross_check() != 53327) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_fetch() != 41932) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_history_of() != 63582) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_presence() != 21835) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_history_cursor() != 14976) {

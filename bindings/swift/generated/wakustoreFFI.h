@@ -499,6 +499,26 @@ uint64_t uniffi_wakustore_fn_method_node_subscribe(uint64_t ptr, RustBuffer pubs
 uint64_t uniffi_wakustore_fn_method_node_unsubscribe(uint64_t ptr, RustBuffer pubsub_topic
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_CROSS_CHECK
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_CROSS_CHECK
+uint64_t uniffi_wakustore_fn_method_node_cross_check(uint64_t ptr, RustBuffer peers, RustBuffer query, uint64_t max
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_FETCH
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_FETCH
+uint64_t uniffi_wakustore_fn_method_node_fetch(uint64_t ptr, RustBuffer peers, RustBuffer hashes
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_HISTORY_OF
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_HISTORY_OF
+uint64_t uniffi_wakustore_fn_method_node_history_of(uint64_t ptr, RustBuffer peers, RustBuffer query, RustBuffer span, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_PRESENCE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_PRESENCE
+uint64_t uniffi_wakustore_fn_method_node_presence(uint64_t ptr, RustBuffer peer, RustBuffer hashes
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_HISTORY
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_CLONE_HISTORY
 uint64_t uniffi_wakustore_fn_clone_history(uint64_t handle, RustCallStatus *_Nonnull out_status
@@ -1178,6 +1198,30 @@ uint16_t uniffi_wakustore_checksum_method_node_subscribe(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_UNSUBSCRIBE
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_UNSUBSCRIBE
 uint16_t uniffi_wakustore_checksum_method_node_unsubscribe(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_CROSS_CHECK
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_CROSS_CHECK
+uint16_t uniffi_wakustore_checksum_method_node_cross_check(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_FETCH
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_FETCH
+uint16_t uniffi_wakustore_checksum_method_node_fetch(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_HISTORY_OF
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_HISTORY_OF
+uint16_t uniffi_wakustore_checksum_method_node_history_of(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_PRESENCE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_PRESENCE
+uint16_t uniffi_wakustore_checksum_method_node_presence(void
 
 );
 #endif

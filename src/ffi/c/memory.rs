@@ -62,6 +62,28 @@ pub(super) fn borrow_str<'call>(bytes: wks_bytes, name: &str) -> Result<&'call s
     })
 }
 
+/// A list of bytes that a caller lends for the call.
+///
+/// # Errors
+/// [`ErrorKind::NullPointer`] for null with a count, [`ErrorKind::InvalidArgument`] for a count that
+/// no memory has.
+pub(super) fn lent_list<'call>(
+    at: *const wks_bytes,
+    count: usize,
+    name: &str,
+) -> Result<&'call [wks_bytes]> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    not_null(at, name)?;
+    if count > isize::MAX as usize / size_of::<wks_bytes>() {
+        bail!(InvalidArgument, "{count} are more {name} than memory can hold");
+    }
+    // SAFETY: not null and of a possible length: the caller's array of plain data, lent for the
+    // call. Nothing that is made of it outlives the call: every use copies.
+    Ok(unsafe { std::slice::from_raw_parts(at, count) })
+}
+
 /// Hashes, one after the other.
 ///
 /// # Errors

@@ -46,3 +46,4 @@ mod topics;
 mod user;
 mod validator;
 mod version;
+mod walk;

@@ -56,6 +56,10 @@ impl NodeObject {
         Ok(Arc::new(object))
     }
 
+    pub(super) fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
+    }
+
     pub(super) fn node(&self) -> Result<&Node> {
         self.runtime.check_open()?;
         match &self.node {
@@ -89,9 +93,8 @@ fn start(call: &mut Call, options: wks_node_options, archive: wks_archive) -> Re
     op::start(object.runtime(), NodeObject::start(runtime, config, archive))
 }
 
-/// An op of a node. Its work holds the object and not the node itself, whose last holder may have
-/// to block.
-/// Starts an op over a node that runs.
+/// Starts an op over a node that runs. Its work holds the object and not the node itself, whose last
+/// holder may have to block.
 pub(super) fn with_node<O, F>(
     call: &mut Call,
     node: wks_node,

@@ -19,6 +19,7 @@ mod stream;
 mod sync;
 mod tools;
 mod validator;
+mod walk;
 
 pub use archive::{Archive, ArchiveOptions, Durability, FileOptions, Stats};
 pub use changes::{Change, ChangedMessage, Changes};
@@ -37,6 +38,7 @@ pub use tools::{
     verify_archive,
 };
 pub use validator::{Validator, Validity};
+pub use walk::{CrossCheck, Fetched, PeerCheck, RateLimit};
 
 use std::time::Duration;
 

@@ -156,6 +156,11 @@ impl Node {
     pub(super) fn node(&self) -> Result<node::Node> {
         Ok(self.0.get()?.node.clone())
     }
+
+    /// What its calls run on.
+    pub(super) fn runtime(&self) -> Arc<crate::runtime::Runtime> {
+        self.0.runtime()
+    }
 }
 
 #[uniffi::export]

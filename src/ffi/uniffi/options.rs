@@ -8,6 +8,7 @@ use super::error::Result;
 use super::message;
 use super::query::time_range;
 use super::sync::{SyncDialect, SyncProtocol};
+use super::walk::RateLimit;
 use crate::engine::{self, EngineConfig};
 use crate::error::bail;
 use crate::node::{Identity, NodeConfig};
@@ -117,6 +118,13 @@ pub struct NodeOptions {
     /// What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB where absent.
     #[uniffi(default = None)]
     pub max_page_bytes: Option<u64>,
+    /// How many Store requests are answered in a time, in all; beyond it the answer is 429. No such
+    /// limit where absent.
+    #[uniffi(default = None)]
+    pub store_rate: Option<RateLimit>,
+    /// The same of one peer.
+    #[uniffi(default = None)]
+    pub store_rate_of_peer: Option<RateLimit>,
 }
 
 /// Which way messages go in a sync.
@@ -196,8 +204,8 @@ impl NodeOptions {
             cluster_id: self.cluster_id,
             shards: self.shards,
             relay: self.relay,
-            store_rate: default.store_rate,
-            store_rate_of_peer: default.store_rate_of_peer,
+            store_rate: self.store_rate.map(Into::into),
+            store_rate_of_peer: self.store_rate_of_peer.map(Into::into),
             max_page_bytes: size(self.max_page_bytes, default.max_page_bytes),
             serve_store: self.serve_store,
             sync: self.sync,

@@ -1,7 +1,7 @@
 ## What an archive keeps and takes in, from Nim: retention, takedowns, a validator; its changes; and
 ## that this binding knows every error of the library.
 
-import std/[asyncdispatch, strutils, times]
+import std/[asyncdispatch, options, os, strutils, tempfiles, times]
 import ../../../bindings/nim/wakustore
 import ../../../bindings/nim/wakustore/[abi, completions]
 
@@ -129,8 +129,96 @@ proc validator(loop: Completions) {.async.} =
   check seen[].batches == 102 and seen[].messages == 2004, $seen[]
   deallocShared(seen)
 
+proc tools(loop: Completions) {.async.} =
+  let dir = createTempDir("wakustore-", "-nim")
+  defer: removeDir(dir)
+  let archive = await loop.wait openArchive(dir / "own.db", checkLiveAge = false)
+  let messages = numbered(12)
+  discard await loop.wait archive.put(messages)
+  let topics = await loop.wait archive.topicStats(TopicKind.Pubsub)
+  check topics.len == 1 and topics[0].name == topic and topics[0].messages == 12, $topics
+  let backup = await loop.wait archive.backup(dir / "backup.db")
+  check backup.messages == 12 and backup.bytes > 0, $backup
+  try:
+    discard await loop.wait archive.backup(dir / "backup.db")
+    check false, "a file was written over"
+  except WakuError as e:
+    check e.msg.len > 0, e.msg
+  let sound = await loop.wait archive.verify()
+  check sound.messages == 12 and sound.count == 0 and sound.listed.len == 0, $sound
+
+  let moved = await loop.wait archive.exportNwaku(query(), dir / "nwaku.db", limit = 5)
+  check moved.written >= 5 and not moved.complete and moved.position.len > 0, $moved
+  let rest = await loop.wait archive.exportNwaku(query(), dir / "nwaku.db", moved.position)
+  check moved.written + rest.written == 12 and rest.complete, $rest
+  let other = await loop.wait openArchive(":memory:")
+  let come = await loop.wait other.importNwaku(dir / "nwaku.db")
+  check come.written == 12 and come.refused == 0 and come.complete, $come
+
+  check (await loop.wait archive.takeDownMatching(
+    query(until = messages[2].timestamp.get))) == 2, "two are taken down"
+  await loop.wait archive.close()
+  let restored = await loop.wait restoreArchive(dir / "backup.db", dir / "restored.db")
+  check restored.messages == 12, $restored
+  let brought = await loop.wait salvageArchive(dir / "own.db", dir / "new.db")
+  check brought.messages == 10 and brought.tombstones == 2 and brought.count == 0, $brought
+
+proc walks(loop: Completions) {.async.} =
+  var archives: seq[Archive]
+  var nodes: seq[Node]
+  for i in 0 ..< 3:
+    archives.add await loop.wait openArchive(":memory:", checkLiveAge = false)
+    nodes.add await loop.wait startNode(
+      archives[i], if i == 0: @[] else: @["/ip4/127.0.0.1/tcp/0"], clusterId = 16,
+      shards = [3'u32], syncOnConnect = false, relay = true)
+  let messages = numbered(30)
+  var hashes: seq[MessageHash]
+  for r in await loop.wait archives[1].put(messages): hashes.add r.hash
+  discard await loop.wait archives[2].put(messages[20 .. 29])
+  let peers = @[nodes[1].addresses[0], nodes[2].addresses[0]]
+
+  let walk = nodes[0].historyOf(
+    @["/ip4/127.0.0.1/tcp/1/p2p/" & nodes[0].peerId, peers[0]], query(limit = 7))
+  var seen: seq[MessageHash]
+  while true:
+    let page = await loop.wait walk.next()
+    if page.isNone: break
+    for entry in page.get: seen.add entry.hash
+  check seen == hashes, $seen.len & " of 30"
+
+  var asked = hashes
+  var nobodys: MessageHash
+  nobodys[0] = 1
+  asked.add nobodys
+  check (await loop.wait nodes[0].presence(peers[1], asked)) == hashes[20 .. 29], "ten are there"
+  let page = await loop.wait nodes[0].fetch(asked, peers)
+  var at = 0
+  for entry in page:
+    check entry.hash == asked[at] and entry.message.isSome == (at < 30), "entry " & $at
+    inc at
+  check at == 31, $at
+  let told = await loop.wait nodes[0].crossCheck(peers, query())
+  check told.hashes == hashes and told.peers.len == 2, $told.hashes.len
+  check told.peers[0].omitted.len == 0 and told.peers[1].omitted == hashes[0 .. 19], "who omits"
+  check told.peers[1].told == 10 and told.peers[1].code == 0, told.peers[1].reason
+
+  # Over relay, once the peer is known to take part.
+  discard await loop.wait nodes[0].dial(peers[0])
+  while (await loop.wait nodes[0].relayPeers(topic)).len == 0: await sleepAsync(20)
+  let events = nodes[1].events()
+  let sent = await loop.wait nodes[0].publish(message("over relay"))
+  while true:
+    let event = (await loop.wait events.next()).get
+    if event.kind == EventKind.MessageStored and event.hash == sent: break
+  await loop.wait nodes[0].unsubscribe(topic)
+  await loop.wait nodes[0].subscribe(topic)
+  for node in nodes: await loop.wait node.stop()
+  for archive in archives: await loop.wait archive.close()
+
 proc run() {.async.} =
   let loop = newCompletions()
+  await loop.tools()
+  await loop.walks()
   await loop.retention()
   await loop.takedowns()
   await loop.validator()

@@ -9,8 +9,10 @@ from ._types import (
     Change,
     ChangedMessage,
     Coverage,
+    CrossCheck,
     Entry,
     Failure,
+    Fetched,
     Invalid,
     Lagged,
     Message,
@@ -20,6 +22,7 @@ from ._types import (
     MessagesStored,
     NodeEvent,
     Page,
+    PeerCheck,
     PeerConnected,
     PeerDisconnected,
     PutResult,
@@ -107,6 +110,17 @@ def page_out(p: Any) -> Page:
 def stored_out(m: Any) -> StoredMessage:
     """A message that an archive holds."""
     return StoredMessage(m.hash, m.pubsub_topic, message_out(m.message))
+
+
+def fetched_out(f: Any) -> Fetched:
+    """What was found of many hashes."""
+    return Fetched([stored_out(m) for m in f.messages], f.missing)
+
+
+def check_out(c: Any) -> CrossCheck:
+    """What several peers told."""
+    peers = [PeerCheck(p.peer, p.told, p.omitted, failure(p.failure)) for p in c.peers]
+    return CrossCheck(c.hashes, peers)
 
 
 def put_result_out(r: Any) -> PutResult:

@@ -582,17 +582,25 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_coverage() != 63041:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_cross_check() != 53327:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_dial() != 49087:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_disconnect() != 31527:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_events() != 12535:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_fetch() != 41932:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_history() != 46327:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_history_of() != 63582:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_peer_id() != 42407:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_peers() != 58713:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_presence() != 21835:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_publish() != 44851:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -766,6 +774,9 @@ _UniffiLib.uniffi_wakustore_checksum_method_node_cancel_sync.restype = ctypes.c_
 _UniffiLib.uniffi_wakustore_checksum_method_node_coverage.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_coverage.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_cross_check.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_cross_check.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_dial.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_dial.restype = ctypes.c_uint16
@@ -775,15 +786,24 @@ _UniffiLib.uniffi_wakustore_checksum_method_node_disconnect.restype = ctypes.c_u
 _UniffiLib.uniffi_wakustore_checksum_method_node_events.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_events.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_fetch.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_fetch.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_history.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_history.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_history_of.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_history_of.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_peer_id.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_peer_id.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_peers.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_peers.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_presence.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_presence.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_publish.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_publish.restype = ctypes.c_uint16
@@ -1042,6 +1062,13 @@ _UniffiLib.uniffi_wakustore_fn_method_node_coverage.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_coverage.restype = _UniffiRustBuffer
+_UniffiLib.uniffi_wakustore_fn_method_node_cross_check.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_cross_check.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_dial.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -1057,6 +1084,12 @@ _UniffiLib.uniffi_wakustore_fn_method_node_events.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_events.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_fetch.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_fetch.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_history.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -1064,6 +1097,14 @@ _UniffiLib.uniffi_wakustore_fn_method_node_history.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_history.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_history_of.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_history_of.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_peer_id.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -1074,6 +1115,12 @@ _UniffiLib.uniffi_wakustore_fn_method_node_peers.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_peers.restype = _UniffiRustBuffer
+_UniffiLib.uniffi_wakustore_fn_method_node_presence.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_presence.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_publish.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -2285,207 +2332,28 @@ class _UniffiFfiConverterTypeCoverage(_UniffiConverterRustBuffer):
         _UniffiFfiConverterUInt32.write(value.strong, buf)
         _UniffiFfiConverterInt64.write(value.compared_at, buf)
 
-class _UniffiFfiConverterOptionalInt64(_UniffiConverterRustBuffer):
+class _UniffiFfiConverterSequenceBytes(_UniffiConverterRustBuffer):
     @classmethod
     def check_lower(cls, value):
-        if value is not None:
-            _UniffiFfiConverterInt64.check_lower(value)
+        for item in value:
+            _UniffiFfiConverterBytes.check_lower(item)
 
     @classmethod
     def write(cls, value, buf):
-        if value is None:
-            buf.write_u8(0)
-            return
-
-        buf.write_u8(1)
-        _UniffiFfiConverterInt64.write(value, buf)
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterBytes.write(item, buf)
 
     @classmethod
     def read(cls, buf):
-        flag = buf.read_u8()
-        if flag == 0:
-            return None
-        elif flag == 1:
-            return _UniffiFfiConverterInt64.read(buf)
-        else:
-            raise InternalError("Unexpected flag byte for optional type")
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
 
-class _UniffiFfiConverterOptionalBoolean(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        if value is not None:
-            _UniffiFfiConverterBoolean.check_lower(value)
-
-    @classmethod
-    def write(cls, value, buf):
-        if value is None:
-            buf.write_u8(0)
-            return
-
-        buf.write_u8(1)
-        _UniffiFfiConverterBoolean.write(value, buf)
-
-    @classmethod
-    def read(cls, buf):
-        flag = buf.read_u8()
-        if flag == 0:
-            return None
-        elif flag == 1:
-            return _UniffiFfiConverterBoolean.read(buf)
-        else:
-            raise InternalError("Unexpected flag byte for optional type")
-
-@dataclass
-class Message:
-    """
-    A message of the network (14/WAKU2-MESSAGE). Absent and empty are told apart where the wire
-    tells them apart.
-"""
-    def __init__(self, *, payload:bytes, content_topic:str, timestamp:typing.Optional[int], meta:typing.Optional[bytes] = _DEFAULT, version:typing.Optional[int] = _DEFAULT, rate_limit_proof:typing.Optional[bytes] = _DEFAULT, ephemeral:typing.Optional[bool] = _DEFAULT):
-        self.payload = payload
-        self.content_topic = content_topic
-        self.timestamp = timestamp
-        if meta is _DEFAULT:
-            self.meta = None
-        else:
-            self.meta = meta
-        if version is _DEFAULT:
-            self.version = None
-        else:
-            self.version = version
-        if rate_limit_proof is _DEFAULT:
-            self.rate_limit_proof = None
-        else:
-            self.rate_limit_proof = rate_limit_proof
-        if ephemeral is _DEFAULT:
-            self.ephemeral = None
-        else:
-            self.ephemeral = ephemeral
-
-
-
-
-    def __str__(self):
-        return "Message(payload={}, content_topic={}, timestamp={}, meta={}, version={}, rate_limit_proof={}, ephemeral={})".format(self.payload, self.content_topic, self.timestamp, self.meta, self.version, self.rate_limit_proof, self.ephemeral)
-    def __eq__(self, other):
-        if self.payload != other.payload:
-            return False
-        if self.content_topic != other.content_topic:
-            return False
-        if self.timestamp != other.timestamp:
-            return False
-        if self.meta != other.meta:
-            return False
-        if self.version != other.version:
-            return False
-        if self.rate_limit_proof != other.rate_limit_proof:
-            return False
-        if self.ephemeral != other.ephemeral:
-            return False
-        return True
-
-class _UniffiFfiConverterTypeMessage(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        return Message(
-            payload=_UniffiFfiConverterBytes.read(buf),
-            content_topic=_UniffiFfiConverterString.read(buf),
-            timestamp=_UniffiFfiConverterOptionalInt64.read(buf),
-            meta=_UniffiFfiConverterOptionalBytes.read(buf),
-            version=_UniffiFfiConverterOptionalUInt32.read(buf),
-            rate_limit_proof=_UniffiFfiConverterOptionalBytes.read(buf),
-            ephemeral=_UniffiFfiConverterOptionalBoolean.read(buf),
-        )
-
-    @staticmethod
-    def check_lower(value):
-        _UniffiFfiConverterBytes.check_lower(value.payload)
-        _UniffiFfiConverterString.check_lower(value.content_topic)
-        _UniffiFfiConverterOptionalInt64.check_lower(value.timestamp)
-        _UniffiFfiConverterOptionalBytes.check_lower(value.meta)
-        _UniffiFfiConverterOptionalUInt32.check_lower(value.version)
-        _UniffiFfiConverterOptionalBytes.check_lower(value.rate_limit_proof)
-        _UniffiFfiConverterOptionalBoolean.check_lower(value.ephemeral)
-
-    @staticmethod
-    def write(value, buf):
-        _UniffiFfiConverterBytes.write(value.payload, buf)
-        _UniffiFfiConverterString.write(value.content_topic, buf)
-        _UniffiFfiConverterOptionalInt64.write(value.timestamp, buf)
-        _UniffiFfiConverterOptionalBytes.write(value.meta, buf)
-        _UniffiFfiConverterOptionalUInt32.write(value.version, buf)
-        _UniffiFfiConverterOptionalBytes.write(value.rate_limit_proof, buf)
-        _UniffiFfiConverterOptionalBoolean.write(value.ephemeral, buf)
-
-class _UniffiFfiConverterOptionalTypeMessage(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        if value is not None:
-            _UniffiFfiConverterTypeMessage.check_lower(value)
-
-    @classmethod
-    def write(cls, value, buf):
-        if value is None:
-            buf.write_u8(0)
-            return
-
-        buf.write_u8(1)
-        _UniffiFfiConverterTypeMessage.write(value, buf)
-
-    @classmethod
-    def read(cls, buf):
-        flag = buf.read_u8()
-        if flag == 0:
-            return None
-        elif flag == 1:
-            return _UniffiFfiConverterTypeMessage.read(buf)
-        else:
-            raise InternalError("Unexpected flag byte for optional type")
-
-@dataclass
-class Entry:
-    """
-    One entry of a page.
-"""
-    def __init__(self, *, hash:bytes, pubsub_topic:typing.Optional[str], message:typing.Optional[Message]):
-        self.hash = hash
-        self.pubsub_topic = pubsub_topic
-        self.message = message
-
-
-
-
-    def __str__(self):
-        return "Entry(hash={}, pubsub_topic={}, message={})".format(self.hash, self.pubsub_topic, self.message)
-    def __eq__(self, other):
-        if self.hash != other.hash:
-            return False
-        if self.pubsub_topic != other.pubsub_topic:
-            return False
-        if self.message != other.message:
-            return False
-        return True
-
-class _UniffiFfiConverterTypeEntry(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        return Entry(
-            hash=_UniffiFfiConverterBytes.read(buf),
-            pubsub_topic=_UniffiFfiConverterOptionalString.read(buf),
-            message=_UniffiFfiConverterOptionalTypeMessage.read(buf),
-        )
-
-    @staticmethod
-    def check_lower(value):
-        _UniffiFfiConverterBytes.check_lower(value.hash)
-        _UniffiFfiConverterOptionalString.check_lower(value.pubsub_topic)
-        _UniffiFfiConverterOptionalTypeMessage.check_lower(value.message)
-
-    @staticmethod
-    def write(value, buf):
-        _UniffiFfiConverterBytes.write(value.hash, buf)
-        _UniffiFfiConverterOptionalString.write(value.pubsub_topic, buf)
-        _UniffiFfiConverterOptionalTypeMessage.write(value.message, buf)
+        return [
+            _UniffiFfiConverterBytes.read(buf) for i in range(count)
+        ]
 
 
 
@@ -3183,6 +3051,453 @@ class _UniffiFfiConverterTypeFailure(_UniffiConverterRustBuffer):
         _UniffiFfiConverterTypeErrorKind.write(value.kind, buf)
         _UniffiFfiConverterString.write(value.reason, buf)
 
+class _UniffiFfiConverterOptionalTypeFailure(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeFailure.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeFailure.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeFailure.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+@dataclass
+class PeerCheck:
+    """
+    What one peer told.
+"""
+    def __init__(self, *, peer:str, told:int, omitted:typing.List[bytes], failure:typing.Optional[Failure]):
+        self.peer = peer
+        self.told = told
+        self.omitted = omitted
+        self.failure = failure
+
+
+
+
+    def __str__(self):
+        return "PeerCheck(peer={}, told={}, omitted={}, failure={})".format(self.peer, self.told, self.omitted, self.failure)
+    def __eq__(self, other):
+        if self.peer != other.peer:
+            return False
+        if self.told != other.told:
+            return False
+        if self.omitted != other.omitted:
+            return False
+        if self.failure != other.failure:
+            return False
+        return True
+
+class _UniffiFfiConverterTypePeerCheck(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return PeerCheck(
+            peer=_UniffiFfiConverterString.read(buf),
+            told=_UniffiFfiConverterUInt64.read(buf),
+            omitted=_UniffiFfiConverterSequenceBytes.read(buf),
+            failure=_UniffiFfiConverterOptionalTypeFailure.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterString.check_lower(value.peer)
+        _UniffiFfiConverterUInt64.check_lower(value.told)
+        _UniffiFfiConverterSequenceBytes.check_lower(value.omitted)
+        _UniffiFfiConverterOptionalTypeFailure.check_lower(value.failure)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterString.write(value.peer, buf)
+        _UniffiFfiConverterUInt64.write(value.told, buf)
+        _UniffiFfiConverterSequenceBytes.write(value.omitted, buf)
+        _UniffiFfiConverterOptionalTypeFailure.write(value.failure, buf)
+
+class _UniffiFfiConverterSequenceTypePeerCheck(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypePeerCheck.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypePeerCheck.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypePeerCheck.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class CrossCheck:
+    """
+    What several store peers told when they were asked the same.
+"""
+    def __init__(self, *, hashes:typing.List[bytes], peers:typing.List[PeerCheck]):
+        self.hashes = hashes
+        self.peers = peers
+
+
+
+
+    def __str__(self):
+        return "CrossCheck(hashes={}, peers={})".format(self.hashes, self.peers)
+    def __eq__(self, other):
+        if self.hashes != other.hashes:
+            return False
+        if self.peers != other.peers:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeCrossCheck(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return CrossCheck(
+            hashes=_UniffiFfiConverterSequenceBytes.read(buf),
+            peers=_UniffiFfiConverterSequenceTypePeerCheck.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterSequenceBytes.check_lower(value.hashes)
+        _UniffiFfiConverterSequenceTypePeerCheck.check_lower(value.peers)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterSequenceBytes.write(value.hashes, buf)
+        _UniffiFfiConverterSequenceTypePeerCheck.write(value.peers, buf)
+
+class _UniffiFfiConverterOptionalInt64(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterInt64.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterInt64.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterInt64.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+class _UniffiFfiConverterOptionalBoolean(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterBoolean.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterBoolean.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterBoolean.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+@dataclass
+class Message:
+    """
+    A message of the network (14/WAKU2-MESSAGE). Absent and empty are told apart where the wire
+    tells them apart.
+"""
+    def __init__(self, *, payload:bytes, content_topic:str, timestamp:typing.Optional[int], meta:typing.Optional[bytes] = _DEFAULT, version:typing.Optional[int] = _DEFAULT, rate_limit_proof:typing.Optional[bytes] = _DEFAULT, ephemeral:typing.Optional[bool] = _DEFAULT):
+        self.payload = payload
+        self.content_topic = content_topic
+        self.timestamp = timestamp
+        if meta is _DEFAULT:
+            self.meta = None
+        else:
+            self.meta = meta
+        if version is _DEFAULT:
+            self.version = None
+        else:
+            self.version = version
+        if rate_limit_proof is _DEFAULT:
+            self.rate_limit_proof = None
+        else:
+            self.rate_limit_proof = rate_limit_proof
+        if ephemeral is _DEFAULT:
+            self.ephemeral = None
+        else:
+            self.ephemeral = ephemeral
+
+
+
+
+    def __str__(self):
+        return "Message(payload={}, content_topic={}, timestamp={}, meta={}, version={}, rate_limit_proof={}, ephemeral={})".format(self.payload, self.content_topic, self.timestamp, self.meta, self.version, self.rate_limit_proof, self.ephemeral)
+    def __eq__(self, other):
+        if self.payload != other.payload:
+            return False
+        if self.content_topic != other.content_topic:
+            return False
+        if self.timestamp != other.timestamp:
+            return False
+        if self.meta != other.meta:
+            return False
+        if self.version != other.version:
+            return False
+        if self.rate_limit_proof != other.rate_limit_proof:
+            return False
+        if self.ephemeral != other.ephemeral:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeMessage(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Message(
+            payload=_UniffiFfiConverterBytes.read(buf),
+            content_topic=_UniffiFfiConverterString.read(buf),
+            timestamp=_UniffiFfiConverterOptionalInt64.read(buf),
+            meta=_UniffiFfiConverterOptionalBytes.read(buf),
+            version=_UniffiFfiConverterOptionalUInt32.read(buf),
+            rate_limit_proof=_UniffiFfiConverterOptionalBytes.read(buf),
+            ephemeral=_UniffiFfiConverterOptionalBoolean.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterBytes.check_lower(value.payload)
+        _UniffiFfiConverterString.check_lower(value.content_topic)
+        _UniffiFfiConverterOptionalInt64.check_lower(value.timestamp)
+        _UniffiFfiConverterOptionalBytes.check_lower(value.meta)
+        _UniffiFfiConverterOptionalUInt32.check_lower(value.version)
+        _UniffiFfiConverterOptionalBytes.check_lower(value.rate_limit_proof)
+        _UniffiFfiConverterOptionalBoolean.check_lower(value.ephemeral)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterBytes.write(value.payload, buf)
+        _UniffiFfiConverterString.write(value.content_topic, buf)
+        _UniffiFfiConverterOptionalInt64.write(value.timestamp, buf)
+        _UniffiFfiConverterOptionalBytes.write(value.meta, buf)
+        _UniffiFfiConverterOptionalUInt32.write(value.version, buf)
+        _UniffiFfiConverterOptionalBytes.write(value.rate_limit_proof, buf)
+        _UniffiFfiConverterOptionalBoolean.write(value.ephemeral, buf)
+
+class _UniffiFfiConverterOptionalTypeMessage(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeMessage.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeMessage.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeMessage.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+@dataclass
+class Entry:
+    """
+    One entry of a page.
+"""
+    def __init__(self, *, hash:bytes, pubsub_topic:typing.Optional[str], message:typing.Optional[Message]):
+        self.hash = hash
+        self.pubsub_topic = pubsub_topic
+        self.message = message
+
+
+
+
+    def __str__(self):
+        return "Entry(hash={}, pubsub_topic={}, message={})".format(self.hash, self.pubsub_topic, self.message)
+    def __eq__(self, other):
+        if self.hash != other.hash:
+            return False
+        if self.pubsub_topic != other.pubsub_topic:
+            return False
+        if self.message != other.message:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeEntry(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Entry(
+            hash=_UniffiFfiConverterBytes.read(buf),
+            pubsub_topic=_UniffiFfiConverterOptionalString.read(buf),
+            message=_UniffiFfiConverterOptionalTypeMessage.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterBytes.check_lower(value.hash)
+        _UniffiFfiConverterOptionalString.check_lower(value.pubsub_topic)
+        _UniffiFfiConverterOptionalTypeMessage.check_lower(value.message)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterBytes.write(value.hash, buf)
+        _UniffiFfiConverterOptionalString.write(value.pubsub_topic, buf)
+        _UniffiFfiConverterOptionalTypeMessage.write(value.message, buf)
+
+@dataclass
+class StoredMessage:
+    """
+    A message with what names it: what the archive holds and hands out.
+"""
+    def __init__(self, *, hash:bytes, pubsub_topic:str, message:Message):
+        self.hash = hash
+        self.pubsub_topic = pubsub_topic
+        self.message = message
+
+
+
+
+    def __str__(self):
+        return "StoredMessage(hash={}, pubsub_topic={}, message={})".format(self.hash, self.pubsub_topic, self.message)
+    def __eq__(self, other):
+        if self.hash != other.hash:
+            return False
+        if self.pubsub_topic != other.pubsub_topic:
+            return False
+        if self.message != other.message:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeStoredMessage(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return StoredMessage(
+            hash=_UniffiFfiConverterBytes.read(buf),
+            pubsub_topic=_UniffiFfiConverterString.read(buf),
+            message=_UniffiFfiConverterTypeMessage.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterBytes.check_lower(value.hash)
+        _UniffiFfiConverterString.check_lower(value.pubsub_topic)
+        _UniffiFfiConverterTypeMessage.check_lower(value.message)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterBytes.write(value.hash, buf)
+        _UniffiFfiConverterString.write(value.pubsub_topic, buf)
+        _UniffiFfiConverterTypeMessage.write(value.message, buf)
+
+class _UniffiFfiConverterSequenceTypeStoredMessage(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeStoredMessage.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeStoredMessage.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeStoredMessage.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class Fetched:
+    """
+    What was found of many hashes.
+"""
+    def __init__(self, *, messages:typing.List[StoredMessage], missing:typing.List[bytes]):
+        self.messages = messages
+        self.missing = missing
+
+
+
+
+    def __str__(self):
+        return "Fetched(messages={}, missing={})".format(self.messages, self.missing)
+    def __eq__(self, other):
+        if self.messages != other.messages:
+            return False
+        if self.missing != other.missing:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeFetched(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Fetched(
+            messages=_UniffiFfiConverterSequenceTypeStoredMessage.read(buf),
+            missing=_UniffiFfiConverterSequenceBytes.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterSequenceTypeStoredMessage.check_lower(value.messages)
+        _UniffiFfiConverterSequenceBytes.check_lower(value.missing)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterSequenceTypeStoredMessage.write(value.messages, buf)
+        _UniffiFfiConverterSequenceBytes.write(value.missing, buf)
+
 
 
 
@@ -3586,11 +3901,75 @@ class _UniffiFfiConverterOptionalTypeSyncDialect(_UniffiConverterRustBuffer):
             raise InternalError("Unexpected flag byte for optional type")
 
 @dataclass
+class RateLimit:
+    """
+    How many Store requests are answered in a time.
+"""
+    def __init__(self, *, requests:int, per:Duration):
+        self.requests = requests
+        self.per = per
+
+
+
+
+    def __str__(self):
+        return "RateLimit(requests={}, per={})".format(self.requests, self.per)
+    def __eq__(self, other):
+        if self.requests != other.requests:
+            return False
+        if self.per != other.per:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeRateLimit(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return RateLimit(
+            requests=_UniffiFfiConverterUInt32.read(buf),
+            per=_UniffiFfiConverterDuration.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterUInt32.check_lower(value.requests)
+        _UniffiFfiConverterDuration.check_lower(value.per)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterUInt32.write(value.requests, buf)
+        _UniffiFfiConverterDuration.write(value.per, buf)
+
+class _UniffiFfiConverterOptionalTypeRateLimit(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeRateLimit.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeRateLimit.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeRateLimit.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+@dataclass
 class NodeOptions:
     """
     How a node runs.
 """
-    def __init__(self, *, listen:typing.List[str] = _DEFAULT, cluster_id:int = 0, shards:typing.List[int] = _DEFAULT, identity_file:typing.Optional[str] = _DEFAULT, identity_secret:typing.Optional[bytes] = _DEFAULT, serve_store:bool = True, sync:bool = True, sync_pubsub_topics:typing.List[str] = _DEFAULT, sync_content_topics:typing.List[str] = _DEFAULT, sync_window:typing.Optional[Duration] = _DEFAULT, sync_margin:typing.Optional[Duration] = _DEFAULT, sync_interval:typing.Optional[Duration] = _DEFAULT, sync_max_sessions:typing.Optional[int] = _DEFAULT, sync_max_messages:typing.Optional[int] = _DEFAULT, sync_max_bytes:typing.Optional[int] = _DEFAULT, sync_idle_timeout:typing.Optional[Duration] = _DEFAULT, sync_grace:typing.Optional[Duration] = _DEFAULT, sync_horizon:typing.Optional[Duration] = _DEFAULT, request_timeout:typing.Optional[Duration] = _DEFAULT, max_connections:typing.Optional[int] = _DEFAULT, max_connections_per_peer:typing.Optional[int] = _DEFAULT, max_store_requests:typing.Optional[int] = _DEFAULT, state_file:typing.Optional[str] = _DEFAULT, sync_heartbeat_peers:typing.Optional[int] = _DEFAULT, sync_on_connect:bool = True, resume:bool = True, resume_limit:typing.Optional[Duration] = _DEFAULT, sync_strong:bool = True, sync_dialect:typing.Optional[SyncDialect] = _DEFAULT, relay:bool = False, max_page_bytes:typing.Optional[int] = _DEFAULT):
+    def __init__(self, *, listen:typing.List[str] = _DEFAULT, cluster_id:int = 0, shards:typing.List[int] = _DEFAULT, identity_file:typing.Optional[str] = _DEFAULT, identity_secret:typing.Optional[bytes] = _DEFAULT, serve_store:bool = True, sync:bool = True, sync_pubsub_topics:typing.List[str] = _DEFAULT, sync_content_topics:typing.List[str] = _DEFAULT, sync_window:typing.Optional[Duration] = _DEFAULT, sync_margin:typing.Optional[Duration] = _DEFAULT, sync_interval:typing.Optional[Duration] = _DEFAULT, sync_max_sessions:typing.Optional[int] = _DEFAULT, sync_max_messages:typing.Optional[int] = _DEFAULT, sync_max_bytes:typing.Optional[int] = _DEFAULT, sync_idle_timeout:typing.Optional[Duration] = _DEFAULT, sync_grace:typing.Optional[Duration] = _DEFAULT, sync_horizon:typing.Optional[Duration] = _DEFAULT, request_timeout:typing.Optional[Duration] = _DEFAULT, max_connections:typing.Optional[int] = _DEFAULT, max_connections_per_peer:typing.Optional[int] = _DEFAULT, max_store_requests:typing.Optional[int] = _DEFAULT, state_file:typing.Optional[str] = _DEFAULT, sync_heartbeat_peers:typing.Optional[int] = _DEFAULT, sync_on_connect:bool = True, resume:bool = True, resume_limit:typing.Optional[Duration] = _DEFAULT, sync_strong:bool = True, sync_dialect:typing.Optional[SyncDialect] = _DEFAULT, relay:bool = False, max_page_bytes:typing.Optional[int] = _DEFAULT, store_rate:typing.Optional[RateLimit] = _DEFAULT, store_rate_of_peer:typing.Optional[RateLimit] = _DEFAULT):
         if listen is _DEFAULT:
             self.listen = []
         else:
@@ -3694,12 +4073,20 @@ class NodeOptions:
             self.max_page_bytes = None
         else:
             self.max_page_bytes = max_page_bytes
+        if store_rate is _DEFAULT:
+            self.store_rate = None
+        else:
+            self.store_rate = store_rate
+        if store_rate_of_peer is _DEFAULT:
+            self.store_rate_of_peer = None
+        else:
+            self.store_rate_of_peer = store_rate_of_peer
 
 
 
 
     def __str__(self):
-        return "NodeOptions(listen={}, cluster_id={}, shards={}, identity_file={}, identity_secret={}, serve_store={}, sync={}, sync_pubsub_topics={}, sync_content_topics={}, sync_window={}, sync_margin={}, sync_interval={}, sync_max_sessions={}, sync_max_messages={}, sync_max_bytes={}, sync_idle_timeout={}, sync_grace={}, sync_horizon={}, request_timeout={}, max_connections={}, max_connections_per_peer={}, max_store_requests={}, state_file={}, sync_heartbeat_peers={}, sync_on_connect={}, resume={}, resume_limit={}, sync_strong={}, sync_dialect={}, relay={}, max_page_bytes={})".format(self.listen, self.cluster_id, self.shards, self.identity_file, self.identity_secret, self.serve_store, self.sync, self.sync_pubsub_topics, self.sync_content_topics, self.sync_window, self.sync_margin, self.sync_interval, self.sync_max_sessions, self.sync_max_messages, self.sync_max_bytes, self.sync_idle_timeout, self.sync_grace, self.sync_horizon, self.request_timeout, self.max_connections, self.max_connections_per_peer, self.max_store_requests, self.state_file, self.sync_heartbeat_peers, self.sync_on_connect, self.resume, self.resume_limit, self.sync_strong, self.sync_dialect, self.relay, self.max_page_bytes)
+        return "NodeOptions(listen={}, cluster_id={}, shards={}, identity_file={}, identity_secret={}, serve_store={}, sync={}, sync_pubsub_topics={}, sync_content_topics={}, sync_window={}, sync_margin={}, sync_interval={}, sync_max_sessions={}, sync_max_messages={}, sync_max_bytes={}, sync_idle_timeout={}, sync_grace={}, sync_horizon={}, request_timeout={}, max_connections={}, max_connections_per_peer={}, max_store_requests={}, state_file={}, sync_heartbeat_peers={}, sync_on_connect={}, resume={}, resume_limit={}, sync_strong={}, sync_dialect={}, relay={}, max_page_bytes={}, store_rate={}, store_rate_of_peer={})".format(self.listen, self.cluster_id, self.shards, self.identity_file, self.identity_secret, self.serve_store, self.sync, self.sync_pubsub_topics, self.sync_content_topics, self.sync_window, self.sync_margin, self.sync_interval, self.sync_max_sessions, self.sync_max_messages, self.sync_max_bytes, self.sync_idle_timeout, self.sync_grace, self.sync_horizon, self.request_timeout, self.max_connections, self.max_connections_per_peer, self.max_store_requests, self.state_file, self.sync_heartbeat_peers, self.sync_on_connect, self.resume, self.resume_limit, self.sync_strong, self.sync_dialect, self.relay, self.max_page_bytes, self.store_rate, self.store_rate_of_peer)
     def __eq__(self, other):
         if self.listen != other.listen:
             return False
@@ -3763,6 +4150,10 @@ class NodeOptions:
             return False
         if self.max_page_bytes != other.max_page_bytes:
             return False
+        if self.store_rate != other.store_rate:
+            return False
+        if self.store_rate_of_peer != other.store_rate_of_peer:
+            return False
         return True
 
 class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
@@ -3800,6 +4191,8 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
             sync_dialect=_UniffiFfiConverterOptionalTypeSyncDialect.read(buf),
             relay=_UniffiFfiConverterBoolean.read(buf),
             max_page_bytes=_UniffiFfiConverterOptionalUInt64.read(buf),
+            store_rate=_UniffiFfiConverterOptionalTypeRateLimit.read(buf),
+            store_rate_of_peer=_UniffiFfiConverterOptionalTypeRateLimit.read(buf),
         )
 
     @staticmethod
@@ -3835,6 +4228,8 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalTypeSyncDialect.check_lower(value.sync_dialect)
         _UniffiFfiConverterBoolean.check_lower(value.relay)
         _UniffiFfiConverterOptionalUInt64.check_lower(value.max_page_bytes)
+        _UniffiFfiConverterOptionalTypeRateLimit.check_lower(value.store_rate)
+        _UniffiFfiConverterOptionalTypeRateLimit.check_lower(value.store_rate_of_peer)
 
     @staticmethod
     def write(value, buf):
@@ -3869,6 +4264,8 @@ class _UniffiFfiConverterTypeNodeOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalTypeSyncDialect.write(value.sync_dialect, buf)
         _UniffiFfiConverterBoolean.write(value.relay, buf)
         _UniffiFfiConverterOptionalUInt64.write(value.max_page_bytes, buf)
+        _UniffiFfiConverterOptionalTypeRateLimit.write(value.store_rate, buf)
+        _UniffiFfiConverterOptionalTypeRateLimit.write(value.store_rate_of_peer, buf)
 
 class _UniffiFfiConverterSequenceTypeEntry(_UniffiConverterRustBuffer):
     @classmethod
@@ -4103,31 +4500,6 @@ class _UniffiFfiConverterTypePutOutcome(_UniffiConverterRustBuffer):
 
 
 
-class _UniffiFfiConverterOptionalTypeFailure(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        if value is not None:
-            _UniffiFfiConverterTypeFailure.check_lower(value)
-
-    @classmethod
-    def write(cls, value, buf):
-        if value is None:
-            buf.write_u8(0)
-            return
-
-        buf.write_u8(1)
-        _UniffiFfiConverterTypeFailure.write(value, buf)
-
-    @classmethod
-    def read(cls, buf):
-        flag = buf.read_u8()
-        if flag == 0:
-            return None
-        elif flag == 1:
-            return _UniffiFfiConverterTypeFailure.read(buf)
-        else:
-            raise InternalError("Unexpected flag byte for optional type")
-
 @dataclass
 class PutResult:
     """
@@ -4172,29 +4544,6 @@ class _UniffiFfiConverterTypePutResult(_UniffiConverterRustBuffer):
         _UniffiFfiConverterBytes.write(value.hash, buf)
         _UniffiFfiConverterTypePutOutcome.write(value.outcome, buf)
         _UniffiFfiConverterOptionalTypeFailure.write(value.refusal, buf)
-
-class _UniffiFfiConverterSequenceBytes(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        for item in value:
-            _UniffiFfiConverterBytes.check_lower(item)
-
-    @classmethod
-    def write(cls, value, buf):
-        items = len(value)
-        buf.write_i32(items)
-        for item in value:
-            _UniffiFfiConverterBytes.write(item, buf)
-
-    @classmethod
-    def read(cls, buf):
-        count = buf.read_i32()
-        if count < 0:
-            raise InternalError("Unexpected negative sequence length")
-
-        return [
-            _UniffiFfiConverterBytes.read(buf) for i in range(count)
-        ]
 
 
 
@@ -4497,51 +4846,6 @@ class _UniffiFfiConverterTypeStats(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalInt64.write(value.oldest, buf)
         _UniffiFfiConverterOptionalInt64.write(value.newest, buf)
         _UniffiFfiConverterUInt64.write(value.bytes_on_disk, buf)
-
-@dataclass
-class StoredMessage:
-    """
-    A message with what names it: what the archive holds and hands out.
-"""
-    def __init__(self, *, hash:bytes, pubsub_topic:str, message:Message):
-        self.hash = hash
-        self.pubsub_topic = pubsub_topic
-        self.message = message
-
-
-
-
-    def __str__(self):
-        return "StoredMessage(hash={}, pubsub_topic={}, message={})".format(self.hash, self.pubsub_topic, self.message)
-    def __eq__(self, other):
-        if self.hash != other.hash:
-            return False
-        if self.pubsub_topic != other.pubsub_topic:
-            return False
-        if self.message != other.message:
-            return False
-        return True
-
-class _UniffiFfiConverterTypeStoredMessage(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        return StoredMessage(
-            hash=_UniffiFfiConverterBytes.read(buf),
-            pubsub_topic=_UniffiFfiConverterString.read(buf),
-            message=_UniffiFfiConverterTypeMessage.read(buf),
-        )
-
-    @staticmethod
-    def check_lower(value):
-        _UniffiFfiConverterBytes.check_lower(value.hash)
-        _UniffiFfiConverterString.check_lower(value.pubsub_topic)
-        _UniffiFfiConverterTypeMessage.check_lower(value.message)
-
-    @staticmethod
-    def write(value, buf):
-        _UniffiFfiConverterBytes.write(value.hash, buf)
-        _UniffiFfiConverterString.write(value.pubsub_topic, buf)
-        _UniffiFfiConverterTypeMessage.write(value.message, buf)
 
 @dataclass
 class SyncId:
@@ -6744,29 +7048,6 @@ class _UniffiFfiConverterOptionalTypeQuery(_UniffiConverterRustBuffer):
         else:
             raise InternalError("Unexpected flag byte for optional type")
 
-class _UniffiFfiConverterSequenceTypeStoredMessage(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        for item in value:
-            _UniffiFfiConverterTypeStoredMessage.check_lower(item)
-
-    @classmethod
-    def write(cls, value, buf):
-        items = len(value)
-        buf.write_i32(items)
-        for item in value:
-            _UniffiFfiConverterTypeStoredMessage.write(item, buf)
-
-    @classmethod
-    def read(cls, buf):
-        count = buf.read_i32()
-        if count < 0:
-            raise InternalError("Unexpected negative sequence length")
-
-        return [
-            _UniffiFfiConverterTypeStoredMessage.read(buf) for i in range(count)
-        ]
-
 class _UniffiFfiConverterOptionalTypePage(_UniffiConverterRustBuffer):
     @classmethod
     def check_lower(cls, value):
@@ -8053,6 +8334,16 @@ class NodeProtocol(typing.Protocol):
         ascending order. Those of the last run too, where the node keeps its state in a file.
 """
         raise NotImplementedError
+    async def cross_check(self, peers: typing.List[str],query: Query,max: int = 100000) -> CrossCheck:
+        """
+        Asks several store peers for the hashes of a query, puts their answers together, and says
+        what each of them left out: so one server that hides messages is found out by the others. At
+        most `max` hashes of each peer are taken. A peer that fails is told of in the answer.
+
+        Fails with `InvalidArgument` for fewer than two peers or a query that cannot be asked, and
+        with `Address`.
+"""
+        raise NotImplementedError
     async def dial(self, address: str) -> str:
         """
         Connects to an address and gives the peer id. Fine where it is connected already.
@@ -8072,12 +8363,32 @@ class NodeProtocol(typing.Protocol):
         From now on, what happens. A bounded queue; a slow reader is told that it lagged.
 """
         raise NotImplementedError
+    async def fetch(self, peers: typing.List[str],hashes: typing.List[bytes]) -> Fetched:
+        """
+        The messages of these hashes, from the first of the peers that holds them; with no peers
+        named, of the connected ones that speak Store. At most a million hashes in one call; all of
+        what is found is in memory at once. Nothing is stored.
+
+        Fails as `store_query`, where no peer answered for a part of the hashes.
+"""
+        raise NotImplementedError
     def history(self, peer: str,query: Query) -> History:
         """
         A walk through a store peer's history, page by page; nothing is asked until the first page
         is.
 
         Fails as the query is wrong, or with `Address`.
+"""
+        raise NotImplementedError
+    def history_of(self, peers: typing.List[str],query: Query,span: typing.Union[object, typing.Optional[Duration]] = _DEFAULT) -> History:
+        """
+        A walk through the history of several store peers: one is asked for as long as it answers,
+        and another goes on where it fails. With no peers named it is any connected one that speaks
+        Store, the best by what was measured of them first. A query for a time longer than `span` is
+        asked in spans of that length, since some service nodes refuse long ones.
+
+        Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
+        that there are more than 100,000 of them.
 """
         raise NotImplementedError
     def peer_id(self, ) -> str:
@@ -8088,6 +8399,14 @@ class NodeProtocol(typing.Protocol):
     def peers(self, ) -> typing.List[str]:
         """
         The peers that are connected now.
+"""
+        raise NotImplementedError
+    async def presence(self, peer: str,hashes: typing.List[bytes]) -> typing.List[bytes]:
+        """
+        Those of the hashes that a store peer holds, in the order asked for, each once; at most a
+        million in one call.
+
+        Fails as `store_query`.
 """
         raise NotImplementedError
     async def publish(self, pubsub_topic: str,message: Message) -> bytes:
@@ -8267,6 +8586,37 @@ class Node(NodeProtocol):
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
+    async def cross_check(self, peers: typing.List[str],query: Query,max: int = 100000) -> CrossCheck:
+        """
+        Asks several store peers for the hashes of a query, puts their answers together, and says
+        what each of them left out: so one server that hides messages is found out by the others. At
+        most `max` hashes of each peer are taken. A peer that fails is told of in the answer.
+
+        Fails with `InvalidArgument` for fewer than two peers or a query that cannot be asked, and
+        with `Address`.
+"""
+
+        _UniffiFfiConverterSequenceString.check_lower(peers)
+
+        _UniffiFfiConverterTypeQuery.check_lower(query)
+
+        _UniffiFfiConverterUInt64.check_lower(max)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterSequenceString.lower(peers),
+            _UniffiFfiConverterTypeQuery.lower(query),
+            _UniffiFfiConverterUInt64.lower(max),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeCrossCheck.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_cross_check(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     async def dial(self, address: str) -> str:
         """
         Connects to an address and gives the peer id. Fine where it is connected already.
@@ -8326,6 +8676,33 @@ class Node(NodeProtocol):
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
+    async def fetch(self, peers: typing.List[str],hashes: typing.List[bytes]) -> Fetched:
+        """
+        The messages of these hashes, from the first of the peers that holds them; with no peers
+        named, of the connected ones that speak Store. At most a million hashes in one call; all of
+        what is found is in memory at once. Nothing is stored.
+
+        Fails as `store_query`, where no peer answered for a part of the hashes.
+"""
+
+        _UniffiFfiConverterSequenceString.check_lower(peers)
+
+        _UniffiFfiConverterSequenceBytes.check_lower(hashes)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterSequenceString.lower(peers),
+            _UniffiFfiConverterSequenceBytes.lower(hashes),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeFetched.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_fetch(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     def history(self, peer: str,query: Query) -> History:
         """
         A walk through a store peer's history, page by page; nothing is asked until the first page
@@ -8347,6 +8724,38 @@ class Node(NodeProtocol):
         _uniffi_ffi_result = _uniffi_rust_call_with_error(
             _uniffi_error_converter,
             _UniffiLib.uniffi_wakustore_fn_method_node_history,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def history_of(self, peers: typing.List[str],query: Query,span: typing.Union[object, typing.Optional[Duration]] = _DEFAULT) -> History:
+        """
+        A walk through the history of several store peers: one is asked for as long as it answers,
+        and another goes on where it fails. With no peers named it is any connected one that speaks
+        Store, the best by what was measured of them first. A query for a time longer than `span` is
+        asked in spans of that length, since some service nodes refuse long ones.
+
+        Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
+        that there are more than 100,000 of them.
+"""
+
+        _UniffiFfiConverterSequenceString.check_lower(peers)
+
+        _UniffiFfiConverterTypeQuery.check_lower(query)
+
+        if span is _DEFAULT:
+            span = None
+        _UniffiFfiConverterOptionalDuration.check_lower(span)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterSequenceString.lower(peers),
+            _UniffiFfiConverterTypeQuery.lower(query),
+            _UniffiFfiConverterOptionalDuration.lower(span),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeHistory.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_wakustore_fn_method_node_history_of,
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
@@ -8380,6 +8789,32 @@ class Node(NodeProtocol):
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
+    async def presence(self, peer: str,hashes: typing.List[bytes]) -> typing.List[bytes]:
+        """
+        Those of the hashes that a store peer holds, in the order asked for, each once; at most a
+        million in one call.
+
+        Fails as `store_query`.
+"""
+
+        _UniffiFfiConverterString.check_lower(peer)
+
+        _UniffiFfiConverterSequenceBytes.check_lower(hashes)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(peer),
+            _UniffiFfiConverterSequenceBytes.lower(hashes),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterSequenceBytes.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_presence(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     async def publish(self, pubsub_topic: str,message: Message) -> bytes:
         """
         Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
@@ -9123,12 +9558,17 @@ __all__ = [
     "BackupReport",
     "ChangedMessage",
     "Coverage",
+    "Failure",
+    "PeerCheck",
+    "CrossCheck",
     "Message",
     "Entry",
-    "Failure",
+    "StoredMessage",
+    "Fetched",
     "Finding",
     "RefusedImport",
     "MoveReport",
+    "RateLimit",
     "NodeOptions",
     "Page",
     "Progress",
@@ -9136,7 +9576,6 @@ __all__ = [
     "Query",
     "SalvageReport",
     "Stats",
-    "StoredMessage",
     "SyncId",
     "SyncDifference",
     "SyncOptions",

@@ -14,9 +14,12 @@ from ._lifetime import call, seconds, translated
 from ._stream import History, NodeEvents
 from ._types import (
     Coverage,
+    CrossCheck,
+    Fetched,
     Message,
     Page,
     Query,
+    RateLimit,
     SyncDialect,
     SyncDirection,
     SyncProtocol,
@@ -78,6 +81,47 @@ class Node(_Closable):
         """A walk through a store peer's history; nothing is asked until the first page is."""
         with translated():
             return History(self._inner.history(peer, _convert.query_in(query)))
+
+    def history_of(
+        self,
+        peers: Iterable[str] = (),
+        query: Query = Query(),
+        *,
+        span: Union[float, timedelta, None] = None,
+    ) -> History:
+        """A walk through the history of several store peers.
+
+        One is asked for as long as it answers, and another goes on where it fails. With no peers
+        named it is any connected one that speaks Store. A query for a time longer than ``span``
+        seconds is asked in spans of that length, since some service nodes refuse long ones.
+        """
+        with translated():
+            given = _convert.query_in(query)
+            return History(self._inner.history_of(list(peers), given, seconds(span)))
+
+    async def presence(self, peer: str, hashes: Iterable[bytes]) -> list[bytes]:
+        """Those of the hashes that a store peer holds, in the order asked for, each once."""
+        asked = list(hashes)
+        return await call(lambda: self._inner.presence(peer, asked))
+
+    async def fetch(self, hashes: Iterable[bytes], peers: Iterable[str] = ()) -> Fetched:
+        """The messages of these hashes, from the first of the peers that holds them.
+
+        With no peers named, of the connected ones that speak Store. Nothing is stored.
+        """
+        asked, of = list(hashes), list(peers)
+        return _convert.fetched_out(await call(lambda: self._inner.fetch(of, asked)))
+
+    async def cross_check(
+        self, peers: Iterable[str], query: Query = Query(), *, max: int = 100_000
+    ) -> CrossCheck:
+        """Asks several store peers for the hashes of a query, and says what each left out.
+
+        So one server that hides messages is found out by the others. At most ``max`` hashes of each
+        peer are taken. A peer that fails is told of in the answer.
+        """
+        given, of = _convert.query_in(query), list(peers)
+        return _convert.check_out(await call(lambda: self._inner.cross_check(of, given, max)))
 
     async def sync(
         self,
@@ -161,6 +205,11 @@ class Node(_Closable):
         await self.aclose()
 
 
+def _rate(limit: Optional[RateLimit]) -> Optional[g.RateLimit]:
+    per = None if limit is None else seconds(limit.per)
+    return None if limit is None or per is None else g.RateLimit(requests=limit.requests, per=per)
+
+
 def start_node(
     archive: Archive,
     *,
@@ -195,6 +244,8 @@ def start_node(
     sync_dialect: Optional[SyncDialect] = None,
     relay: bool = False,
     max_page_bytes: Optional[int] = None,
+    store_rate: Optional[RateLimit] = None,
+    store_rate_of_peer: Optional[RateLimit] = None,
 ) -> Starting[Node]:
     """Starts a node over an archive: ``async with start_node(archive, …) as node``.
 
@@ -209,7 +260,8 @@ def start_node(
     again, unless ``sync_on_connect`` is off. ``sync_strong`` off leaves wakustore's own sync
     protocol out; ``sync_dialect`` is the header that reconciliation 1.0.0 goes by. Durations may be
     given as ``timedelta`` too; what is None is as the library has it. With ``relay`` it takes part in
-    gossipsub, from the start in the topics of its shards, and stores what comes.
+    gossipsub, from the start in the topics of its shards, and stores what comes. ``store_rate``, and
+    ``store_rate_of_peer`` for each peer, are how many Store requests are answered in a time.
     """
 
     async def start() -> Node:
@@ -245,6 +297,8 @@ def start_node(
             sync_dialect=sync_dialect,
             relay=relay,
             max_page_bytes=max_page_bytes,
+            store_rate=_rate(store_rate),
+            store_rate_of_peer=_rate(store_rate_of_peer),
         )
         return Node(await call(lambda: g.Node.start(archive._inner, options)), archive)
 

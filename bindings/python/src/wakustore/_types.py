@@ -193,6 +193,44 @@ class Page:
 
 
 @dataclass(frozen=True)
+class Fetched:
+    """What was found of many hashes: the messages, and the hashes that no peer held."""
+
+    messages: Sequence[StoredMessage]
+    missing: Sequence[bytes]
+
+
+@dataclass(frozen=True)
+class PeerCheck:
+    """What one peer told in a cross-check.
+
+    Of ``omitted`` others told and it did not; it says nothing where there is a ``failure``: then the
+    answer broke off.
+    """
+
+    peer: str
+    told: int
+    omitted: Sequence[bytes]
+    failure: Optional[Failure]
+
+
+@dataclass(frozen=True)
+class CrossCheck:
+    """What several store peers told when they were asked the same: all hashes, and each peer."""
+
+    hashes: Sequence[bytes]
+    peers: Sequence[PeerCheck]
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """So many requests (at least 1) in so many seconds (more than 0)."""
+
+    requests: int
+    per: Union[float, timedelta]
+
+
+@dataclass(frozen=True)
 class Stats:
     """Figures of an archive; ``oldest`` and ``newest`` are timestamps of messages."""
 

@@ -802,6 +802,14 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_wakustore_checksum_method_node_unsubscribe(
     ): Int
+    external fun uniffi_wakustore_checksum_method_node_cross_check(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_fetch(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_history_of(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_presence(
+    ): Int
     external fun uniffi_wakustore_checksum_method_history_cursor(
     ): Int
     external fun uniffi_wakustore_checksum_method_history_next(
@@ -942,6 +950,14 @@ internal object UniffiLib {
     external fun uniffi_wakustore_fn_method_node_subscribe(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_wakustore_fn_method_node_unsubscribe(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_cross_check(`ptr`: Long,`peers`: RustBuffer.ByValue,`query`: RustBuffer.ByValue,`max`: Long,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_fetch(`ptr`: Long,`peers`: RustBuffer.ByValue,`hashes`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_history_of(`ptr`: Long,`peers`: RustBuffer.ByValue,`query`: RustBuffer.ByValue,`span`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_presence(`ptr`: Long,`peer`: RustBuffer.ByValue,`hashes`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_wakustore_fn_clone_history(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Long
@@ -1257,6 +1273,18 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_node_unsubscribe() and 0xFFFF) != 45576) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_cross_check() and 0xFFFF) != 53327) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_fetch() and 0xFFFF) != 41932) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_history_of() and 0xFFFF) != 63582) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_presence() and 0xFFFF) != 21835) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_history_cursor() and 0xFFFF) != 14976) {
@@ -3611,6 +3639,44 @@ public interface NodeInterface {
      */
     suspend fun `unsubscribe`(`pubsubTopic`: kotlin.String)
 
+    /**
+     * Asks several store peers for the hashes of a query, puts their answers together, and says
+     * what each of them left out: so one server that hides messages is found out by the others. At
+     * most `max` hashes of each peer are taken. A peer that fails is told of in the answer.
+     *
+     * Fails with `InvalidArgument` for fewer than two peers or a query that cannot be asked, and
+     * with `Address`.
+     */
+    suspend fun `crossCheck`(`peers`: List<kotlin.String>, `query`: Query, `max`: kotlin.ULong = 100000uL): CrossCheck
+
+    /**
+     * The messages of these hashes, from the first of the peers that holds them; with no peers
+     * named, of the connected ones that speak Store. At most a million hashes in one call; all of
+     * what is found is in memory at once. Nothing is stored.
+     *
+     * Fails as `store_query`, where no peer answered for a part of the hashes.
+     */
+    suspend fun `fetch`(`peers`: List<kotlin.String>, `hashes`: List<kotlin.ByteArray>): Fetched
+
+    /**
+     * A walk through the history of several store peers: one is asked for as long as it answers,
+     * and another goes on where it fails. With no peers named it is any connected one that speaks
+     * Store, the best by what was measured of them first. A query for a time longer than `span` is
+     * asked in spans of that length, since some service nodes refuse long ones.
+     *
+     * Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
+     * that there are more than 100,000 of them.
+     */
+    fun `historyOf`(`peers`: List<kotlin.String>, `query`: Query, `span`: java.time.Duration? = null): History
+
+    /**
+     * Those of the hashes that a store peer holds, in the order asked for, each once; at most a
+     * million in one call.
+     *
+     * Fails as `store_query`.
+     */
+    suspend fun `presence`(`peer`: kotlin.String, `hashes`: List<kotlin.ByteArray>): List<kotlin.ByteArray>
+
     companion object
 }
 
@@ -4113,6 +4179,123 @@ open class Node: Disposable, AutoCloseable, NodeInterface
         // lift function
         { },
 
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Asks several store peers for the hashes of a query, puts their answers together, and says
+     * what each of them left out: so one server that hides messages is found out by the others. At
+     * most `max` hashes of each peer are taken. A peer that fails is told of in the answer.
+     *
+     * Fails with `InvalidArgument` for fewer than two peers or a query that cannot be asked, and
+     * with `Address`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `crossCheck`(`peers`: List<kotlin.String>, `query`: Query, `max`: kotlin.ULong) : CrossCheck {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_cross_check(
+                uniffiHandle,
+
+        FfiConverterSequenceString.lower(`peers`),
+        FfiConverterTypeQuery.lower(`query`),
+        FfiConverterULong.lower(`max`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeCrossCheck.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * The messages of these hashes, from the first of the peers that holds them; with no peers
+     * named, of the connected ones that speak Store. At most a million hashes in one call; all of
+     * what is found is in memory at once. Nothing is stored.
+     *
+     * Fails as `store_query`, where no peer answered for a part of the hashes.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `fetch`(`peers`: List<kotlin.String>, `hashes`: List<kotlin.ByteArray>) : Fetched {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_fetch(
+                uniffiHandle,
+
+        FfiConverterSequenceString.lower(`peers`),
+        FfiConverterSequenceByteArray.lower(`hashes`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeFetched.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * A walk through the history of several store peers: one is asked for as long as it answers,
+     * and another goes on where it fails. With no peers named it is any connected one that speaks
+     * Store, the best by what was measured of them first. A query for a time longer than `span` is
+     * asked in spans of that length, since some service nodes refuse long ones.
+     *
+     * Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
+     * that there are more than 100,000 of them.
+     */
+    @Throws(WakuException::class)override fun `historyOf`(`peers`: List<kotlin.String>, `query`: Query, `span`: java.time.Duration?): History {
+            return FfiConverterTypeHistory.lift(
+    callWithHandle {
+    uniffiRustCallWithError(WakuException) { _status ->
+    UniffiLib.uniffi_wakustore_fn_method_node_history_of(
+        it,
+
+        FfiConverterSequenceString.lower(`peers`),
+        FfiConverterTypeQuery.lower(`query`),
+        FfiConverterOptionalDuration.lower(`span`),_status)
+}
+    }
+    )
+    }
+
+
+
+    /**
+     * Those of the hashes that a store peer holds, in the order asked for, each once; at most a
+     * million in one call.
+     *
+     * Fails as `store_query`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `presence`(`peer`: kotlin.String, `hashes`: List<kotlin.ByteArray>) : List<kotlin.ByteArray> {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_presence(
+                uniffiHandle,
+
+        FfiConverterString.lower(`peer`),
+        FfiConverterSequenceByteArray.lower(`hashes`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterSequenceByteArray.lift(it) },
         // Error FFI converter
         WakuException.ErrorHandler,
     )
@@ -5416,6 +5599,54 @@ public object FfiConverterTypeCoverage: FfiConverterRustBuffer<Coverage> {
 
 
 /**
+ * What several store peers told when they were asked the same.
+ */
+data class CrossCheck (
+    /**
+     * The hashes of all peers together, each once: in the order of the first peer, then what only
+     * the others told.
+     */
+    val `hashes`: List<kotlin.ByteArray>
+    ,
+    /**
+     * What each peer told, in the order asked for.
+     */
+    val `peers`: List<PeerCheck>
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeCrossCheck: FfiConverterRustBuffer<CrossCheck> {
+    override fun read(buf: ByteBuffer): CrossCheck {
+        return CrossCheck(
+            FfiConverterSequenceByteArray.read(buf),
+            FfiConverterSequenceTypePeerCheck.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: CrossCheck) = (
+            FfiConverterSequenceByteArray.allocationSize(value.`hashes`) +
+            FfiConverterSequenceTypePeerCheck.allocationSize(value.`peers`)
+    )
+
+    override fun write(value: CrossCheck, buf: ByteBuffer) {
+            FfiConverterSequenceByteArray.write(value.`hashes`, buf)
+            FfiConverterSequenceTypePeerCheck.write(value.`peers`, buf)
+    }
+}
+
+
+
+/**
  * One entry of a page.
  */
 data class Entry (
@@ -5513,6 +5744,53 @@ public object FfiConverterTypeFailure: FfiConverterRustBuffer<Failure> {
     override fun write(value: Failure, buf: ByteBuffer) {
             FfiConverterTypeErrorKind.write(value.`kind`, buf)
             FfiConverterString.write(value.`reason`, buf)
+    }
+}
+
+
+
+/**
+ * What was found of many hashes.
+ */
+data class Fetched (
+    /**
+     * The messages that were found, in no particular order, each once.
+     */
+    val `messages`: List<StoredMessage>
+    ,
+    /**
+     * The hashes that no peer held, in the order asked for.
+     */
+    val `missing`: List<kotlin.ByteArray>
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeFetched: FfiConverterRustBuffer<Fetched> {
+    override fun read(buf: ByteBuffer): Fetched {
+        return Fetched(
+            FfiConverterSequenceTypeStoredMessage.read(buf),
+            FfiConverterSequenceByteArray.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: Fetched) = (
+            FfiConverterSequenceTypeStoredMessage.allocationSize(value.`messages`) +
+            FfiConverterSequenceByteArray.allocationSize(value.`missing`)
+    )
+
+    override fun write(value: Fetched, buf: ByteBuffer) {
+            FfiConverterSequenceTypeStoredMessage.write(value.`messages`, buf)
+            FfiConverterSequenceByteArray.write(value.`missing`, buf)
     }
 }
 
@@ -5988,6 +6266,17 @@ data class NodeOptions (
      * What one page of an answer may take, in bytes, at least 256 KiB; 4 MiB where absent.
      */
     val `maxPageBytes`: kotlin.ULong? = null
+    ,
+    /**
+     * How many Store requests are answered in a time, in all; beyond it the answer is 429. No such
+     * limit where absent.
+     */
+    val `storeRate`: RateLimit? = null
+    ,
+    /**
+     * The same of one peer.
+     */
+    val `storeRateOfPeer`: RateLimit? = null
 
 ){
 
@@ -6035,6 +6324,8 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterOptionalTypeSyncDialect.read(buf),
             FfiConverterBoolean.read(buf),
             FfiConverterOptionalULong.read(buf),
+            FfiConverterOptionalTypeRateLimit.read(buf),
+            FfiConverterOptionalTypeRateLimit.read(buf),
         )
     }
 
@@ -6069,7 +6360,9 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterBoolean.allocationSize(value.`syncStrong`) +
             FfiConverterOptionalTypeSyncDialect.allocationSize(value.`syncDialect`) +
             FfiConverterBoolean.allocationSize(value.`relay`) +
-            FfiConverterOptionalULong.allocationSize(value.`maxPageBytes`)
+            FfiConverterOptionalULong.allocationSize(value.`maxPageBytes`) +
+            FfiConverterOptionalTypeRateLimit.allocationSize(value.`storeRate`) +
+            FfiConverterOptionalTypeRateLimit.allocationSize(value.`storeRateOfPeer`)
     )
 
     override fun write(value: NodeOptions, buf: ByteBuffer) {
@@ -6104,6 +6397,8 @@ public object FfiConverterTypeNodeOptions: FfiConverterRustBuffer<NodeOptions> {
             FfiConverterOptionalTypeSyncDialect.write(value.`syncDialect`, buf)
             FfiConverterBoolean.write(value.`relay`, buf)
             FfiConverterOptionalULong.write(value.`maxPageBytes`, buf)
+            FfiConverterOptionalTypeRateLimit.write(value.`storeRate`, buf)
+            FfiConverterOptionalTypeRateLimit.write(value.`storeRateOfPeer`, buf)
     }
 }
 
@@ -6152,6 +6447,70 @@ public object FfiConverterTypePage: FfiConverterRustBuffer<Page> {
     override fun write(value: Page, buf: ByteBuffer) {
             FfiConverterSequenceTypeEntry.write(value.`entries`, buf)
             FfiConverterOptionalByteArray.write(value.`cursor`, buf)
+    }
+}
+
+
+
+/**
+ * What one peer told.
+ */
+data class PeerCheck (
+    /**
+     * As the caller named it.
+     */
+    val `peer`: kotlin.String
+    ,
+    /**
+     * How many hashes it told.
+     */
+    val `told`: kotlin.ULong
+    ,
+    /**
+     * Those that others told and it did not. (It may have come to know them since, or others may
+     * hold what it let go by its retention.)
+     */
+    val `omitted`: List<kotlin.ByteArray>
+    ,
+    /**
+     * Why its answer broke off, where it did; then what it omitted says nothing.
+     */
+    val `failure`: Failure?
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypePeerCheck: FfiConverterRustBuffer<PeerCheck> {
+    override fun read(buf: ByteBuffer): PeerCheck {
+        return PeerCheck(
+            FfiConverterString.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterSequenceByteArray.read(buf),
+            FfiConverterOptionalTypeFailure.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: PeerCheck) = (
+            FfiConverterString.allocationSize(value.`peer`) +
+            FfiConverterULong.allocationSize(value.`told`) +
+            FfiConverterSequenceByteArray.allocationSize(value.`omitted`) +
+            FfiConverterOptionalTypeFailure.allocationSize(value.`failure`)
+    )
+
+    override fun write(value: PeerCheck, buf: ByteBuffer) {
+            FfiConverterString.write(value.`peer`, buf)
+            FfiConverterULong.write(value.`told`, buf)
+            FfiConverterSequenceByteArray.write(value.`omitted`, buf)
+            FfiConverterOptionalTypeFailure.write(value.`failure`, buf)
     }
 }
 
@@ -6457,6 +6816,53 @@ public object FfiConverterTypeQuery: FfiConverterRustBuffer<Query> {
             FfiConverterOptionalTypeDirection.write(value.`direction`, buf)
             FfiConverterUInt.write(value.`limit`, buf)
             FfiConverterBoolean.write(value.`includeData`, buf)
+    }
+}
+
+
+
+/**
+ * How many Store requests are answered in a time.
+ */
+data class RateLimit (
+    /**
+     * So many, at least 1.
+     */
+    val `requests`: kotlin.UInt
+    ,
+    /**
+     * In so long, more than zero.
+     */
+    val `per`: java.time.Duration
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeRateLimit: FfiConverterRustBuffer<RateLimit> {
+    override fun read(buf: ByteBuffer): RateLimit {
+        return RateLimit(
+            FfiConverterUInt.read(buf),
+            FfiConverterDuration.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: RateLimit) = (
+            FfiConverterUInt.allocationSize(value.`requests`) +
+            FfiConverterDuration.allocationSize(value.`per`)
+    )
+
+    override fun write(value: RateLimit, buf: ByteBuffer) {
+            FfiConverterUInt.write(value.`requests`, buf)
+            FfiConverterDuration.write(value.`per`, buf)
     }
 }
 
@@ -9351,6 +9757,38 @@ public object FfiConverterOptionalTypeQuery: FfiConverterRustBuffer<Query?> {
 /**
  * @suppress
  */
+public object FfiConverterOptionalTypeRateLimit: FfiConverterRustBuffer<RateLimit?> {
+    override fun read(buf: ByteBuffer): RateLimit? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeRateLimit.read(buf)
+    }
+
+    override fun allocationSize(value: RateLimit?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeRateLimit.allocationSize(value)
+        }
+    }
+
+    override fun write(value: RateLimit?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeRateLimit.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
 public object FfiConverterOptionalTypeSyncDifference: FfiConverterRustBuffer<SyncDifference?> {
     override fun read(buf: ByteBuffer): SyncDifference? {
         if (buf.get().toInt() == 0) {
@@ -9857,6 +10295,34 @@ public object FfiConverterSequenceTypeFinding: FfiConverterRustBuffer<List<Findi
         buf.putInt(value.size)
         value.iterator().forEach {
             FfiConverterTypeFinding.write(it, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterSequenceTypePeerCheck: FfiConverterRustBuffer<List<PeerCheck>> {
+    override fun read(buf: ByteBuffer): List<PeerCheck> {
+        val len = buf.getInt()
+        return List<PeerCheck>(len) {
+            FfiConverterTypePeerCheck.read(buf)
+        }
+    }
+
+    override fun allocationSize(value: List<PeerCheck>): ULong {
+        val sizeForLength = 4UL
+        val sizeForItems = value.map { FfiConverterTypePeerCheck.allocationSize(it) }.sum()
+        return sizeForLength + sizeForItems
+    }
+
+    override fun write(value: List<PeerCheck>, buf: ByteBuffer) {
+        buf.putInt(value.size)
+        value.iterator().forEach {
+            FfiConverterTypePeerCheck.write(it, buf)
         }
     }
 }
