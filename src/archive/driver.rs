@@ -177,6 +177,11 @@ pub trait Driver: Send {
         Ok(None)
     }
 
+    /// [`Figures::floor`] alone.
+    fn floor(&mut self) -> Result<Timestamp> {
+        Ok(self.figures()?.floor)
+    }
+
     /// What retention goes by.
     fn figures(&mut self) -> Result<Figures> {
         let Stats { messages, oldest, bytes_on_disk, .. } = self.stats()?;
@@ -233,6 +238,13 @@ pub trait Backend: Send + Sync + 'static {
 
     /// A driver that only reads, beside the writer; `None` where only the writer can read.
     fn reader(&self) -> Result<Option<Box<dyn Driver>>>;
+
+    /// Whether a reader may be opened before the writer: then the archive opens its writer on the
+    /// writer's thread, beside the first question. What keeps an archive from being opened is to be
+    /// told by [`Backend::reader`] too, then.
+    fn reads_first(&self) -> bool {
+        false
+    }
 
     /// Whether nothing can be put and removed: then the writer is one that only reads.
     fn is_read_only(&self) -> bool {

@@ -8,17 +8,17 @@ use std::task::{Context, Poll};
 use futures::FutureExt;
 use futures::channel::oneshot;
 
-use super::queue::Ticket;
+use super::queue::Read;
 use super::worker::{Shared, on_archive_thread, read_here};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The answer that is on its way. Dropping it gives up on the answer; a put that was accepted is
-/// committed all the same.
+/// committed all the same. A question is asked once this is polled, or waited for.
 #[must_use = "nothing tells of a failure unless it is awaited or waited for"]
 pub struct Pending<T> {
     answer: oneshot::Receiver<Result<T>>,
-    /// Where the question waits, if it is one that any thread may ask.
-    question: Option<(Arc<Shared>, Ticket)>,
+    /// What is to be asked, where it was not yet.
+    question: Option<(Arc<Shared>, Read)>,
 }
 
 /// The other end of a [`Pending`].
@@ -37,9 +37,9 @@ impl<T> Pending<T> {
         pending
     }
 
-    /// With the place where the question waits.
-    pub(super) fn asked(self, shared: &Arc<Shared>, ticket: Ticket) -> Self {
-        Pending { question: Some((shared.clone(), ticket)), ..self }
+    /// The answer to this question, which sends it.
+    pub(super) fn to(self, shared: &Arc<Shared>, question: Read) -> Self {
+        Pending { question: Some((shared.clone(), question)), ..self }
     }
 
     /// Blocks this thread until the answer is there; a question may be asked on it meanwhile. Not for
@@ -59,8 +59,8 @@ impl<T> Pending<T> {
                 ))
             });
         }
-        if let Some((shared, ticket)) = self.question.take() {
-            read_here(&shared, ticket);
+        if let Some((shared, question)) = self.question.take() {
+            read_here(&shared, question)?;
         }
         futures::executor::block_on(self)
     }
@@ -70,6 +70,11 @@ impl<T> Future for Pending<T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some((shared, question)) = self.question.take()
+            && let Err(e) = shared.queue.push_read(question)
+        {
+            return Poll::Ready(Err(e));
+        }
         Pin::new(&mut self.answer).poll(cx).map(|answer| {
             answer.unwrap_or_else(|_| {
                 Err(Error::new(ErrorKind::ArchiveClosed, "the archive was closed"))

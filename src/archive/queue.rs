@@ -4,11 +4,11 @@
 //! [`Queue::close`] nothing is taken in, and the puts that were accepted are still handed out.
 //!
 //! The drivers that read lie here too, at their desks, while none of them is in use: a reader's
-//! thread takes one with each question, and so may whoever blocks for an answer anyway, which
+//! thread takes one with each question, and so does whoever blocks for an answer anyway, which
 //! spares the way to another thread and back. Waking a thread is a call of the system's: none is
 //! woken that is not asleep, and the writer not before there is what it sleeps for.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -60,8 +60,12 @@ pub(super) struct Remove {
 /// A question: it asks the driver at the desk and answers.
 pub(super) type Read = Box<dyn FnOnce(&mut Desk) + Send>;
 
-/// A question's place in the queue.
-pub(super) type Ticket = u64;
+/// A question that waits.
+struct Waiting {
+    read: Read,
+    /// A subscriber's: it waits for the resumption of a suspended archive too.
+    of_feed: bool,
+}
 
 /// Those whose puts were just committed together: mostly they come again, all at once.
 #[derive(Clone, Copy)]
@@ -105,13 +109,10 @@ pub(super) struct Queue {
 struct State {
     puts: VecDeque<Put>,
     removals: VecDeque<Remove>,
-    reads: VecDeque<(Ticket, Read)>,
-    /// Questions of subscribers, which wait for the resumption of a suspended archive.
-    of_feeds: BTreeSet<Ticket>,
+    reads: VecDeque<Waiting>,
     turns: VecDeque<Turn>,
     /// Nothing is taken in but what follows something earlier.
     suspended: bool,
-    next_ticket: Ticket,
     /// The writer is asleep until so many puts are there.
     writer_wants: Option<usize>,
     /// Reader threads that are asleep.
@@ -177,7 +178,7 @@ impl Queue {
     }
 
     /// Takes a question in.
-    pub(super) fn push_read(&self, read: Read) -> Result<Ticket> {
+    pub(super) fn push_read(&self, read: Read) -> Result<()> {
         let state = self.lock();
         state.check_open()?;
         if state.reads.len() >= MAX_QUEUED_READS {
@@ -186,13 +187,12 @@ impl Queue {
                 "{MAX_QUEUED_READS} questions wait for the archive already: try again later"
             );
         }
-        Ok(self.take_in(state, read))
+        self.take_in(state, Waiting { read, of_feed: false });
+        Ok(())
     }
 
-    fn take_in(&self, mut state: MutexGuard<'_, State>, read: Read) -> Ticket {
-        let ticket = state.next_ticket;
-        state.next_ticket += 1;
-        state.reads.push_back((ticket, read));
+    fn take_in(&self, mut state: MutexGuard<'_, State>, waiting: Waiting) {
+        state.reads.push_back(waiting);
         let wake = match (state.readers, state.asleep) {
             (0, _) => Some(&self.for_writer),
             (_, 0) => None,
@@ -202,18 +202,17 @@ impl Queue {
         if let Some(wake) = wake {
             wake.notify_one();
         }
-        ticket
     }
 
-    /// Takes a question back out, with a desk to ask it at, if it still waits and a desk is idle;
+    /// A desk for a question that did not wait here, if one is idle and no question waits for it;
     /// [`Queue::give_back`] is to follow.
-    pub(super) fn take_read(&self, ticket: Ticket) -> Option<(Read, Desk)> {
+    pub(super) fn lend(&self) -> Result<Option<Desk>> {
         let mut state = self.lock();
-        // Mostly the last.
-        let place = state.reads.iter().rposition(|(waits, _)| *waits == ticket)?;
-        let desk = state.lend()?;
-        state.of_feeds.remove(&ticket);
-        state.reads.remove(place).map(|(_, read)| (read, desk))
+        state.check_open()?;
+        if !state.reads.is_empty() {
+            return Ok(None);
+        }
+        Ok(state.lend())
     }
 
     /// A desk comes back, or is new.
@@ -234,11 +233,9 @@ impl Queue {
 
     /// Takes in a question that follows another, of which each subscriber has one at the most.
     pub(super) fn push_read_on(&self, read: Read) -> Result<()> {
-        let mut state = self.lock();
+        let state = self.lock();
         state.check_not_closed()?;
-        let ticket = state.next_ticket;
-        state.of_feeds.insert(ticket);
-        self.take_in(state, read);
+        self.take_in(state, Waiting { read, of_feed: true });
         Ok(())
     }
 
@@ -307,7 +304,7 @@ impl Queue {
                 let removals = state.removals.drain(..).collect();
                 let count = if reads_too { READS_BETWEEN_GROUPS } else { 0 };
                 let count = count.min(state.reads.len());
-                let reads = state.take_reads(count);
+                let reads = state.reads.drain(..count).map(|waits| waits.read).collect();
                 let turn = if work { None } else { state.turns.pop_front() };
                 return Some(Work { joins, puts, removals, reads, turn });
             }
@@ -359,9 +356,7 @@ impl Queue {
             if !state.reads.is_empty()
                 && let Some(desk) = state.lend()
             {
-                let (ticket, read) = state.reads.pop_front()?;
-                state.of_feeds.remove(&ticket);
-                return Some((read, desk));
+                return state.reads.pop_front().map(|waits| (waits.read, desk));
             }
             if state.closed {
                 return None;
@@ -405,15 +400,14 @@ impl Queue {
         let (reads, joins, turns) = {
             let mut state = self.lock();
             state.closed = true;
-            state.of_feeds.clear();
             let (reads, joins) =
                 (std::mem::take(&mut state.reads), std::mem::take(&mut state.joins));
             (reads, joins, std::mem::take(&mut state.turns))
         };
         self.for_writer.notify_all();
         self.for_readers.notify_all();
-        for (_, read) in reads {
-            quietly(|| drop(read));
+        for read in reads {
+            quietly(|| drop(read.read));
         }
         for join in joins {
             quietly(|| drop(join));
@@ -431,16 +425,13 @@ impl Queue {
         state.check_not_closed()?;
         state.suspended = true;
         state.turns.push_back(turn);
-        let of_feeds = std::mem::take(&mut state.of_feeds);
-        let (kept, given_up) = std::mem::take(&mut state.reads)
-            .into_iter()
-            .partition(|(ticket, _)| of_feeds.contains(ticket));
-        (state.reads, state.of_feeds) = (kept, of_feeds);
-        let given_up: VecDeque<(Ticket, Read)> = given_up;
+        let (kept, given_up): (_, VecDeque<Waiting>) =
+            std::mem::take(&mut state.reads).into_iter().partition(|waits| waits.of_feed);
+        state.reads = kept;
         let joins = std::mem::take(&mut state.joins);
         drop(state);
         self.for_writer.notify_all();
-        Ok((given_up.into_iter().map(|(_, read)| read).collect(), joins))
+        Ok((given_up.into_iter().map(|waits| waits.read).collect(), joins))
     }
 
     /// Has the writer resume.
@@ -491,15 +482,6 @@ impl State {
             return Err(suspended());
         }
         Ok(())
-    }
-
-    fn take_reads(&mut self, count: usize) -> Vec<Read> {
-        let mut reads = Vec::with_capacity(count);
-        for (ticket, read) in self.reads.drain(..count) {
-            self.of_feeds.remove(&ticket);
-            reads.push(read);
-        }
-        reads
     }
 
     fn lend(&mut self) -> Option<Desk> {

@@ -12,8 +12,16 @@ use super::driver::{Figures, Removal};
 use crate::error::{Result, bail};
 use crate::types::{StoredMessage, Timestamp};
 
-/// Messages removed in one step: a commit of some milliseconds.
-pub(super) const STEP: usize = 200;
+/// The most messages removed in one step, unless more than that are put.
+const STEP: usize = 200;
+/// The least, of those that there are.
+const LEAST_STEP: usize = 50;
+/// The most in any case.
+const MOST_STEP: usize = 4_096;
+/// A step is to take at most so long: the puts that come meanwhile wait for it.
+const STEP_TAKES: Duration = Duration::from_millis(12);
+/// The longest rest after a step.
+const MOST_REST: Duration = Duration::from_millis(50);
 /// The least time between two looks at what is to be removed, while there is nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The longest that retention by age waits for its next look, and the least while nothing is put.
@@ -42,22 +50,22 @@ impl Retention {
         self.max_age.map_or(Timestamp(i64::MIN), |age| now.saturating_sub(age))
     }
 
-    /// What is to be removed next, if anything.
-    fn step(&self, figures: &Figures, now: Timestamp) -> Option<Removal> {
+    /// What is to be removed next, if anything: at most so many messages.
+    fn step(&self, figures: &Figures, now: Timestamp, most: usize) -> Option<Removal> {
         let age_floor = self.age_floor(now);
         let too_old = |oldest: Timestamp| match figures.goes_with {
             Some(end) => end <= age_floor,
             None => oldest < age_floor,
         };
         if self.max_age.is_some() && figures.oldest.is_some_and(too_old) {
-            return Some(Removal::Oldest { before: age_floor, limit: STEP });
+            return Some(Removal::Oldest { before: age_floor, limit: most });
         }
         let surplus = self.max_messages.map_or(0, |max| figures.messages.saturating_sub(max));
         let too_large = self.max_bytes.is_some_and(|max| figures.used_bytes > max);
         let limit = match (surplus, too_large) {
             (0, false) => return None,
-            (0, true) => STEP,
-            (surplus, _) => usize::try_from(surplus).unwrap_or(STEP).min(STEP),
+            (0, true) => most,
+            (surplus, _) => usize::try_from(surplus).unwrap_or(most).min(most),
         };
         figures.oldest.map(|_| Removal::Oldest { before: Timestamp::MAX, limit })
     }
@@ -102,12 +110,16 @@ pub(super) struct Keeper {
     retention: Retention,
     clock: fn() -> Timestamp,
     next: Option<Instant>,
+    /// Messages to be removed in the next step, by how long the last ones took.
+    step: usize,
+    /// Messages put since the last step.
+    put: usize,
 }
 
 impl Keeper {
     pub(super) fn new(retention: Retention, clock: fn() -> Timestamp) -> Self {
         let next = retention.is_bounded().then(Instant::now);
-        Keeper { retention, clock, next }
+        Keeper { retention, clock, next, step: STEP, put: 0 }
     }
 
     /// How long the writer may sleep; `None` for as long as it likes.
@@ -116,7 +128,8 @@ impl Keeper {
     }
 
     /// Something was put: what holds by count or size may hold no more.
-    pub(super) fn put_came(&mut self) {
+    pub(super) fn put_came(&mut self, messages: usize) {
+        self.put = self.put.saturating_add(messages);
         if let Some(next) = &mut self.next {
             *next = (*next).min(Instant::now() + LOOK_EVERY);
         }
@@ -131,7 +144,10 @@ impl Keeper {
     pub(super) fn plan(&mut self, figures: &Result<Figures>) -> Option<Removal> {
         let now = (self.clock)();
         // What is wrong with the archive its users are told; this is tried again.
-        let step = figures.as_ref().ok().and_then(|figures| self.retention.step(figures, now));
+        // More than are put, or it would never get done.
+        let most = self.step.max(self.put.saturating_mul(2)).min(MOST_STEP);
+        let step =
+            figures.as_ref().ok().and_then(|figures| self.retention.step(figures, now, most));
         let wait = match figures {
             Ok(figures) if step.is_none() => self.until_next(figures, now),
             _ => Duration::from_secs(*IDLE_LOOK.start()),
@@ -140,11 +156,18 @@ impl Keeper {
         step
     }
 
-    /// A step removed so many: where any, another may follow.
-    pub(super) fn stepped(&mut self, removed: &Result<usize>) {
-        if removed.as_ref().is_ok_and(|n| *n > 0) {
-            self.next = Some(Instant::now());
-        }
+    /// A step removed so many, and took so long: where it removed any, another may follow. Where
+    /// puts come, they have the writer's time to themselves for a while.
+    pub(super) fn stepped(&mut self, removed: &Result<usize>, took: Duration) {
+        let Ok(1..) = removed else { return };
+        self.step = match took {
+            took if took > STEP_TAKES => (self.step / 2).max(LEAST_STEP),
+            took if took < STEP_TAKES / 2 => (self.step * 2).min(STEP),
+            _ => self.step,
+        };
+        let rest = if self.put == 0 { Duration::ZERO } else { (took / 2).min(MOST_REST) };
+        self.put = 0;
+        self.next = Some(Instant::now() + rest);
     }
 
     /// When the oldest message will have grown too old; bounded, since clocks are turned.
@@ -175,26 +198,30 @@ mod tests {
             Retention { max_age: Some(second), max_messages: Some(10), max_bytes: Some(1000) };
         let now = Timestamp(5_000_000_000);
         let floor = Timestamp(4_000_000_000);
-        assert_eq!(all.step(&figures(10, floor.nanos(), 1000), now), None);
-        assert_eq!(all.step(&figures(0, 0, 5000), now), None, "an empty file may be that large");
+        assert_eq!(all.step(&figures(10, floor.nanos(), 1000), now, STEP), None);
+        assert_eq!(
+            all.step(&figures(0, 0, 5000), now, STEP),
+            None,
+            "an empty file may be that large"
+        );
         let aged = Removal::Oldest { before: floor, limit: STEP };
-        assert_eq!(all.step(&figures(1, floor.nanos() - 1, 0), now), Some(aged));
+        assert_eq!(all.step(&figures(1, floor.nanos() - 1, 0), now, STEP), Some(aged));
         let three = Removal::Oldest { before: Timestamp::MAX, limit: 3 };
-        assert_eq!(all.step(&figures(13, floor.nanos(), 0), now), Some(three));
+        assert_eq!(all.step(&figures(13, floor.nanos(), 0), now, STEP), Some(three));
         let large = Removal::Oldest { before: Timestamp::MAX, limit: STEP };
-        assert_eq!(all.step(&figures(5, floor.nanos(), 1001), now), Some(large));
-        assert_eq!(Retention::default().step(&figures(1 << 40, 0, 1 << 50), now), None);
+        assert_eq!(all.step(&figures(5, floor.nanos(), 1001), now, STEP), Some(large));
+        assert_eq!(Retention::default().step(&figures(1 << 40, 0, 1 << 50), now, STEP), None);
         // Of a span that goes as a whole nothing goes for its age until all of it is too old; a
         // count is kept to all the same.
         let of_span = |messages, end| Figures {
             goes_with: Some(Timestamp(end)),
             ..figures(messages, floor.nanos() - 9, 0)
         };
-        assert_eq!(all.step(&of_span(10, floor.nanos() + 1), now), None);
+        assert_eq!(all.step(&of_span(10, floor.nanos() + 1), now, STEP), None);
         let one = Removal::Oldest { before: Timestamp::MAX, limit: 1 };
-        assert_eq!(all.step(&of_span(11, floor.nanos() + 1), now), Some(one));
+        assert_eq!(all.step(&of_span(11, floor.nanos() + 1), now, STEP), Some(one));
         let whole = Removal::Oldest { before: floor, limit: STEP };
-        assert_eq!(all.step(&of_span(11, floor.nanos()), now), Some(whole));
+        assert_eq!(all.step(&of_span(11, floor.nanos()), now, STEP), Some(whole));
     }
 
     #[test]

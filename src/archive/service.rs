@@ -101,15 +101,39 @@ impl Archive {
             config.retention = Retention::default();
         }
         let counters = Arc::new(Counters::default());
-        let mut writer = Desk::new(backend.writer()?, backend.clone(), true, counters.clone());
+        // Where it can be, the first driver is one that reads: the writer's is opened by its thread
+        // while the first question is being answered.
+        let mut first = None;
+        if config.readers > 0 && backend.reads_first() {
+            first = backend.reader()?;
+        }
         let floor = Floor::default();
         // What was removed before is known before anything is taken in.
-        floor.raise(writer.run(|driver| driver.figures())?.floor);
+        let raise = |driver: &mut dyn Driver| -> Result<()> {
+            floor.raise(driver.floor()?);
+            Ok(())
+        };
+        let vacant = |writes| Desk::vacant(backend.clone(), writes, counters.clone());
+        let writer = match &mut first {
+            Some(reader) => {
+                raise(reader.as_mut())?;
+                vacant(true)
+            }
+            None => {
+                let mut writer =
+                    Desk::new(backend.writer()?, backend.clone(), true, counters.clone());
+                writer.run(raise)?;
+                if config.readers > 0 {
+                    first = backend.reader()?;
+                }
+                writer
+            }
+        };
         let mut readers = Vec::new();
-        while readers.len() < config.readers
-            && let Some(driver) = backend.reader()?
-        {
-            readers.push(Desk::new(driver, backend.clone(), false, counters.clone()));
+        if let Some(first) = first {
+            // The others are opened when more than one are needed.
+            readers.extend((1..config.readers).map(|_| vacant(false)));
+            readers.push(Desk::new(first, backend.clone(), false, counters.clone()));
         }
 
         let queue = Queue::new(config.max_queued_bytes);
@@ -130,20 +154,10 @@ impl Archive {
             config,
             threads: Mutex::default(),
         }));
-        let reads_too = readers.is_empty();
-        for (i, desk) in readers.into_iter().enumerate() {
-            shared.queue.give_back(desk);
-            shared.queue.add_reader();
-            let of_thread = shared.clone();
-            let started =
-                archive.start(format!("wks-archive-r{i}"), move || worker::read(&of_thread));
-            if started.is_err() {
-                shared.queue.remove_reader();
-            }
-            started?;
-        }
+        let threads = readers.len();
+        readers.into_iter().for_each(|desk| shared.queue.give_back(desk));
         archive.start("wks-archive-w".into(), move || {
-            worker::write(&shared, writer, reads_too, keeper, look_every)
+            worker::write(&shared, writer, threads, keeper, look_every)
         })?;
         Ok(archive)
     }
@@ -397,10 +411,7 @@ impl Archive {
     ) -> Pending<T> {
         let (reply, pending) = Pending::new();
         let read = Box::new(move |desk: &mut Desk| answer(reply, desk.run(question)));
-        match self.0.shared.queue.push_read(read) {
-            Ok(ticket) => pending.asked(&self.0.shared, ticket),
-            Err(e) => Pending::ready(Err(e)),
-        }
+        pending.to(&self.0.shared, read)
     }
 }
 

@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::driver::Removal;
@@ -15,7 +16,7 @@ use super::feed::FeedItem;
 use super::feeds::Feeds;
 use super::pending::Reply;
 use super::pump::{Did, Pump};
-use super::queue::{Company, Put, Queue, Remove, Ticket};
+use super::queue::{Company, Put, Queue, Read, Remove};
 use super::retention::{Floor, Keeper, check_floor};
 use super::suspend;
 use super::task::Tasks;
@@ -68,13 +69,23 @@ pub(super) struct Shared {
 
 /// A driver and what to do when it panics.
 pub(super) struct Desk {
-    /// An error once a driver that panicked could not be replaced.
-    driver: Result<Box<dyn Driver>>,
+    driver: Seat,
     backend: Arc<dyn Backend>,
     writes: bool,
     counters: Arc<Counters>,
     /// Of how many drivers this is.
     generation: u64,
+}
+
+/// Whether there is a driver.
+enum Seat {
+    Taken(Box<dyn Driver>),
+    /// It is opened when it is needed.
+    Vacant,
+    /// One that panicked could not be replaced.
+    Poisoned(Error),
+    /// The archive is suspended.
+    Suspended,
 }
 
 impl Desk {
@@ -84,7 +95,12 @@ impl Desk {
         writes: bool,
         counters: Arc<Counters>,
     ) -> Self {
-        Desk { driver: Ok(driver), backend, writes, counters, generation: 0 }
+        Desk { driver: Seat::Taken(driver), backend, writes, counters, generation: 0 }
+    }
+
+    /// One whose driver is opened when it is needed.
+    pub(super) fn vacant(backend: Arc<dyn Backend>, writes: bool, counters: Arc<Counters>) -> Self {
+        Desk { driver: Seat::Vacant, backend, writes, counters, generation: 0 }
     }
 
     /// A number that no earlier driver at this desk had.
@@ -96,11 +112,14 @@ impl Desk {
     ///
     /// # Errors
     /// The driver's; [`ErrorKind::Internal`] where it panicked, [`ErrorKind::Poisoned`] where one
-    /// did before and there is no other.
+    /// did before and there is no other; the backend's where it is opened only now.
     pub(super) fn run<T>(&mut self, f: impl FnOnce(&mut dyn Driver) -> Result<T>) -> Result<T> {
+        self.fill()?;
         let driver = match &mut self.driver {
-            Ok(driver) => driver.as_mut(),
-            Err(e) => return Err(e.clone()),
+            Seat::Taken(driver) => driver.as_mut(),
+            Seat::Poisoned(e) => return Err(e.clone()),
+            Seat::Suspended => return Err(suspend::suspended()),
+            Seat::Vacant => bail!(Internal, "the archive's driver was not opened"),
         };
         let result = catch_unwind(AssertUnwindSafe(|| f(driver))).unwrap_or_else(|_| {
             self.replace();
@@ -110,27 +129,43 @@ impl Desk {
         result
     }
 
+    /// Opens the driver, where that was left until now. What fails is tried again the next time.
+    pub(super) fn fill(&mut self) -> Result<()> {
+        if matches!(self.driver, Seat::Vacant) {
+            self.driver = Seat::Taken(self.open()?);
+        }
+        Ok(())
+    }
+
+    fn open(&self) -> Result<Box<dyn Driver>> {
+        let open = || {
+            if self.writes { self.backend.writer().map(Some) } else { self.backend.reader() }
+        };
+        match catch_unwind(AssertUnwindSafe(open)) {
+            Ok(Ok(Some(driver))) => Ok(driver),
+            Ok(Ok(None)) => bail!(Internal, "the archive's backend has no more readers"),
+            Ok(Err(e)) => Err(e),
+            Err(_) => bail!(Internal, "the archive's backend panicked"),
+        }
+    }
+
     /// The old driver goes first: it may hold locks that the new one needs.
     fn replace(&mut self) {
         self.generation += 1;
         let poisoned = Error::new(ErrorKind::Poisoned, "the archive's driver panicked earlier");
-        let old = std::mem::replace(&mut self.driver, Err(poisoned.clone()));
+        let old = std::mem::replace(&mut self.driver, Seat::Poisoned(poisoned.clone()));
         quietly(|| drop(old));
-        let open = || {
-            if self.writes { self.backend.writer().map(Some) } else { self.backend.reader() }
-        };
-        self.driver = match catch_unwind(AssertUnwindSafe(open)) {
-            Ok(Ok(Some(driver))) => Ok(driver),
-            Ok(Err(e)) => Err(Error::new(
+        self.driver = match self.open() {
+            Ok(driver) => Seat::Taken(driver),
+            Err(e) => Seat::Poisoned(Error::new(
                 ErrorKind::Poisoned,
                 format!("{poisoned}, and it cannot be opened again: {e}"),
             )),
-            _ => Err(poisoned),
         };
     }
 
     pub(super) fn close(self) {
-        if let Ok(mut driver) = self.driver {
+        if let Seat::Taken(mut driver) = self.driver {
             quietly(move || driver.close());
         }
     }
@@ -142,14 +177,13 @@ impl Desk {
 
     /// One without a driver: whoever asks is told that the archive is suspended.
     pub(super) fn without_driver(backend: Arc<dyn Backend>, counters: Arc<Counters>) -> Self {
-        let driver = Err(suspend::suspended());
-        Desk { driver, backend, writes: false, generation: 0, counters }
+        Desk { driver: Seat::Suspended, backend, writes: false, generation: 0, counters }
     }
 
     /// Closes the driver, until [`Desk::come_back`].
     pub(super) fn let_go(&mut self) {
         self.generation += 1;
-        if let Ok(mut driver) = std::mem::replace(&mut self.driver, Err(suspend::suspended())) {
+        if let Seat::Taken(mut driver) = std::mem::replace(&mut self.driver, Seat::Suspended) {
             quietly(move || driver.close());
         }
     }
@@ -159,33 +193,43 @@ impl Desk {
     /// # Errors
     /// The backend's.
     pub(super) fn come_back(&mut self) -> Result<()> {
-        if self.driver.is_ok() {
-            return Ok(());
+        if !matches!(self.driver, Seat::Taken(_)) {
+            self.generation += 1;
+            self.driver = Seat::Taken(self.open()?);
         }
-        self.generation += 1;
-        let open = || {
-            if self.writes { self.backend.writer().map(Some) } else { self.backend.reader() }
-        };
-        let opened = catch_unwind(AssertUnwindSafe(open));
-        self.driver = Ok(match opened {
-            Ok(Ok(Some(driver))) => driver,
-            Ok(Ok(None)) => bail!(Internal, "the archive's backend has no readers any more"),
-            Ok(Err(e)) => return Err(e),
-            Err(_) => bail!(Internal, "the archive's driver panicked"),
-        });
         Ok(())
     }
 }
 
-/// The body of the writer's thread.
+/// Starts the threads that read, as far as that is possible: they have the questions that nobody
+/// blocks for.
+fn start_readers(shared: &Arc<Shared>, count: usize) -> Vec<JoinHandle<()>> {
+    let start = |i| {
+        let of_thread = shared.clone();
+        shared.queue.add_reader();
+        let thread = Builder::new().name(format!("wks-archive-r{i}"));
+        let started = thread.spawn(move || read(&of_thread));
+        if started.is_err() {
+            shared.queue.remove_reader();
+        }
+        started.ok()
+    };
+    (0..count).map_while(start).collect()
+}
+
+/// The body of the writer's thread, which starts those that read. Without any it reads too.
 pub(super) fn write(
     shared: &Arc<Shared>,
     mut desk: Desk,
-    reads_too: bool,
+    readers: usize,
     mut keeper: Keeper,
     look_every: Option<Duration>,
 ) {
     join_archive_threads();
+    let readers = start_readers(shared, readers);
+    let reads_too = readers.is_empty();
+    // Where it fails now, each put tries again, and is told why.
+    let _ = desk.fill();
     let mut pump = Pump::new(look_every);
     let (mut company, mut suspended) = (None, false);
     let patience = |keeper: &Keeper, pump: &Pump| {
@@ -210,9 +254,10 @@ pub(super) fn write(
         }
         if !work.puts.is_empty() {
             let (puts, begin) = (work.puts.len(), Instant::now());
+            let messages = work.puts.iter().map(|put| put.messages.len()).sum();
             quietly(|| commit(shared, &mut desk, &mut pump, work.puts));
             company = Company::of(puts, begin.elapsed());
-            keeper.put_came();
+            keeper.put_came(messages);
         }
         for removal in work.removals {
             quietly(|| take_down(shared, &mut desk, &mut pump, removal));
@@ -228,6 +273,9 @@ pub(super) fn write(
     shared.queue.wait_for_readers().into_iter().for_each(Desk::close);
     shared.tasks.wait();
     desk.close();
+    for reader in readers {
+        let _ = reader.join();
+    }
 }
 
 /// The body of a reader's thread.
@@ -240,13 +288,15 @@ pub(super) fn read(shared: &Shared) {
     shared.queue.remove_reader();
 }
 
-/// Asks a question that still waits on this thread, which would only wait for its answer, if a
-/// driver is free for it. (While it runs, the other threads have theirs.)
-pub(super) fn read_here(shared: &Shared, ticket: Ticket) {
-    if let Some((read, mut desk)) = shared.queue.take_read(ticket) {
-        quietly(|| read(&mut desk));
-        shared.queue.give_back(desk);
-    }
+/// Asks a question on this thread, which would only wait for its answer, if a driver is free for
+/// it, and has it wait for a reader if not. (While it runs, the other threads have theirs.)
+pub(super) fn read_here(shared: &Shared, read: Read) -> Result<()> {
+    let Some(mut desk) = shared.queue.lend()? else {
+        return shared.queue.push_read(read);
+    };
+    quietly(|| read(&mut desk));
+    shared.queue.give_back(desk);
+    Ok(())
 }
 
 /// Takes messages down, tells the feeds, then who asked.
@@ -270,9 +320,10 @@ fn keep(shared: &Shared, desk: &mut Desk, pump: &mut Pump, keeper: &mut Keeper) 
         shared.floor.raise(figures.floor);
     }
     if let Some(step) = keeper.plan(&figures) {
+        let begin = Instant::now();
         let removed = remove(shared, desk, pump, &step);
         shared.counters.expired(&removed);
-        keeper.stepped(&removed);
+        keeper.stepped(&removed, begin.elapsed());
     }
 }
 

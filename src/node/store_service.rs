@@ -111,13 +111,14 @@ impl StoreService {
         let Some(length) = frame::read_length(stream, MAX_REQUEST, Some(IDLE)).await? else {
             return Ok(());
         };
-        let begun = Instant::now();
         let large = (length > SMALL).then(|| self.large.try_acquire());
         if let Some(Err(_)) = large {
+            self.counters.store_answered(Status::TooManyRequests, Duration::ZERO);
             return frame::write(stream, &[server::too_many_requests()]).await;
         }
         let request = frame::read_body(stream, length).await?;
         drop(large);
+        let begun = Instant::now();
         // Held until the response is written: it bounds the responses in memory too.
         let share = self.share_of(peer);
         let permit = self.answering.try_acquire();

@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
+use super::checkpoint::Checkpointer;
 use super::error::sql;
 use super::open::{BUSY_TIMEOUT, How, Place, Role, WAL_LIMIT};
 use super::scan::{self, Source, Sources, Span};
 use super::topic_stats::{self, Tally, content_bytes};
 use super::topics::Topics;
-use super::{backup, changes, index_walk, open, page, read_only, removal, scan::Key, verify};
+use super::{
+    backup, changes, index_walk, lookup, open, page, read_only, removal, scan::Key, verify,
+};
 use crate::archive::{
     BackupReport, Changes, Commit, Control, Driver, FeedItem, Figures, IndexEntry, IndexQuery,
     Position, Removal, Stats, TopicQuery, TopicStats, VerifyReport,
@@ -38,13 +41,17 @@ pub(super) struct Sqlite {
     role: Role,
     /// The length of the WAL's file beyond which it is to begin anew.
     wal_limit: u64,
+    /// Where this is the writer of a file.
+    checkpointer: Option<Checkpointer>,
     last_commit: Option<Commit>,
 }
 
 impl Sqlite {
     pub(super) fn new(conn: Connection, place: Place, how: How, role: Role) -> Self {
         let (topics, wal_limit) = (Topics::default(), WAL_LIMIT.into());
-        Sqlite { conn, topics, place, how, role, wal_limit, last_commit: None }
+        let writes = role == Role::Writer && place != Place::Memory;
+        let checkpointer = writes.then(|| Checkpointer::new(&conn, &place, &how));
+        Sqlite { conn, topics, place, how, role, wal_limit, checkpointer, last_commit: None }
     }
 
     /// Carries the WAL over into the file, waiting a little for readers. Whether all of it was.
@@ -114,12 +121,18 @@ impl Driver for Sqlite {
         }
         let (new, commit) = result?;
         self.last_commit = Some(commit);
+        if let Some(checkpointer) = &mut self.checkpointer {
+            checkpointer.after_commit(&self.conn);
+        }
         Ok(new)
     }
 
-    /// Keeps the WAL short. The checkpoints that SQLite makes by itself wait for no one, and the
-    /// WAL begins anew only at a moment when nobody reads from it: with busy readers, never.
+    /// Keeps the WAL short. Mostly checkpoints wait for no one, and the WAL begins anew only at a
+    /// moment when nobody reads from it: with busy readers, never.
     fn after_put(&mut self) {
+        if let Some(checkpointer) = &mut self.checkpointer {
+            checkpointer.upkeep(&self.conn);
+        }
         let Place::File(path) = &self.place else { return };
         let length = length(&side(path, "-wal"));
         if length <= WAL_LIMIT.into() {
@@ -152,21 +165,22 @@ impl Driver for Sqlite {
         let mut sorted: Vec<(MessageHash, usize)> = hashes.iter().copied().zip(0..).collect();
         sorted.sort_unstable();
         sorted.dedup_by_key(|(hash, _)| *hash);
-        let mut missing = Vec::new();
-        self.read(|conn, _| {
-            let any_down = removal::any_taken_down(conn)?;
-            let mut presence = page::Presence::new(conn)?;
-            for (hash, place) in sorted {
-                let known =
-                    presence.holds(&hash)? || any_down && removal::is_taken_down(conn, &hash)?;
-                if !known {
-                    missing.push((place, hash));
+        let (sorted, places): (Vec<MessageHash>, Vec<usize>) = sorted.into_iter().unzip();
+        let mut missing = self.read(|conn, _| {
+            let mut missing = lookup::missing(conn, &sorted)?;
+            if removal::any_taken_down(conn)? {
+                let mut known = Vec::new();
+                for &i in &missing {
+                    if removal::is_taken_down(conn, &sorted[i])? {
+                        known.push(i);
+                    }
                 }
+                missing.retain(|i| known.binary_search(i).is_err());
             }
-            Ok(())
+            Ok(missing)
         })?;
-        missing.sort_unstable();
-        Ok(missing.into_iter().map(|(_, hash)| hash).collect())
+        missing.sort_unstable_by_key(|&i| places[i]);
+        Ok(missing.into_iter().map(|i| sorted[i]).collect())
     }
 
     fn index(&mut self, query: &IndexQuery) -> Result<Vec<IndexEntry>> {
@@ -194,6 +208,10 @@ impl Driver for Sqlite {
             tx.commit()?;
             self.last_commit = Some(Commit { before, at: head.position(), settled: true });
             removal::give_back(&self.conn);
+            if let Some(checkpointer) = &mut self.checkpointer {
+                checkpointer.after_commit(&self.conn);
+                checkpointer.upkeep(&self.conn);
+            }
         } else {
             drop(tx);
             self.topics.forget();
@@ -279,6 +297,10 @@ impl Driver for Sqlite {
         self.read(|conn, _| removal::figures(conn, used_bytes))
     }
 
+    fn floor(&mut self) -> Result<Timestamp> {
+        removal::floor(&self.conn)
+    }
+
     fn stats(&mut self) -> Result<Stats> {
         let bytes_on_disk = match &self.place {
             Place::Memory => 0,
@@ -306,6 +328,7 @@ impl Driver for Sqlite {
     /// the archive is opened again. Only the writer does, which closes last: a checkpoint of a
     /// reader's would keep it from the puts that it still has.
     fn close(&mut self) {
+        drop(self.checkpointer.take());
         if self.role == Role::Writer {
             self.checkpoint("TRUNCATE");
         }
@@ -332,7 +355,7 @@ pub(super) fn insert(
                 "INSERT INTO message(timestamp, channel, pubsub, origin, hash, version, ephemeral,
                                      meta, rate_limit_proof, payload, id)
                  VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-                 ON CONFLICT(hash) DO NOTHING",
+                 ON CONFLICT(hash, timestamp) DO NOTHING",
             )
             .map_err(&fail)?;
         for (stored, origin) in batch {

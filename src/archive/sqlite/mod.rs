@@ -7,10 +7,12 @@
 
 mod backup;
 mod changes;
+mod checkpoint;
 mod cipher;
 mod driver;
 pub(in crate::archive) mod error;
 mod index_walk;
+mod lookup;
 mod open;
 mod page;
 mod publish;
@@ -85,7 +87,7 @@ pub struct SqliteBackend {
     place: Place,
     how: How,
     read_only: bool,
-    /// The connection that opening made, for the first writer.
+    /// The connection that opening made, for the first driver.
     first: Mutex<Option<Connection>>,
 }
 
@@ -178,8 +180,20 @@ impl SqliteBackend {
         cipher::rekey(config, key)
     }
 
-    fn driver(&self, connection: Connection, role: Role) -> Box<dyn Driver> {
-        Box::new(Sqlite::new(connection, self.place.clone(), self.how.clone(), role))
+    fn first(&self) -> Option<Connection> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// On the connection that is there, or on a new one.
+    fn driver(&self, connection: Option<Connection>, role: Role) -> Result<Box<dyn Driver>> {
+        let connection = match connection {
+            Some(connection) => {
+                open::take_role(&connection, role)?;
+                connection
+            }
+            None => open::connect(&self.place, &self.how, role)?,
+        };
+        Ok(Box::new(Sqlite::new(connection, self.place.clone(), self.how.clone(), role)))
     }
 }
 
@@ -188,15 +202,12 @@ impl Backend for SqliteBackend {
         if self.read_only {
             return Ok(Box::new(ReadOnly::open(&self.place, &self.how)?));
         }
-        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let connection = match (first, &self.place) {
-            (Some(connection), _) => connection,
+        match (self.first(), &self.place) {
             (None, Place::Memory) => {
                 bail!(Unsupported, "an archive in memory is gone with its first connection")
             }
-            (None, Place::File(_)) => open::connect(&self.place, &self.how, Role::Writer)?,
-        };
-        Ok(self.driver(connection, Role::Writer))
+            (first, _) => self.driver(first, Role::Writer),
+        }
     }
 
     fn reader(&self) -> Result<Option<Box<dyn Driver>>> {
@@ -206,8 +217,12 @@ impl Backend for SqliteBackend {
         if self.read_only {
             return Ok(Some(Box::new(ReadOnly::open(&self.place, &self.how)?)));
         }
-        let connection = open::connect(&self.place, &self.how, Role::Reader)?;
-        Ok(Some(self.driver(connection, Role::Reader)))
+        self.driver(self.first(), Role::Reader).map(Some)
+    }
+
+    /// What opening checked holds for whoever opens the file next.
+    fn reads_first(&self) -> bool {
+        self.place != Place::Memory && !self.read_only
     }
 
     fn is_read_only(&self) -> bool {

@@ -23,10 +23,14 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection's page cache, in KiB: an upper bound, taken up as it is needed. A question for a
 /// thousand hashes, the most that one may name, reads up to ten MiB of pages: less than that and
 /// the same question, asked again, would read each of them again.
-const CACHE_KIB: i64 = 32 * 1024;
+const READER_CACHE_KIB: i64 = 32 * 1024;
+/// That of the writer: SQLite goes through all of its cache at every commit in which pages changed
+/// places, as they do where an index is filled at random. It holds what is written to all the time;
+/// of the index by hash, in a large archive, no cache would hold more than a part.
+const WRITER_CACHE_KIB: i64 = 8 * 1024;
 /// The WAL is carried over into the file once it has so many pages. More make for fewer, longer
 /// stalls.
-const CHECKPOINT_PAGES: i64 = 4_000;
+pub(super) const CHECKPOINT_PAGES: i32 = 4_000;
 /// Once the WAL's file is longer than this, in bytes, the writer makes readers let go of it, so that
 /// it begins anew; and to this it is cut when it does.
 pub(super) const WAL_LIMIT: u32 = 32 * 1024 * 1024;
@@ -35,7 +39,7 @@ const RETRY: Duration = Duration::from_millis(5);
 /// `PRAGMA auto_vacuum`: free pages are given back when that is asked for.
 const INCREMENTAL: i64 = 2;
 /// Prepared statements that are kept; all of ours.
-const STATEMENTS: usize = 80;
+const STATEMENTS: usize = 128;
 
 /// Where an archive is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -121,14 +125,13 @@ fn create_file(path: &Path) -> Result<()> {
 
 fn prepare(place: &Place, how: &How) -> Result<Connection> {
     let mut conn = connect(place, how, Role::Writer)?;
-    schema::check(&conn)?;
+    let version = schema::check(&conn)?;
     // So that what retention frees can be given back. It takes effect in a file that is empty yet;
     // one that an earlier release made keeps its free pages for what comes. Where it is so already,
     // to say it again would be a commit: opening a file must not change it.
     let fail = sql("setting the file up");
-    let vacuum: i64 =
-        conn.pragma_query_value(None, "auto_vacuum", |row| row.get(0)).map_err(&fail)?;
-    if vacuum != INCREMENTAL {
+    let vacuum = || conn.pragma_query_value(None, "auto_vacuum", |row| row.get::<_, i64>(0));
+    if vacuum().map_err(&fail)? != INCREMENTAL {
         patiently(|| conn.pragma_update(None, "auto_vacuum", INCREMENTAL)).map_err(&fail)?;
     }
     if *place != Place::Memory {
@@ -141,7 +144,7 @@ fn prepare(place: &Place, how: &How) -> Result<Connection> {
             );
         }
     }
-    schema::migrate(&mut conn)?;
+    schema::migrate(&mut conn, version)?;
     Ok(conn)
 }
 
@@ -202,10 +205,9 @@ pub(super) fn set_up(conn: &Connection, place: &Place, how: &How, role: Role) ->
     let synchronous = if how.durability == Durability::Full { "FULL" } else { "NORMAL" };
     // Without mmap: there an I/O error, or a file that is cut short under us, would be a signal
     // that ends the host.
-    let settings: [(&str, &dyn rusqlite::ToSql); 7] = [
+    let settings: [(&str, &dyn rusqlite::ToSql); 6] = [
         ("mmap_size", &0),
         ("cell_size_check", &true),
-        ("cache_size", &-CACHE_KIB),
         ("temp_store", &"MEMORY"),
         ("synchronous", &synchronous),
         ("wal_autocheckpoint", &CHECKPOINT_PAGES),
@@ -214,7 +216,18 @@ pub(super) fn set_up(conn: &Connection, place: &Place, how: &How, role: Role) ->
     for (name, value) in settings {
         conn.pragma(None, name, value, |_| Ok(())).map_err(&fail)?;
     }
-    conn.pragma_update(None, "query_only", role == Role::Reader).map_err(&fail)
+    take_role(conn, role)
+}
+
+/// From now on the connection is for this.
+pub(super) fn take_role(conn: &Connection, role: Role) -> Result<()> {
+    let cache = match role {
+        Role::Writer => WRITER_CACHE_KIB,
+        Role::Reader => READER_CACHE_KIB,
+    };
+    conn.pragma(None, "cache_size", -cache, |_| Ok(()))
+        .and_then(|()| conn.pragma_update(None, "query_only", role == Role::Reader))
+        .map_err(sql("setting up the archive's connection"))
 }
 
 /// As the tests of single statements open it.

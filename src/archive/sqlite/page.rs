@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use rusqlite::types::ValueRef;
-use rusqlite::{CachedStatement, Connection, Row, Statement};
+use rusqlite::{Connection, Row};
 
 use super::error::{corrupt, sql};
+use super::lookup;
 use super::scan::{self, Key, Source, Sources, Span, sync_id};
 use super::topics::{self, Channel, Topics};
 use crate::archive::IndexQuery;
@@ -120,25 +121,18 @@ fn by_hash(conn: &Connection, hashes: &[MessageHash]) -> Result<Vec<Key>> {
     let mut hashes = hashes.to_vec();
     hashes.sort_unstable();
     hashes.dedup();
-    let mut keys = Vec::with_capacity(hashes.len());
-    let mut statement = conn.prepare_cached(FIND).map_err(sql(READING))?;
-    for hash in &hashes {
-        keys.extend(found(&mut statement, hash)?);
-    }
-    Ok(keys)
+    lookup::held(conn, &hashes)
 }
 
-const FIND: &str = "SELECT timestamp, hash, channel, id FROM message INDEXED BY message_by_hash
-     WHERE hash = ?1";
-
+/// Where a message is, by the index by hash alone; its channel is not told.
 fn find(conn: &Connection, hash: &MessageHash) -> Result<Option<Key>> {
-    let mut statement = conn.prepare_cached(FIND).map_err(sql(READING))?;
-    found(&mut statement, hash)
-}
-
-fn found(find: &mut Statement<'_>, hash: &MessageHash) -> Result<Option<Key>> {
     let fail = sql(READING);
-    let mut rows = find.query([&hash.as_bytes()[..]]).map_err(&fail)?;
+    let mut statement = conn
+        .prepare_cached(
+            "SELECT timestamp, hash, 0, id FROM message INDEXED BY message_by_hash WHERE hash = ?1",
+        )
+        .map_err(&fail)?;
+    let mut rows = statement.query([&hash.as_bytes()[..]]).map_err(&fail)?;
     rows.next().map_err(&fail)?.map(Key::read).transpose()
 }
 
@@ -209,20 +203,6 @@ pub(super) fn get(
         .map_err(&fail)?;
     let mut rows = statement.query([&hash.as_bytes()[..]]).map_err(&fail)?;
     rows.next().map_err(&fail)?.map(|row| message(conn, topics, row)).transpose()
-}
-
-/// Tells of message after message whether it is held.
-pub(super) struct Presence<'c>(CachedStatement<'c>);
-
-impl<'c> Presence<'c> {
-    pub(super) fn new(conn: &'c Connection) -> Result<Self> {
-        let text = "SELECT 1 FROM message INDEXED BY message_by_hash WHERE hash = ?1";
-        conn.prepare_cached(text).map(Presence).map_err(sql(READING))
-    }
-
-    pub(super) fn holds(&mut self, hash: &MessageHash) -> Result<bool> {
-        self.0.exists([&hash.as_bytes()[..]]).map_err(sql(READING))
-    }
 }
 
 /// From the columns `timestamp, hash, channel, id, version, ephemeral, meta, rate_limit_proof,

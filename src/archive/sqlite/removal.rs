@@ -207,6 +207,14 @@ pub(super) fn check_put(conn: &Connection, batch: &[(StoredMessage, Origin)]) ->
     Ok(())
 }
 
+/// One above what retention has removed.
+pub(super) fn floor(conn: &Connection) -> Result<Timestamp> {
+    conn.prepare_cached("SELECT floor FROM figures")
+        .and_then(|mut s| s.query_row([], |row| row.get::<_, Option<i64>>(0)))
+        .map(|floor| Timestamp(floor.unwrap_or(i64::MIN)))
+        .map_err(sql(READING))
+}
+
 /// What retention goes by.
 pub(super) fn figures(conn: &Connection, used_bytes: u64) -> Result<Figures> {
     let get = || -> rusqlite::Result<(i64, Option<i64>, Option<i64>)> {

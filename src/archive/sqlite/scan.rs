@@ -89,6 +89,14 @@ impl Span {
         }
     }
 
+    /// Whether a walk that meets `id` has come to its end.
+    fn is_passed_by(&self, id: SyncId) -> bool {
+        match self.direction {
+            Direction::Forward => Bound::at(id) >= self.upper,
+            Direction::Backward => Bound::at(id) < self.lower,
+        }
+    }
+
     /// Whether `id` lies in it.
     pub(super) fn contains(&self, id: SyncId) -> bool {
         (self.lower..self.upper).contains(&Bound::at(id))
@@ -157,26 +165,36 @@ pub(super) fn sync_id(row: &Row<'_>) -> Result<SyncId> {
     Ok(SyncId::new(Timestamp(time), hash))
 }
 
+/// A walk's statements: `"from"` begins at a time and goes on without end; `"within"` is what is left
+/// of the one time in which a walk begins. (Of a bound such as `(timestamp, hash) >= (?, ?)` SQLite
+/// checks both parts again at each row, and an upper bound too: so a walk ends by itself.)
 macro_rules! scan_sql {
-    ($columns:literal, $source:expr, $direction:expr) => {
+    ($columns:literal, $part:tt, $source:expr, $direction:expr) => {
         match ($source, $direction) {
-            (Source::Time, Direction::Forward) => scan_sql!(@ $columns, "time", "", ""),
-            (Source::Time, Direction::Backward) => scan_sql!(@ $columns, "time", "", " DESC"),
+            (Source::Time, Direction::Forward) => scan_sql!(@ $columns, $part, "time", ""),
+            (Source::Time, Direction::Backward) => scan_sql!(@ desc $columns, $part, "time", ""),
             (Source::Pubsub(_), Direction::Forward) =>
-                scan_sql!(@ $columns, "pubsub", "pubsub = ?6 AND ", ""),
+                scan_sql!(@ $columns, $part, "pubsub", "pubsub = ?3 AND "),
             (Source::Pubsub(_), Direction::Backward) =>
-                scan_sql!(@ $columns, "pubsub", "pubsub = ?6 AND ", " DESC"),
+                scan_sql!(@ desc $columns, $part, "pubsub", "pubsub = ?3 AND "),
             (Source::Channel(_), Direction::Forward) =>
-                scan_sql!(@ $columns, "channel", "channel = ?6 AND ", ""),
+                scan_sql!(@ $columns, $part, "channel", "channel = ?3 AND "),
             (Source::Channel(_), Direction::Backward) =>
-                scan_sql!(@ $columns, "channel", "channel = ?6 AND ", " DESC"),
+                scan_sql!(@ desc $columns, $part, "channel", "channel = ?3 AND "),
         }
     };
-    (@ $columns:literal, $index:literal, $of:literal, $order:literal) => {
+    (@ $columns:literal, from, $index:literal, $of:literal) =>
+        { scan_sql!(@@ $columns, $index, $of, "timestamp >= ?1 ORDER BY timestamp, hash") };
+    (@ $columns:literal, within, $index:literal, $of:literal) =>
+        { scan_sql!(@@ $columns, $index, $of, "timestamp = ?1 AND hash >= ?2 ORDER BY hash") };
+    (@ desc $columns:literal, from, $index:literal, $of:literal) =>
+        { scan_sql!(@@ $columns, $index, $of, "timestamp < ?1 ORDER BY timestamp DESC, hash DESC") };
+    (@ desc $columns:literal, within, $index:literal, $of:literal) =>
+        { scan_sql!(@@ $columns, $index, $of, "timestamp = ?1 AND hash < ?2 ORDER BY hash DESC") };
+    (@@ $columns:literal, $index:literal, $of:literal, $bound:literal) => {
         concat!(
             "SELECT timestamp, hash, channel, id", $columns, " FROM message INDEXED BY message_by_",
-            $index, " WHERE ", $of, "(timestamp, hash) >= (?1, ?2) AND (timestamp, hash) < (?3, ?4)",
-            " ORDER BY timestamp", $order, ", hash", $order, " LIMIT ?5"
+            $index, " WHERE ", $of, $bound
         )
     };
 }
@@ -191,34 +209,86 @@ pub(super) fn walk(
     whole: bool,
     mut each: impl FnMut(&Row<'_>) -> Result<()>,
 ) -> Result<()> {
-    let text = if whole {
-        scan_sql!(", version, ephemeral, meta, rate_limit_proof, payload", source, span.direction)
-    } else {
-        scan_sql!("", source, span.direction)
+    let (begin, forward) = match span.direction {
+        Direction::Forward => (span.lower, true),
+        Direction::Backward => (span.upper, false),
     };
-    let fail = sql(READING);
-    let mut statement = conn.prepare_cached(text).map_err(&fail)?;
-    let mut bind = || -> rusqlite::Result<()> {
-        statement.raw_bind_parameter(1, span.lower.time)?;
-        statement.raw_bind_parameter(2, span.lower.hash())?;
-        statement.raw_bind_parameter(3, span.upper.time)?;
-        statement.raw_bind_parameter(4, span.upper.hash())?;
-        statement.raw_bind_parameter(5, i64::try_from(limit).unwrap_or(i64::MAX))?;
-        match source {
-            Source::Time => Ok(()),
-            Source::Pubsub(id) | Source::Channel(id) => statement.raw_bind_parameter(6, id),
+    let mut state = Walk { span, left: limit, last: None };
+    let mut time = begin.time;
+    if begin.len > 0 {
+        let text = match whole {
+            true => scan_sql!(
+                ", version, ephemeral, meta, rate_limit_proof, payload",
+                within,
+                source,
+                span.direction
+            ),
+            false => scan_sql!("", within, source, span.direction),
+        };
+        if !state.read(conn, text, source, (time, Some(begin.hash())), &mut each)? {
+            return Ok(());
         }
-    };
-    bind().map_err(&fail)?;
-    let mut rows = statement.raw_query();
-    let mut last = None;
-    while let Some(row) = rows.next().map_err(&fail)? {
-        let id = sync_id(row)?;
-        check_order(span, last, id)?;
-        last = Some(id);
-        each(row)?;
+        match (forward, time.checked_add(1)) {
+            (false, _) => {}
+            (true, Some(next)) => time = next,
+            (true, None) => return Ok(()),
+        }
     }
-    Ok(())
+    let text = match whole {
+        true => scan_sql!(
+            ", version, ephemeral, meta, rate_limit_proof, payload",
+            from,
+            source,
+            span.direction
+        ),
+        false => scan_sql!("", from, source, span.direction),
+    };
+    state.read(conn, text, source, (time, None), &mut each).map(drop)
+}
+
+struct Walk<'a> {
+    span: &'a Span,
+    left: usize,
+    last: Option<SyncId>,
+}
+
+impl Walk<'_> {
+    /// The rows of one statement. Whether the walk goes on after them.
+    fn read(
+        &mut self,
+        conn: &Connection,
+        text: &str,
+        source: Source,
+        (time, hash): (i64, Option<&[u8]>),
+        each: &mut impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<bool> {
+        let fail = sql(READING);
+        let mut statement = conn.prepare_cached(text).map_err(&fail)?;
+        let mut bind = || -> rusqlite::Result<()> {
+            statement.raw_bind_parameter(1, time)?;
+            if let Some(hash) = hash {
+                statement.raw_bind_parameter(2, hash)?;
+            }
+            match source {
+                Source::Time => Ok(()),
+                Source::Pubsub(id) | Source::Channel(id) => statement.raw_bind_parameter(3, id),
+            }
+        };
+        bind().map_err(&fail)?;
+        let mut rows = statement.raw_query();
+        while self.left > 0 {
+            let Some(row) = rows.next().map_err(&fail)? else { return Ok(true) };
+            let id = sync_id(row)?;
+            if self.span.is_passed_by(id) {
+                return Ok(false);
+            }
+            check_order(self.span, self.last, id)?;
+            self.last = Some(id);
+            self.left -= 1;
+            each(row)?;
+        }
+        Ok(false)
+    }
 }
 
 /// In a damaged index keys may be anywhere, and whoever goes on from the last of them could go round
@@ -385,7 +455,6 @@ mod tests {
     #[test]
     fn every_walk_begins_at_its_bound_and_sorts_nothing() {
         let conn = open::in_memory();
-        let bounds = "(timestamp,hash)>(?,?) AND (timestamp,hash)<(?,?))";
         for source in [Source::Time, Source::Pubsub(1), Source::Channel(1)] {
             for direction in [Direction::Forward, Direction::Backward] {
                 let (index, of) = match source {
@@ -393,13 +462,28 @@ mod tests {
                     Source::Pubsub(_) => ("pubsub", "pubsub=? AND "),
                     Source::Channel(_) => ("channel", "channel=? AND "),
                 };
-                let keys = scan_sql!("", source, direction);
-                let want =
-                    format!("SEARCH message USING COVERING INDEX message_by_{index} ({of}{bounds}");
-                assert_eq!(plan(&conn, keys), [want]);
-                let whole = scan_sql!(", payload", source, direction);
-                let want = format!("SEARCH message USING INDEX message_by_{index} ({of}{bounds}");
-                assert_eq!(plan(&conn, whole), [want]);
+                let forward = direction == Direction::Forward;
+                let sign = if forward { ">" } else { "<" };
+                let from = format!("{of}timestamp{sign}?)");
+                let within = format!("{of}timestamp=? AND hash{sign}?)");
+                for (bounds, keys, whole) in [
+                    (
+                        from,
+                        scan_sql!("", from, source, direction),
+                        scan_sql!(", payload", from, source, direction),
+                    ),
+                    (
+                        within,
+                        scan_sql!("", within, source, direction),
+                        scan_sql!(", payload", within, source, direction),
+                    ),
+                ] {
+                    let want =
+                        format!("SEARCH message USING COVERING INDEX message_by_{index} ({bounds}");
+                    assert_eq!(plan(&conn, keys), [want]);
+                    let want = format!("SEARCH message USING INDEX message_by_{index} ({bounds}");
+                    assert_eq!(plan(&conn, whole), [want]);
+                }
             }
         }
     }

@@ -92,10 +92,16 @@ const MIGRATIONS: &[&str] = &[
         FROM message INDEXED BY message_by_channel WHERE message.channel = channel.id
     );
 ",
+    // So that a question for hashes is put in order without reading rows. (The timestamp is part of
+    // what is hashed: no two messages have one hash and different timestamps.)
+    "
+    DROP INDEX message_by_hash;
+    CREATE UNIQUE INDEX message_by_hash ON message(hash, timestamp);
+",
 ];
 
-/// Checks that the file is an archive, or empty, and of no version after ours.
-pub(super) fn check(conn: &Connection) -> Result<()> {
+/// Checks that the file is an archive, or empty, and of no version after ours, and tells of which.
+pub(super) fn check(conn: &Connection) -> Result<i64> {
     let latest = MIGRATIONS.len() as i64;
     let read = sql("reading the archive's header");
     let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(&read);
@@ -104,10 +110,11 @@ pub(super) fn check(conn: &Connection) -> Result<()> {
     let tx = conn.unchecked_transaction().map_err(&read)?;
     let application = number("PRAGMA application_id")?;
     let version = number("PRAGMA user_version")?;
-    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    let is_empty =
+        application == 0 && version == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0;
     tx.commit().map_err(&read)?;
-    if application == 0 && version == 0 && tables == 0 {
-        return Ok(());
+    if is_empty {
+        return Ok(0);
     }
     if application != i64::from(APPLICATION_ID) {
         bail!(ArchiveCorrupt, "the file is an SQLite database, but not an archive of messages");
@@ -121,7 +128,7 @@ pub(super) fn check(conn: &Connection) -> Result<()> {
     if version < 1 {
         bail!(ArchiveCorrupt, "the archive's schema version is {version}");
     }
-    Ok(())
+    Ok(version)
 }
 
 /// Checks only that the file says that it is an archive: for who reads of it what there is.
@@ -137,10 +144,7 @@ pub(super) fn check_format(conn: &Connection) -> Result<()> {
 
 /// Checks that the file is an archive of just our version: for who cannot bring it up to date.
 pub(super) fn check_current(conn: &Connection) -> Result<()> {
-    check(conn)?;
-    let version: i64 = conn
-        .query_row("PRAGMA user_version", [], |row| row.get(0))
-        .map_err(sql("reading the archive's header"))?;
+    let version = check(conn)?;
     if version == 0 {
         bail!(ArchiveOpen, "the file is empty");
     }
@@ -155,13 +159,13 @@ pub(super) fn check_current(conn: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Brings the schema up to date, in one transaction. [`check`] must have passed.
-pub(super) fn migrate(conn: &mut Connection) -> Result<()> {
+/// Brings the schema up to date from the version that [`check`] told, in one transaction.
+pub(super) fn migrate(conn: &mut Connection, from: i64) -> Result<()> {
     let version = |conn: &Connection| -> rusqlite::Result<i64> {
         conn.query_row("PRAGMA user_version", [], |row| row.get(0))
     };
     let fail = sql("bringing the archive's schema up to date");
-    if version(conn).map_err(&fail)? >= MIGRATIONS.len() as i64 {
+    if from >= MIGRATIONS.len() as i64 {
         return Ok(());
     }
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fail)?;

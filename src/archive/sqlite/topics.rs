@@ -4,11 +4,12 @@
 //! are never given out twice; only a transaction that was rolled back must be forgotten.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::error::{corrupt, sql};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::types::{ContentTopic, PubsubTopic};
 
 /// Pairs that are remembered; beyond it all are forgotten. Content topics are for anyone to make
@@ -25,11 +26,41 @@ pub(super) struct Channel {
 #[derive(Default)]
 pub(super) struct Topics {
     channels: HashMap<(PubsubTopic, ContentTopic), Channel>,
-    names: HashMap<i64, (PubsubTopic, ContentTopic)>,
+    names: HashMap<i64, (PubsubTopic, ContentTopic), BuildHasherDefault<ByNumber>>,
     /// The tables are damaged: names are looked for in their indexes, which have them too.
     damaged: bool,
 }
 
+/// Numbers of channels are given out in order, by us: they need no spreading.
+#[derive(Default)]
+struct ByNumber(u64);
+
+impl Hasher for ByNumber {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_i64(&mut self, number: i64) {
+        self.write_u64(number.cast_unsigned());
+    }
+}
+
+/// Channels that are read at once, when the first is asked for: where there are few, that is all of
+/// them.
+const FIRST: i64 = 256;
+const FIRST_NAMES: &str = "SELECT p.name, t.name, c.id FROM channel c
+     CROSS JOIN pubsub_topic p ON p.id = c.pubsub CROSS JOIN content_topic t ON t.id = c.content
+     ORDER BY c.id LIMIT ?1";
 const NAMES: &str = "SELECT p.name, t.name FROM channel c
      JOIN pubsub_topic p ON p.id = c.pubsub JOIN content_topic t ON t.id = c.content
      WHERE c.id = ?1";
@@ -90,6 +121,16 @@ impl Topics {
         if let Some(pair) = self.names.get(&channel) {
             return Ok(pair.clone());
         }
+        if self.names.is_empty() && !self.damaged {
+            match self.read_first(conn) {
+                // Where one of them is damaged, the one that is asked for may be sound.
+                Err(e) if e.kind() == ErrorKind::ArchiveCorrupt => {}
+                read => read?,
+            }
+            if let Some(pair) = self.names.get(&channel) {
+                return Ok(pair.clone());
+            }
+        }
         let text = if self.damaged { NAMES_BY_INDEX } else { NAMES };
         let names: Option<(String, String)> = conn
             .prepare_cached(text)
@@ -102,16 +143,24 @@ impl Topics {
                 "a message is filed under channel {channel}, which is not"
             )));
         };
-        let invalid = |e: Error| corrupt(e.message());
-        let pair = (
-            PubsubTopic::new(pubsub).map_err(invalid)?,
-            ContentTopic::new(content).map_err(invalid)?,
-        );
+        let pair = named(pubsub, content)?;
         if self.names.len() >= REMEMBERED {
             self.names.clear();
         }
         self.names.insert(channel, pair.clone());
         Ok(pair)
+    }
+
+    /// The names of the first channels.
+    fn read_first(&mut self, conn: &Connection) -> Result<()> {
+        let fail = sql("reading topics");
+        let mut statement = conn.prepare_cached(FIRST_NAMES).map_err(&fail)?;
+        let mut rows = statement.query([FIRST]).map_err(&fail)?;
+        while let Some(row) = rows.next().map_err(&fail)? {
+            let pair = named(row.get(0).map_err(&fail)?, row.get(1).map_err(&fail)?)?;
+            self.names.insert(row.get(2).map_err(&fail)?, pair);
+        }
+        Ok(())
     }
 
     /// The tables of topics are damaged. Whether that is news.
@@ -123,6 +172,11 @@ impl Topics {
     pub(super) fn forget(&mut self) {
         *self = Topics::default();
     }
+}
+
+fn named(pubsub: String, content: String) -> Result<(PubsubTopic, ContentTopic)> {
+    let invalid = |e: Error| corrupt(e.message());
+    Ok((PubsubTopic::new(pubsub).map_err(invalid)?, ContentTopic::new(content).map_err(invalid)?))
 }
 
 /// The number of a pubsub topic, where the archive knows it.

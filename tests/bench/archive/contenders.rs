@@ -126,9 +126,9 @@ impl Bare {
     pub(crate) fn open(path: &Path) -> Self {
         let db = Connection::open(path).unwrap();
         db.set_prepared_statement_cache_capacity(64);
-        // What src/archive/sqlite/open.rs sets.
+        // What src/archive/sqlite/open.rs sets for the writer.
         db.execute_batch(
-            "PRAGMA synchronous=NORMAL; PRAGMA cache_size=-32768; PRAGMA wal_autocheckpoint=4000;
+            "PRAGMA synchronous=NORMAL; PRAGMA cache_size=-8192; PRAGMA wal_autocheckpoint=4000;
              PRAGMA mmap_size=0; PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY;
              PRAGMA journal_size_limit=33554432;",
         )
