@@ -149,7 +149,10 @@ async fn a_long_time_is_asked_in_spans() {
     let start = first.saturating_sub(Duration::from_secs(3600));
     let end = first.saturating_add(Duration::from_secs(30));
     let time = TimeRange::new(start, end).unwrap();
-    let span = |secs| HistoryOptions { span: Some(Duration::from_secs(secs)) };
+    let span = |secs| HistoryOptions {
+        span: Some(Duration::from_secs(secs)),
+        ..HistoryOptions::default()
+    };
     for direction in [Direction::Forward, Direction::Backward] {
         let filter = Filter { time, ..Filter::default() };
         let query = Query { filter, ..asking(direction, true) };

@@ -91,7 +91,8 @@ impl Text {
     fn end(self) -> String {
         let mut whole = self.message + &self.fields;
         if whole.len() > MAX_MESSAGE {
-            whole.truncate(whole.floor_char_boundary(MAX_MESSAGE));
+            let end = (0..=MAX_MESSAGE).rev().find(|end| whole.is_char_boundary(*end));
+            whole.truncate(end.unwrap_or(0));
             whole.push('…');
         }
         match whole.strip_prefix(' ') {
