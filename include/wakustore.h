@@ -129,6 +129,10 @@ enum wks_status
      */
     WKS_ERR_RESOURCES = 15,
     /**
+     * The archive, or the node, is suspended: it works again once it is resumed.
+     */
+    WKS_ERR_SUSPENDED = 16,
+    /**
      * A pubsub or content topic is empty, too long, not UTF-8, or malformed.
      */
     WKS_ERR_INVALID_TOPIC = 100,
@@ -1154,6 +1158,15 @@ typedef struct wks_event_info {
      */
     uint8_t initiator;
     /**
+     * How many peers say that the clock disagrees; those of one network count as one.
+     */
+    uint32_t peers;
+    /**
+     * By so many milliseconds the peers' clocks are ahead; behind, where it is negative. Less than
+     * ten seconds either way: they agree again.
+     */
+    int64_t offset_ms;
+    /**
      * The file, as it was called.
      */
     struct wks_bytes path;
@@ -1162,6 +1175,198 @@ typedef struct wks_event_info {
      */
     struct wks_bytes why;
 } wks_event_info;
+
+/**
+ * Whether an archive can do its work: a `WKS_ARCHIVE_…`.
+ */
+typedef int32_t wks_archive_state;
+
+/**
+ * How a node is. The caller allocates it and sets `struct_size`. What is not known is 0.
+ */
+typedef struct wks_health {
+    /**
+     * `sizeof(wks_health)`.
+     */
+    size_t struct_size;
+    /**
+     * Peers that are connected.
+     */
+    uint64_t peers;
+    /**
+     * Of them, those that speak Store.
+     */
+    uint64_t store_peers;
+    /**
+     * Of them, those that speak reconciliation 1.0.0.
+     */
+    uint64_t reconciliation_peers;
+    /**
+     * Of them, those that speak wakustore's own sync protocol.
+     */
+    uint64_t strong_peers;
+    /**
+     * Of them, those that take part in relay.
+     */
+    uint64_t relay_peers;
+    /**
+     * Syncs that run now.
+     */
+    uint64_t syncs;
+    /**
+     * When the last sync ended that ended well, in Unix nanoseconds; 0 where there was none.
+     */
+    int64_t last_sync_at;
+    /**
+     * Messages that it brought.
+     */
+    uint64_t last_sync_received;
+    /**
+     * Messages that it sent.
+     */
+    uint64_t last_sync_sent;
+    /**
+     * Messages that the peer announced and that were not here at its end.
+     */
+    uint64_t last_sync_outstanding;
+    /**
+     * With whom, ended by a NUL.
+     */
+    uint8_t last_sync_peer[64];
+    /**
+     * Whether both sides held the same then: a `WKS_AGREEMENT_…`.
+     */
+    wks_sync_agreement last_sync_agreement;
+    /**
+     * Whether the node runs: 1, or 0 once it was stopped.
+     */
+    uint8_t running;
+    /**
+     * Whether the sync index stands: until then, and in a node that does not sync, 0.
+     */
+    uint8_t sync_ready;
+    /**
+     * Messages that are stored.
+     */
+    uint64_t messages;
+    /**
+     * The timestamp of the newest of them.
+     */
+    int64_t newest;
+    /**
+     * The timestamp of the oldest of them.
+     */
+    int64_t oldest;
+    /**
+     * Up to where some peer agrees with this node on what there is, in Unix nanoseconds; 0 where
+     * nobody does yet.
+     */
+    int64_t agreed_until;
+    /**
+     * How far that lies behind now, in nanoseconds; `UINT64_MAX` where nobody agrees yet.
+     */
+    uint64_t behind_ns;
+    /**
+     * Spans of time for which the node was not online and that no sync has filled yet.
+     */
+    uint64_t gaps;
+    /**
+     * How long they are together, in nanoseconds.
+     */
+    uint64_t gap_ns;
+    /**
+     * Where the first of them begins, in Unix nanoseconds.
+     */
+    int64_t gap_start;
+    /**
+     * Whether the archive can do its work.
+     */
+    wks_archive_state archive;
+    /**
+     * What is wrong with it; `WKS_OK` where nothing is.
+     */
+    int32_t archive_error;
+    /**
+     * Puts that wait for their commit.
+     */
+    uint64_t archive_puts;
+    /**
+     * What their messages count for, in bytes.
+     */
+    uint64_t archive_put_bytes;
+    /**
+     * Questions that wait for a reader of the archive.
+     */
+    uint64_t archive_reads;
+    /**
+     * Commands that wait for the task of the connections.
+     */
+    uint64_t commands;
+    /**
+     * Streams that peers have open to the node.
+     */
+    uint64_t streams;
+    /**
+     * Store requests of peers that are being answered.
+     */
+    uint64_t store_answering;
+    /**
+     * Store requests of the node's own on their way.
+     */
+    uint64_t store_asking;
+    /**
+     * Bytes of messages that came over relay and wait for the archive.
+     */
+    uint64_t relay_bytes;
+    /**
+     * Bytes of messages that came by syncs and wait for the archive.
+     */
+    uint64_t sync_bytes;
+} wks_health;
+
+/**
+ * How grave a line is: a `WKS_LOG_…`.
+ */
+typedef int32_t wks_log_level;
+
+/**
+ * A line of the log. The library allocates it and sets `struct_size`: fields behind that are not
+ * there.
+ */
+typedef struct wks_log_line {
+    /**
+     * The size of the struct as the library knows it.
+     */
+    size_t struct_size;
+    /**
+     * When, in Unix nanoseconds.
+     */
+    int64_t time;
+    /**
+     * Lines that were left out before this one, since the function was too slow.
+     */
+    uint64_t dropped;
+    /**
+     * A `WKS_LOG_…`.
+     */
+    wks_log_level level;
+    /**
+     * Of what, as `wakustore::node::swarm`.
+     */
+    struct wks_bytes target;
+    /**
+     * One line of text, without a new line at its end: what happened, then `name=value` fields.
+     */
+    struct wks_bytes message;
+} wks_log_line;
+
+/**
+ * Called with each line, on a thread of the library's that is there for it: neither a worker nor
+ * the dispatcher's, one line at a time. The line and its texts are lent for the call. It may call
+ * everything but what blocks and `wks_shutdown`, which give `WKS_ERR_WOULD_DEADLOCK`, and must not
+ * throw. The library does not wait for it: of what it is too slow for, lines are left out.
+ */
+typedef void (*wks_log)(const struct wks_log_line *line, void *user);
 
 /**
  * A node's coverage at one moment: spans that do not overlap, in ascending order.
@@ -1383,6 +1588,135 @@ typedef struct wks_refused_row {
 } wks_refused_row;
 
 /**
+ * What a `wks_node_sync_once` may take. Zero it, set `struct_size` and what is to be other than
+ * usual.
+ */
+typedef struct wks_once_options {
+    /**
+     * `sizeof(wks_once_options)`.
+     */
+    size_t struct_size;
+    /**
+     * The beginning of the span to sync, in Unix nanoseconds.
+     */
+    int64_t window_start;
+    /**
+     * The first moment after it.
+     */
+    int64_t window_end;
+    /**
+     * When it is over, at the latest, in milliseconds from now; 0 for 25 seconds.
+     */
+    uint64_t deadline_ms;
+    /**
+     * The most bytes, both ways, of Sync and Store; 0 for no limit. What was asked of a Store peer
+     * before is still read: up to two hundred messages.
+     */
+    uint64_t byte_budget;
+    /**
+     * Which way messages go.
+     */
+    wks_sync_direction direction;
+    /**
+     * 1 where the span above counts; 0 for what is due: the node's window before now, and what it
+     * missed before that.
+     */
+    uint8_t has_window;
+} wks_once_options;
+
+/**
+ * What came of a `wks_node_sync_once`.
+ */
+typedef struct wks_once_report {
+    /**
+     * The number; 0 is null.
+     */
+    uint64_t id;
+} wks_once_report;
+
+/**
+ * Why a `wks_node_sync_once` has ended: a `WKS_ONCE_…`.
+ */
+typedef int32_t wks_once_end;
+
+/**
+ * The figures of a `wks_node_sync_once`. The caller allocates it and sets `struct_size`; what it
+ * points to is the report's, and lives until `wks_once_report_free`.
+ */
+typedef struct wks_once_figures {
+    /**
+     * `sizeof(wks_once_figures)`.
+     */
+    size_t struct_size;
+    /**
+     * Why the last peer that failed did, for people; empty where none did.
+     */
+    struct wks_bytes reason;
+    /**
+     * The first moment of what was to be synced, in Unix nanoseconds.
+     */
+    int64_t window_start;
+    /**
+     * The first moment after it.
+     */
+    int64_t window_end;
+    /**
+     * Spans that are left of it: `wks_once_report_lacking`.
+     */
+    size_t lacking;
+    /**
+     * Messages that a peer is known to have, and that are not here.
+     */
+    uint64_t outstanding;
+    /**
+     * Messages that came and were stored; new ones only.
+     */
+    uint64_t received;
+    /**
+     * Messages that were sent.
+     */
+    uint64_t sent;
+    /**
+     * Bytes of Sync and Store that came, whoever they were for.
+     */
+    uint64_t bytes_in;
+    /**
+     * Bytes of Sync and Store that went.
+     */
+    uint64_t bytes_out;
+    /**
+     * How long it took, in nanoseconds.
+     */
+    uint64_t duration_ns;
+    /**
+     * Why it ended.
+     */
+    wks_once_end end;
+    /**
+     * Why the last peer that failed did: a `wks_status`; `WKS_OK` where none did.
+     */
+    int32_t status;
+} wks_once_figures;
+
+/**
+ * A span of time. The caller allocates it and sets `struct_size`.
+ */
+typedef struct wks_span {
+    /**
+     * `sizeof(wks_span)`.
+     */
+    size_t struct_size;
+    /**
+     * The beginning, in Unix nanoseconds.
+     */
+    int64_t start;
+    /**
+     * The first moment after it.
+     */
+    int64_t end;
+} wks_span;
+
+/**
  * Which of the ids that differ: a `WKS_DIFFERENCE_…`.
  */
 typedef int32_t wks_difference_side;
@@ -1533,6 +1867,11 @@ typedef struct wks_history_options {
      * since some service nodes refuse long ones; 0 to ask it whole.
      */
     uint64_t span_ns;
+    /**
+     * 1 so that peers are not told which content topics are looked for: they are asked for
+     * everything of the pubsub topic and the time, and the rest is left out here (docs/PRIVACY.md).
+     */
+    uint8_t filter_at_home;
 } wks_history_options;
 
 /**
@@ -1726,6 +2065,12 @@ typedef struct wks_check_peer {
 #define WKS_EVENT_SYNC_PROGRESS 7
 
 /**
+ * The clock of this machine disagrees with those of the peers, as far as three networks or more say
+ * the same: `offset_ms`, `peers`. Told once, and again when it changes much or is put right.
+ */
+#define WKS_EVENT_CLOCK_SKEW 8
+
+/**
  * A peer is connected again, or for the first time.
  */
 #define WKS_EVENT_ONLINE 9
@@ -1740,6 +2085,61 @@ typedef struct wks_check_peer {
  * node goes on without what was in it: `path`, `why`. Told to the first that reads the events.
  */
 #define WKS_EVENT_STATE_SET_ASIDE 11
+
+/**
+ * It reads, and the last commit went well, or there was none yet.
+ */
+#define WKS_ARCHIVE_WRITABLE 0
+
+/**
+ * It was opened read-only.
+ */
+#define WKS_ARCHIVE_READ_ONLY 1
+
+/**
+ * The last commit found no space on the disk. Reads go on.
+ */
+#define WKS_ARCHIVE_DISK_FULL 2
+
+/**
+ * Its database cannot be reached; it is tried again by itself.
+ */
+#define WKS_ARCHIVE_UNAVAILABLE 3
+
+/**
+ * The last commit failed of something else.
+ */
+#define WKS_ARCHIVE_FAILING 4
+
+/**
+ * It was closed.
+ */
+#define WKS_ARCHIVE_CLOSED 5
+
+/**
+ * Something is lost or does not work.
+ */
+#define WKS_LOG_ERROR 1
+
+/**
+ * Something that should not be, and that the library goes on with.
+ */
+#define WKS_LOG_WARN 2
+
+/**
+ * What an operator wants to know.
+ */
+#define WKS_LOG_INFO 3
+
+/**
+ * What helps to find out why.
+ */
+#define WKS_LOG_DEBUG 4
+
+/**
+ * All there is.
+ */
+#define WKS_LOG_TRACE 5
 
 /**
  * The message's content does not give the hash that it is filed under.
@@ -1775,6 +2175,26 @@ typedef struct wks_check_peer {
  * Cluster and shards, as in the published document and in nwaku v0.35 and v0.36.
  */
 #define WKS_DIALECT_SHARDS 1
+
+/**
+ * Nothing is lacking.
+ */
+#define WKS_ONCE_COMPLETE 0
+
+/**
+ * The time was over.
+ */
+#define WKS_ONCE_DEADLINE 1
+
+/**
+ * The bytes were used up.
+ */
+#define WKS_ONCE_BUDGET 2
+
+/**
+ * No peer was left that had not failed.
+ */
+#define WKS_ONCE_PEERS 3
 
 /**
  * The peer has them and we lack them.
@@ -3753,6 +4173,102 @@ wks_status wks_event_report(struct wks_event event,
 void wks_event_free(struct wks_event event);
 
 /**
+ * How the node is: whether it syncs, how far it is behind, how its archive is, what waits. Set
+ * `health->struct_size` first.
+ *
+ * Threads: any but the dispatcher's. Blocks: shortly; two seconds at the most, after which what was
+ * not told is 0. Owns: nothing.
+ * Errors: `WKS_ERR_INVALID_ARGUMENT` for a wrong `struct_size`, `WKS_ERR_WOULD_DEADLOCK`,
+ * `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_health(struct wks_node node,
+                           struct wks_health *health,
+                           struct wks_error *error);
+
+/**
+ * Starts to find out how the node is: take it with `wks_op_take_health`.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_node_health`.
+ */
+wks_status wks_node_health_async(struct wks_node node, struct wks_op *op, struct wks_error *error);
+
+/**
+ * Takes a node's health. Set `health->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: as `wks_op_take_page`, and `WKS_ERR_INVALID_ARGUMENT` for a wrong `struct_size`.
+ */
+wks_status wks_op_take_health(struct wks_op op, struct wks_health *health, struct wks_error *error);
+
+/**
+ * The node's metrics and its archive's, in OpenMetrics' text form, which ends in `# EOF`: to be
+ * served as `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+ *
+ * Threads: any but the dispatcher's. Blocks: shortly; two seconds at the most, after which what was
+ * not told is left out. Owns: the text is the caller's, to free with `wks_buffer_free`.
+ * Errors: `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_metrics(struct wks_node node, struct wks_buffer *text, struct wks_error *error);
+
+/**
+ * Starts to gather a node's metrics: take the text with `wks_op_take_buffer`.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_node_metrics`.
+ */
+wks_status wks_node_metrics_async(struct wks_node node, struct wks_op *op, struct wks_error *error);
+
+/**
+ * The metrics of an archive that is used without a node, as `wks_node_metrics` gives them.
+ *
+ * Threads: any but the dispatcher's. Blocks: shortly; two seconds at the most. Owns: the text is the
+ * caller's, to free with `wks_buffer_free`.
+ * Errors: as `wks_node_metrics`.
+ */
+wks_status wks_archive_metrics(struct wks_archive archive,
+                               struct wks_buffer *text,
+                               struct wks_error *error);
+
+/**
+ * Starts to gather an archive's metrics: take the text with `wks_op_take_buffer`.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_archive_metrics`.
+ */
+wks_status wks_archive_metrics_async(struct wks_archive archive,
+                                     struct wks_op *op,
+                                     struct wks_error *error);
+
+/**
+ * Has `log` called with the library's log, in place of the function before; a null `log` ends it.
+ * There is one for the whole process, whichever archives and nodes there are, and at first none:
+ * then nothing is logged anywhere. It stays over a shutdown, which hands out what waits; once the
+ * process exits, and in the child of a fork, it is not called.
+ *
+ * `filter` is a level (`off`, `error`, `warn`, `info`, `debug`, `trace`), for the library's own
+ * lines, or several parts with commas between them, of which each may name the beginning of a
+ * target: `info,wakustore::node=debug,libp2p_swarm=warn`. The longest beginning counts. Lines hold
+ * no payloads, keys or passwords; those of libraries under this one, which are told where they are
+ * named, are their own.
+ *
+ * Threads: any. Blocks: no. Owns: the filter is lent for the call; takes `user`, which is used by
+ * one thread at a time; `drop` is called for it exactly once: when it is replaced or ended, and
+ * not while `log` runs, which may be at its end on the library's thread; or where this call fails.
+ * Errors: `WKS_ERR_INVALID_ARGUMENT` for a filter that is none, `WKS_ERR_NULL_POINTER`,
+ * `WKS_ERR_UNSUPPORTED` where a Rust program has set a subscriber of its own, `WKS_ERR_FORKED`.
+ */
+wks_status wks_log_set(struct wks_bytes filter,
+                       wks_log log,
+                       void *user,
+                       wks_drop drop,
+                       struct wks_error *error);
+
+/**
  * Shuts the library down: takes no more work, ends every operation with `WKS_ERR_CANCELLED`, stops
  * the nodes, commits and closes the archives, joins the threads and lets the last callbacks run.
  * A second time is fine. Handles still have to be freed; those of archives and nodes give
@@ -4351,6 +4867,187 @@ wks_status wks_node_learn(struct wks_node node,
                           uint8_t sync,
                           uint8_t relay,
                           struct wks_error *error);
+
+/**
+ * How often is looked for what others wrote to the same file or database, while anybody is
+ * subscribed to changes, in milliseconds: 250 by default. 0 where nobody else writes while the
+ * archive is open: then an idle archive wakes up for nothing.
+ *
+ * Threads: any. Blocks: no. Owns: nothing.
+ * Errors: `WKS_ERR_HANDLE`.
+ */
+wks_status wks_archive_options_set_look_every(struct wks_archive_options options,
+                                              uint64_t every_ms,
+                                              struct wks_error *error);
+
+/**
+ * Syncs what is due, within a time and a number of bytes, and returns when the time is over at the
+ * latest: for the seconds that a phone gives its apps in the background. Wherever it stops, all that
+ * came is stored, and the next call goes on from there. With the first of the `count` peers that can
+ * be reached, each a peer id or an address, and another where it fails; with none, a peer that is
+ * connected, or else one that was dialled before. `options` may be null.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until the end. Owns: peers and options are lent
+ * for the call; the report is the caller's, to free with `wks_once_report_free`. `report` may be null.
+ * Errors: `WKS_ERR_SYNC_BUSY` while another of these runs, `WKS_ERR_PEER_UNKNOWN` where there is
+ * nobody to sync with; of the last peer, where none could be synced with at all, those of
+ * `wks_node_sync`; `WKS_ERR_UNSUPPORTED` where the node has Sync off or for fields of a newer
+ * header, `WKS_ERR_INVALID_TIME_RANGE`, `WKS_ERR_INVALID_ARGUMENT`, `WKS_ERR_SUSPENDED`,
+ * `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`, `WKS_ERR_CANCELLED` by a shutdown,
+ * `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`.
+ */
+wks_status wks_node_sync_once(struct wks_node node,
+                              const struct wks_bytes *peers,
+                              size_t count,
+                              const struct wks_once_options *options,
+                              struct wks_once_report *report,
+                              struct wks_error *error);
+
+/**
+ * Begins a sync within a time and a number of bytes: take its report with
+ * `wks_op_take_once_report`. A cancel ends it, with what came stored.
+ *
+ * Threads: any. Blocks: no. Owns: peers and options are lent for the call; the operation is the
+ * caller's, to free with `wks_op_free`.
+ * Errors: those of the arguments and `WKS_ERR_SHUTDOWN`, as for `wks_node_sync_once`; the
+ * operation's are the others.
+ */
+wks_status wks_node_sync_once_async(struct wks_node node,
+                                    const struct wks_bytes *peers,
+                                    size_t count,
+                                    const struct wks_once_options *options,
+                                    struct wks_op *op,
+                                    struct wks_error *error);
+
+/**
+ * Takes the report of a sync within a time and a number of bytes.
+ *
+ * Threads: any. Blocks: no. Owns: the report is the caller's, to free with `wks_once_report_free`.
+ * Errors: as `wks_op_take_page`.
+ */
+wks_status wks_op_take_once_report(struct wks_op op,
+                                   struct wks_once_report *report,
+                                   struct wks_error *error);
+
+/**
+ * The figures. Set `figures->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: `figures` is the caller's; what it points to is the report's, and
+ * lives until `wks_once_report_free`.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for a wrong
+ * `struct_size`.
+ */
+wks_status wks_once_report_figures(struct wks_once_report report,
+                                   struct wks_once_figures *figures,
+                                   struct wks_error *error);
+
+/**
+ * Span `index` of what is left, counted from 0, ascending. Set `span->struct_size` first.
+ *
+ * Threads: any. Blocks: no. Owns: `span` is the caller's.
+ * Errors: `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`, `WKS_ERR_INVALID_ARGUMENT` for an index beyond
+ * the end or a wrong `struct_size`.
+ */
+wks_status wks_once_report_lacking(struct wks_once_report report,
+                                   size_t index,
+                                   struct wks_span *span,
+                                   struct wks_error *error);
+
+/**
+ * Frees a report and all that its figures point to. The null handle is fine.
+ *
+ * Threads: any. Blocks: no. Owns: takes the handle.
+ * Errors: none; a stale handle is ignored.
+ */
+void wks_once_report_free(struct wks_once_report report);
+
+/**
+ * Lets go of what a system takes badly in an app that it freezes: ends syncs (what came is stored),
+ * closes all connections and sockets, keeps the node's state, and suspends its archive. What is
+ * under way ends with `WKS_ERR_SUSPENDED`, and so does whatever is asked before `wks_node_resume`. No
+ * timer runs meanwhile. A second time is fine.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, four seconds at the most. Owns: nothing.
+ * Errors: `WKS_ERR_ARCHIVE_CLOSED`, `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`,
+ * `WKS_ERR_CANCELLED` by a shutdown, `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_suspend(struct wks_node node,
+                            struct wks_error *error);
+
+/**
+ * Begins to suspend a node. The operation has no result: its status tells.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_node_suspend`.
+ */
+wks_status wks_node_suspend_async(struct wks_node node, struct wks_op *op, struct wks_error *error);
+
+/**
+ * Comes back: opens the archive, listens at the same addresses where they are free, and dials again
+ * the peers that it had dialled. A heartbeat that was missed, or many, come as one. Where it fails
+ * the node stays suspended. Fine where it is not suspended.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it listens. Owns: nothing.
+ * Errors: `WKS_ERR_LISTEN`, those of `wks_archive_open` for the archive,
+ * `WKS_ERR_ARCHIVE_CLOSED`, `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`,
+ * `WKS_ERR_CANCELLED` by a shutdown, `WKS_ERR_HANDLE`.
+ */
+wks_status wks_node_resume(struct wks_node node, struct wks_error *error);
+
+/**
+ * Begins to resume a node. The operation has no result: its status tells.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_node_resume`.
+ */
+wks_status wks_node_resume_async(struct wks_node node, struct wks_op *op, struct wks_error *error);
+
+/**
+ * Lets go of the file or database: commits what was accepted, and closes all connections, so that no
+ * lock is held and no file is open. Until `wks_archive_resume` whatever is asked ends with
+ * `WKS_ERR_SUSPENDED`; subscribers stay. What is in memory alone is kept. A second time is fine.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until what was accepted is committed. Owns: nothing.
+ * Errors: `WKS_ERR_ARCHIVE_CLOSED`, `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`,
+ * `WKS_ERR_CANCELLED` by a shutdown, `WKS_ERR_HANDLE`.
+ */
+wks_status wks_archive_suspend(struct wks_archive archive,
+                               struct wks_error *error);
+
+/**
+ * Begins to suspend an archive. The operation has no result: its status tells.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_archive_suspend`.
+ */
+wks_status wks_archive_suspend_async(struct wks_archive archive,
+                                     struct wks_op *op,
+                                     struct wks_error *error);
+
+/**
+ * Opens the file or database again. Subscribers hear what others wrote meanwhile. Where it fails the
+ * archive stays suspended. Fine where it is not suspended.
+ *
+ * Threads: any but the dispatcher's. Blocks: yes, until it is open. Owns: nothing.
+ * Errors: those of `wks_archive_open` for its file or database, `WKS_ERR_ARCHIVE_CLOSED`, `WKS_ERR_WOULD_DEADLOCK`, `WKS_ERR_SHUTDOWN`,
+ * `WKS_ERR_CANCELLED` by a shutdown, `WKS_ERR_HANDLE`.
+ */
+wks_status wks_archive_resume(struct wks_archive archive,
+                              struct wks_error *error);
+
+/**
+ * Begins to resume an archive. The operation has no result: its status tells.
+ *
+ * Threads: any. Blocks: no. Owns: the operation is the caller's, to free with `wks_op_free`.
+ * Errors: `WKS_ERR_SHUTDOWN`, `WKS_ERR_HANDLE`, `WKS_ERR_NULL_POINTER`; the operation's are those
+ * of `wks_archive_resume`.
+ */
+wks_status wks_archive_resume_async(struct wks_archive archive,
+                                    struct wks_op *op,
+                                    struct wks_error *error);
 
 /**
  * Whether the node takes part in relay (gossipsub): 0, the default, or 1. Then it is subscribed to

@@ -728,6 +728,14 @@ public protocol ArchiveProtocol: AnyObject, Sendable {
     func query(query: Query) async throws  -> Page
 
     /**
+     * Opens the file or database again. Subscribers hear what others wrote meanwhile. Where it
+     * fails the archive stays suspended.
+     *
+     * Fails as the opening does.
+     */
+    func resume() async throws
+
+    /**
      * Commits what was accepted and closes the file. Every other call then fails with
      * `ArchiveClosed`, those of a node over it too; a second `shutdown` is fine. (Letting go of
      * the object does the same, once no node uses the archive any more.)
@@ -742,6 +750,15 @@ public protocol ArchiveProtocol: AnyObject, Sendable {
     func stats() async throws  -> Stats
 
     /**
+     * Lets go of the file or database: commits what was accepted, and closes all connections, so
+     * that no lock is held and no file is open. Until `resume` whatever is asked fails with
+     * `Suspended`; subscribers stay. What is in memory alone is kept. A second time is fine.
+     *
+     * Fails with `ArchiveClosed`.
+     */
+    func suspend() async throws
+
+    /**
      * Takes messages down: those that are held are removed, all in one commit, and none of these
      * is ever taken in again, from wherever it comes (`TakenDown`), nor asked for by a sync. Gives
      * how many were held. At most 100,000 hashes; a note of some 50 bytes stays for each.
@@ -750,6 +767,11 @@ public protocol ArchiveProtocol: AnyObject, Sendable {
      * `ArchiveClosed`.
      */
     func takeDown(hashes: [Data]) async throws  -> UInt64
+
+    /**
+     * The metrics of an archive that is used without a node, as `Node.metrics` gives them.
+     */
+    func metrics() async throws  -> String
 
     /**
      * Writes a copy of the archive to a new file while puts and queries go on. It is of one moment,
@@ -1128,6 +1150,29 @@ open func query(query: Query)async throws  -> Page  {
 }
 
     /**
+     * Opens the file or database again. Subscribers hear what others wrote meanwhile. Where it
+     * fails the archive stays suspended.
+     *
+     * Fails as the opening does.
+     */
+open func resume()async throws   {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_archive_resume(
+                        self.uniffiCloneHandle()
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_void,
+            completeFunc: ffi_wakustore_rust_future_complete_void,
+            freeFunc: ffi_wakustore_rust_future_free_void,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
+            liftFunc: { $0 },
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
      * Commits what was accepted and closes the file. Every other call then fails with
      * `ArchiveClosed`, those of a node over it too; a second `shutdown` is fine. (Letting go of
      * the object does the same, once no node uses the archive any more.)
@@ -1172,6 +1217,30 @@ open func stats()async throws  -> Stats  {
 }
 
     /**
+     * Lets go of the file or database: commits what was accepted, and closes all connections, so
+     * that no lock is held and no file is open. Until `resume` whatever is asked fails with
+     * `Suspended`; subscribers stay. What is in memory alone is kept. A second time is fine.
+     *
+     * Fails with `ArchiveClosed`.
+     */
+open func suspend()async throws   {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_archive_suspend(
+                        self.uniffiCloneHandle()
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_void,
+            completeFunc: ffi_wakustore_rust_future_complete_void,
+            freeFunc: ffi_wakustore_rust_future_free_void,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
+            liftFunc: { $0 },
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
      * Takes messages down: those that are held are removed, all in one commit, and none of these
      * is ever taken in again, from wherever it comes (`TakenDown`), nor asked for by a sync. Gives
      * how many were held. At most 100,000 hashes; a note of some 50 bytes stays for each.
@@ -1192,6 +1261,26 @@ open func takeDown(hashes: [Data])async throws  -> UInt64  {
             freeFunc: ffi_wakustore_rust_future_free_u64,
             cancelFunc: { ffi_wakustore_rust_future_cancel_u64($0) },
             liftFunc: FfiConverterUInt64.lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * The metrics of an archive that is used without a node, as `Node.metrics` gives them.
+     */
+open func metrics()async throws  -> String  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_archive_metrics(
+                        self.uniffiCloneHandle()
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterString.lift,
             errorHandler: FfiConverterTypeWakuError_lift
         )
 }
@@ -1766,11 +1855,236 @@ public func FfiConverterTypeHistory_lower(_ value: History) -> UInt64 {
 
 
 /**
+ * A host's log. Give it to `set_logger`.
+ */
+public protocol Logger: AnyObject, Sendable {
+
+    /**
+     * Takes a line. It is called on a thread of the library's that is there for it, one line at a
+     * time. It must not wait for any other call of the library. What it throws is ignored.
+     */
+    func log(line: LogLine) throws
+
+}
+/**
+ * A host's log. Give it to `set_logger`.
+ */
+open class LoggerImpl: Logger, @unchecked Sendable {
+    fileprivate let handle: UInt64
+
+    /// Used to instantiate a [FFIObject] without an actual handle, for fakes in tests, mostly.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public struct NoHandle {
+        public init() {}
+    }
+
+    // TODO: We'd like this to be `private` but for Swifty reasons,
+    // we can't implement `FfiConverter` without making this `required` and we can't
+    // make it `required` without making it `public`.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    required public init(unsafeFromHandle handle: UInt64) {
+        self.handle = handle
+    }
+
+    // This constructor can be used to instantiate a fake object.
+    // - Parameter noHandle: Placeholder value so we can have a constructor separate from the default empty one that may be implemented for classes extending [FFIObject].
+    //
+    // - Warning:
+    //     Any object instantiated with this constructor cannot be passed to an actual Rust-backed object. Since there isn't a backing handle the FFI lower functions will crash.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public init(noHandle: NoHandle) {
+        self.handle = 0
+    }
+
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public func uniffiCloneHandle() -> UInt64 {
+        return try! rustCall { uniffi_wakustore_fn_clone_logger(self.handle, $0) }
+    }
+    // No primary constructor declared for this class.
+
+    deinit {
+        if handle == 0 {
+            // Mock objects have handle=0 don't try to free them
+            return
+        }
+
+        try! rustCall { uniffi_wakustore_fn_free_logger(handle, $0) }
+    }
+
+
+
+
+    /**
+     * Takes a line. It is called on a thread of the library's that is there for it, one line at a
+     * time. It must not wait for any other call of the library. What it throws is ignored.
+     */
+open func log(line: LogLine)throws   {try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_method_logger_log(
+            self.uniffiCloneHandle(),
+        FfiConverterTypeLogLine_lower(line),uniffiCallStatus
+    )
+}
+}
+
+
+
+}
+
+
+
+// Put the implementation in a struct so we don't pollute the top-level namespace
+fileprivate struct UniffiCallbackInterfaceLogger {
+
+    // Create the VTable using a series of closures.
+    // Swift automatically converts these into C callback functions.
+    //
+    // Store the vtable directly.
+    static let vtable: UniffiVTableCallbackInterfaceLogger = UniffiVTableCallbackInterfaceLogger(
+        uniffiFree: { (uniffiHandle: UInt64) -> () in
+            do {
+                try FfiConverterTypeLogger.handleMap.remove(handle: uniffiHandle)
+            } catch {
+                print("Uniffi callback interface Logger: handle missing in uniffiFree")
+            }
+        },
+        uniffiClone: { (uniffiHandle: UInt64) -> UInt64 in
+            do {
+                return try FfiConverterTypeLogger.handleMap.clone(handle: uniffiHandle)
+            } catch {
+                fatalError("Uniffi callback interface Logger: handle missing in uniffiClone")
+            }
+        },
+        log: { (
+            uniffiHandle: UInt64,
+            line: RustBuffer,
+            uniffiOutReturn: UnsafeMutableRawPointer,
+            uniffiCallStatus: UnsafeMutablePointer<RustCallStatus>
+        ) in
+            let makeCall = {
+                () throws -> () in
+                guard let uniffiObj = try? FfiConverterTypeLogger.handleMap.get(handle: uniffiHandle) else {
+                    throw UniffiInternalError.unexpectedStaleHandle
+                }
+                return try uniffiObj.log(
+                     line: try FfiConverterTypeLogLine_lift(line)
+                )
+            }
+
+
+            let writeReturn = { () }
+            uniffiTraitInterfaceCallWithError(
+                callStatus: uniffiCallStatus,
+                makeCall: makeCall,
+                writeReturn: writeReturn,
+                lowerError: FfiConverterTypeWakuError_lower
+            )
+        }
+    )
+
+    // Rust stores this pointer for future callback invocations, so it must live
+    // for the process lifetime (not just for the init function call).
+    //
+    // `nonisolated(unsafe)` is needed under Swift 6 strict concurrency.
+    // This is safe because the pointee is initialized once during static init
+    // and never mutated by either side of the FFI.  Its fields are C function pointers.
+    nonisolated(unsafe) static let vtablePtr: UnsafePointer<UniffiVTableCallbackInterfaceLogger> = {
+        let ptr = UnsafeMutablePointer<UniffiVTableCallbackInterfaceLogger>.allocate(capacity: 1)
+        ptr.initialize(to: vtable)
+        return UnsafePointer(ptr)
+    }()
+}
+
+private func uniffiCallbackInitLogger() {
+    uniffi_wakustore_fn_init_callback_vtable_logger(UniffiCallbackInterfaceLogger.vtablePtr)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeLogger: FfiConverter {
+    fileprivate static let handleMap = UniffiHandleMap<Logger>()
+
+    typealias FfiType = UInt64
+    typealias SwiftType = Logger
+
+    public static func lift(_ handle: UInt64) throws -> Logger {
+        if ((handle & 1) == 0) {
+            // Rust-generated handle, construct a new class that uses the handle to implement the
+            // interface
+            return LoggerImpl(unsafeFromHandle: handle)
+        } else {
+            // Swift-generated handle, get the object from the handle map
+            return try handleMap.remove(handle: handle)
+        }
+    }
+
+    public static func lower(_ value: Logger) -> UInt64 {
+         if let rustImpl = value as? LoggerImpl {
+             // Rust-implemented object.  Clone the handle and return it
+            return rustImpl.uniffiCloneHandle()
+         } else {
+            // Swift object, generate a new vtable handle and return that.
+            return handleMap.insert(obj: value)
+         }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Logger {
+        let handle: UInt64 = try readInt(&buf)
+        return try lift(handle)
+    }
+
+    public static func write(_ value: Logger, into buf: inout [UInt8]) {
+        writeInt(&buf, lower(value))
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeLogger_lift(_ handle: UInt64) throws -> Logger {
+    return try FfiConverterTypeLogger.lift(handle)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeLogger_lower(_ value: Logger) -> UInt64 {
+    return FfiConverterTypeLogger.lower(value)
+}
+
+
+
+
+
+
+/**
  * A running node: it serves the archive's history, fetches that of others, and syncs. Addresses
  * are multiaddresses; a peer is named by its peer id (`12D3…`) where it is connected or was
  * dialled before, or by an address that ends in `/p2p/{peer id}`. May be used from any thread.
  */
 public protocol NodeProtocol: AnyObject, Sendable {
+
+    /**
+     * How the node is: whether it syncs, how far it is behind, how its archive is, what waits.
+     */
+    func health() async throws  -> Health
+
+    /**
+     * The node's metrics and its archive's, in OpenMetrics' text form, which ends in `# EOF`: to be
+     * served as `application/openmetrics-text; version=1.0.0; charset=utf-8`. What is not told
+     * within two seconds is left out.
+     */
+    func metrics() async throws  -> String
 
     /**
      * Where it listens now, each address ending in `/p2p/{peer id}`.
@@ -1883,6 +2197,33 @@ public protocol NodeProtocol: AnyObject, Sendable {
     func online() throws  -> Bool
 
     /**
+     * Comes back: opens the archive, listens at the same addresses where they are free, and dials
+     * again the peers that it had dialled. A heartbeat that was missed, or many, come as one. Where
+     * it fails the node stays suspended.
+     *
+     * Fails with `Listen`, and as the archive's opening.
+     */
+    func resume() async throws
+
+    /**
+     * Lets go of what a system takes badly in an app that it freezes: ends syncs (what came is
+     * stored), closes all connections and sockets, keeps the node's state, and suspends its
+     * archive. What is under way ends with `Suspended`, and so does whatever is asked before
+     * `resume`. No timer runs meanwhile. A second time is fine.
+     */
+    func suspend() async throws
+
+    /**
+     * Syncs what is due, within a time and a number of bytes, and returns when the time is over at
+     * the latest: for the seconds that a phone gives its apps in the background. Wherever it stops,
+     * all that came is stored, and the next call goes on from there. Giving up on the call ends it.
+     *
+     * Fails with `SyncBusy` while another of these runs, `PeerUnknown`, `Suspended`,
+     * `InvalidArgument`, `Unsupported`, and, where no peer could be synced with at all, as `sync`.
+     */
+    func syncOnce(options: SyncOnceOptions?) async throws  -> SyncOnceReport
+
+    /**
      * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
      * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
      * bring it to others; the same message may be published again.
@@ -1937,12 +2278,14 @@ public protocol NodeProtocol: AnyObject, Sendable {
      * A walk through the history of several store peers: one is asked for as long as it answers,
      * and another goes on where it fails. With no peers named it is any connected one that speaks
      * Store, the best by what was measured of them first. A query for a time longer than `span` is
-     * asked in spans of that length, since some service nodes refuse long ones.
+     * asked in spans of that length, since some service nodes refuse long ones. With
+     * `filter_at_home` the peers are not told which content topics are looked for: they are asked
+     * for everything of the pubsub topic and the time, and the rest is left out here.
      *
      * Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
      * that there are more than 100,000 of them.
      */
-    func historyOf(peers: [String], query: Query, span: TimeInterval?) throws  -> History
+    func historyOf(peers: [String], query: Query, span: TimeInterval?, filterAtHome: Bool) throws  -> History
 
     /**
      * Those of the hashes that a store peer holds, in the order asked for, each once; at most a
@@ -2031,6 +2374,48 @@ public static func start(archive: Archive, options: NodeOptions? = nil)async thr
 }
 
 
+
+    /**
+     * How the node is: whether it syncs, how far it is behind, how its archive is, what waits.
+     */
+open func health()async throws  -> Health  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_health(
+                        self.uniffiCloneHandle()
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterTypeHealth_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * The node's metrics and its archive's, in OpenMetrics' text form, which ends in `# EOF`: to be
+     * served as `application/openmetrics-text; version=1.0.0; charset=utf-8`. What is not told
+     * within two seconds is left out.
+     */
+open func metrics()async throws  -> String  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_metrics(
+                        self.uniffiCloneHandle()
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterString.lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
 
     /**
      * Where it listens now, each address ending in `/p2p/{peer id}`.
@@ -2314,6 +2699,78 @@ open func online()throws  -> Bool  {
 }
 
     /**
+     * Comes back: opens the archive, listens at the same addresses where they are free, and dials
+     * again the peers that it had dialled. A heartbeat that was missed, or many, come as one. Where
+     * it fails the node stays suspended.
+     *
+     * Fails with `Listen`, and as the archive's opening.
+     */
+open func resume()async throws   {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_resume(
+                        self.uniffiCloneHandle()
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_void,
+            completeFunc: ffi_wakustore_rust_future_complete_void,
+            freeFunc: ffi_wakustore_rust_future_free_void,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
+            liftFunc: { $0 },
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Lets go of what a system takes badly in an app that it freezes: ends syncs (what came is
+     * stored), closes all connections and sockets, keeps the node's state, and suspends its
+     * archive. What is under way ends with `Suspended`, and so does whatever is asked before
+     * `resume`. No timer runs meanwhile. A second time is fine.
+     */
+open func suspend()async throws   {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_suspend(
+                        self.uniffiCloneHandle()
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_void,
+            completeFunc: ffi_wakustore_rust_future_complete_void,
+            freeFunc: ffi_wakustore_rust_future_free_void,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_void($0) },
+            liftFunc: { $0 },
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
+     * Syncs what is due, within a time and a number of bytes, and returns when the time is over at
+     * the latest: for the seconds that a phone gives its apps in the background. Wherever it stops,
+     * all that came is stored, and the next call goes on from there. Giving up on the call ends it.
+     *
+     * Fails with `SyncBusy` while another of these runs, `PeerUnknown`, `Suspended`,
+     * `InvalidArgument`, `Unsupported`, and, where no peer could be synced with at all, as `sync`.
+     */
+open func syncOnce(options: SyncOnceOptions? = nil)async throws  -> SyncOnceReport  {
+    return
+        try  await uniffiRustCallAsync(
+            rustFutureFunc: {
+                uniffi_wakustore_fn_method_node_sync_once(
+                        self.uniffiCloneHandle(),FfiConverterOptionTypeSyncOnceOptions.lower(options)
+                )
+            },
+            pollFunc: ffi_wakustore_rust_future_poll_rust_buffer,
+            completeFunc: ffi_wakustore_rust_future_complete_rust_buffer,
+            freeFunc: ffi_wakustore_rust_future_free_rust_buffer,
+            cancelFunc: { ffi_wakustore_rust_future_cancel_rust_buffer($0) },
+            liftFunc: FfiConverterTypeSyncOnceReport_lift,
+            errorHandler: FfiConverterTypeWakuError_lift
+        )
+}
+
+    /**
      * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
      * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
      * bring it to others; the same message may be published again.
@@ -2458,19 +2915,22 @@ open func fetch(peers: [String], hashes: [Data])async throws  -> Fetched  {
      * A walk through the history of several store peers: one is asked for as long as it answers,
      * and another goes on where it fails. With no peers named it is any connected one that speaks
      * Store, the best by what was measured of them first. A query for a time longer than `span` is
-     * asked in spans of that length, since some service nodes refuse long ones.
+     * asked in spans of that length, since some service nodes refuse long ones. With
+     * `filter_at_home` the peers are not told which content topics are looked for: they are asked
+     * for everything of the pubsub topic and the time, and the rest is left out here.
      *
      * Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
      * that there are more than 100,000 of them.
      */
-open func historyOf(peers: [String], query: Query, span: TimeInterval? = nil)throws  -> History  {
+open func historyOf(peers: [String], query: Query, span: TimeInterval? = nil, filterAtHome: Bool = false)throws  -> History  {
     return try  FfiConverterTypeHistory_lift(try rustCallWithError(FfiConverterTypeWakuError_lift) {
         uniffiCallStatus in
     uniffi_wakustore_fn_method_node_history_of(
             self.uniffiCloneHandle(),
         FfiConverterSequenceString.lower(peers),
         FfiConverterTypeQuery_lower(query),
-        FfiConverterOptionDuration.lower(span),uniffiCallStatus
+        FfiConverterOptionDuration.lower(span),
+        FfiConverterBool.lower(filterAtHome),uniffiCallStatus
     )
 })
 }
@@ -3123,6 +3583,12 @@ public struct ArchiveOptions: Equatable, Hashable {
      * What the file is encrypted with, or is to be where it is created.
      */
     public let file: FileOptions?
+    /**
+     * How often is looked for what others wrote to the same file or database, while anybody is
+     * subscribed to changes; each 250 ms where absent. Zero where nobody else writes while this is
+     * open: then an idle archive wakes up for nothing.
+     */
+    public let lookEvery: TimeInterval?
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
@@ -3164,7 +3630,12 @@ public struct ArchiveOptions: Equatable, Hashable {
          */readOnly: Bool = false,
         /**
          * What the file is encrypted with, or is to be where it is created.
-         */file: FileOptions? = nil) {
+         */file: FileOptions? = nil,
+        /**
+         * How often is looked for what others wrote to the same file or database, while anybody is
+         * subscribed to changes; each 250 ms where absent. Zero where nobody else writes while this is
+         * open: then an idle archive wakes up for nothing.
+         */lookEvery: TimeInterval? = nil) {
         self.durability = durability
         self.clockTolerance = clockTolerance
         self.checkLiveAge = checkLiveAge
@@ -3176,6 +3647,7 @@ public struct ArchiveOptions: Equatable, Hashable {
         self.validatorTimeout = validatorTimeout
         self.readOnly = readOnly
         self.file = file
+        self.lookEvery = lookEvery
     }
 
 
@@ -3204,7 +3676,8 @@ public struct FfiConverterTypeArchiveOptions: FfiConverterRustBuffer {
                 maxBytes: FfiConverterOptionUInt64.read(from: &buf),
                 validatorTimeout: FfiConverterOptionDuration.read(from: &buf),
                 readOnly: FfiConverterBool.read(from: &buf),
-                file: FfiConverterOptionTypeFileOptions.read(from: &buf)
+                file: FfiConverterOptionTypeFileOptions.read(from: &buf),
+                lookEvery: FfiConverterOptionDuration.read(from: &buf)
         )
     }
 
@@ -3220,6 +3693,7 @@ public struct FfiConverterTypeArchiveOptions: FfiConverterRustBuffer {
         FfiConverterOptionDuration.write(value.validatorTimeout, into: &buf)
         FfiConverterBool.write(value.readOnly, into: &buf)
         FfiConverterOptionTypeFileOptions.write(value.file, into: &buf)
+        FfiConverterOptionDuration.write(value.lookEvery, into: &buf)
     }
 }
 
@@ -3945,6 +4419,257 @@ public func FfiConverterTypeFinding_lower(_ value: Finding) -> RustBuffer {
 
 
 /**
+ * How a node is.
+ */
+public struct Health: Equatable, Hashable {
+    /**
+     * Whether the node runs; false once it was stopped.
+     */
+    public let running: Bool
+    /**
+     * Peers that are connected.
+     */
+    public let peers: UInt64
+    /**
+     * Of them, those that speak Store.
+     */
+    public let storePeers: UInt64
+    /**
+     * Of them, those that speak reconciliation 1.0.0.
+     */
+    public let reconciliationPeers: UInt64
+    /**
+     * Of them, those that speak wakustore's own sync protocol.
+     */
+    public let strongPeers: UInt64
+    /**
+     * Of them, those that take part in relay.
+     */
+    public let relayPeers: UInt64
+    /**
+     * Syncs that run now.
+     */
+    public let syncs: UInt64
+    /**
+     * Whether the sync index stands; until then syncs wait. False too for a node that does not
+     * sync.
+     */
+    public let syncReady: Bool
+    /**
+     * The last sync that ended well, in this run.
+     */
+    public let lastSync: LastSync?
+    /**
+     * The timestamp of the newest message that is stored, in Unix nanoseconds.
+     */
+    public let newest: Int64?
+    /**
+     * The timestamp of the oldest.
+     */
+    public let oldest: Int64?
+    /**
+     * How many messages are stored; absent where the archive did not tell in time.
+     */
+    public let messages: UInt64?
+    /**
+     * Up to where some peer agrees with this node on what there is, in Unix nanoseconds.
+     */
+    public let agreedUntil: Int64?
+    /**
+     * How far that lies behind now; absent where nobody agrees yet.
+     */
+    public let behind: TimeInterval?
+    /**
+     * Spans of time for which the node was not online and that no sync has filled yet.
+     */
+    public let gaps: UInt64
+    /**
+     * How long they are together.
+     */
+    public let gap: TimeInterval
+    /**
+     * Where the first of them begins, in Unix nanoseconds.
+     */
+    public let gapStart: Int64?
+    /**
+     * Whether the archive can do its work.
+     */
+    public let archive: ArchiveState
+    /**
+     * What is wrong with it, where something is.
+     */
+    public let archiveFailure: Failure?
+    /**
+     * What waits.
+     */
+    public let queues: QueueDepths
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Whether the node runs; false once it was stopped.
+         */running: Bool,
+        /**
+         * Peers that are connected.
+         */peers: UInt64,
+        /**
+         * Of them, those that speak Store.
+         */storePeers: UInt64,
+        /**
+         * Of them, those that speak reconciliation 1.0.0.
+         */reconciliationPeers: UInt64,
+        /**
+         * Of them, those that speak wakustore's own sync protocol.
+         */strongPeers: UInt64,
+        /**
+         * Of them, those that take part in relay.
+         */relayPeers: UInt64,
+        /**
+         * Syncs that run now.
+         */syncs: UInt64,
+        /**
+         * Whether the sync index stands; until then syncs wait. False too for a node that does not
+         * sync.
+         */syncReady: Bool,
+        /**
+         * The last sync that ended well, in this run.
+         */lastSync: LastSync?,
+        /**
+         * The timestamp of the newest message that is stored, in Unix nanoseconds.
+         */newest: Int64?,
+        /**
+         * The timestamp of the oldest.
+         */oldest: Int64?,
+        /**
+         * How many messages are stored; absent where the archive did not tell in time.
+         */messages: UInt64?,
+        /**
+         * Up to where some peer agrees with this node on what there is, in Unix nanoseconds.
+         */agreedUntil: Int64?,
+        /**
+         * How far that lies behind now; absent where nobody agrees yet.
+         */behind: TimeInterval?,
+        /**
+         * Spans of time for which the node was not online and that no sync has filled yet.
+         */gaps: UInt64,
+        /**
+         * How long they are together.
+         */gap: TimeInterval,
+        /**
+         * Where the first of them begins, in Unix nanoseconds.
+         */gapStart: Int64?,
+        /**
+         * Whether the archive can do its work.
+         */archive: ArchiveState,
+        /**
+         * What is wrong with it, where something is.
+         */archiveFailure: Failure?,
+        /**
+         * What waits.
+         */queues: QueueDepths) {
+        self.running = running
+        self.peers = peers
+        self.storePeers = storePeers
+        self.reconciliationPeers = reconciliationPeers
+        self.strongPeers = strongPeers
+        self.relayPeers = relayPeers
+        self.syncs = syncs
+        self.syncReady = syncReady
+        self.lastSync = lastSync
+        self.newest = newest
+        self.oldest = oldest
+        self.messages = messages
+        self.agreedUntil = agreedUntil
+        self.behind = behind
+        self.gaps = gaps
+        self.gap = gap
+        self.gapStart = gapStart
+        self.archive = archive
+        self.archiveFailure = archiveFailure
+        self.queues = queues
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension Health: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeHealth: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Health {
+        return
+            try Health(
+                running: FfiConverterBool.read(from: &buf),
+                peers: FfiConverterUInt64.read(from: &buf),
+                storePeers: FfiConverterUInt64.read(from: &buf),
+                reconciliationPeers: FfiConverterUInt64.read(from: &buf),
+                strongPeers: FfiConverterUInt64.read(from: &buf),
+                relayPeers: FfiConverterUInt64.read(from: &buf),
+                syncs: FfiConverterUInt64.read(from: &buf),
+                syncReady: FfiConverterBool.read(from: &buf),
+                lastSync: FfiConverterOptionTypeLastSync.read(from: &buf),
+                newest: FfiConverterOptionInt64.read(from: &buf),
+                oldest: FfiConverterOptionInt64.read(from: &buf),
+                messages: FfiConverterOptionUInt64.read(from: &buf),
+                agreedUntil: FfiConverterOptionInt64.read(from: &buf),
+                behind: FfiConverterOptionDuration.read(from: &buf),
+                gaps: FfiConverterUInt64.read(from: &buf),
+                gap: FfiConverterDuration.read(from: &buf),
+                gapStart: FfiConverterOptionInt64.read(from: &buf),
+                archive: FfiConverterTypeArchiveState.read(from: &buf),
+                archiveFailure: FfiConverterOptionTypeFailure.read(from: &buf),
+                queues: FfiConverterTypeQueueDepths.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: Health, into buf: inout [UInt8]) {
+        FfiConverterBool.write(value.running, into: &buf)
+        FfiConverterUInt64.write(value.peers, into: &buf)
+        FfiConverterUInt64.write(value.storePeers, into: &buf)
+        FfiConverterUInt64.write(value.reconciliationPeers, into: &buf)
+        FfiConverterUInt64.write(value.strongPeers, into: &buf)
+        FfiConverterUInt64.write(value.relayPeers, into: &buf)
+        FfiConverterUInt64.write(value.syncs, into: &buf)
+        FfiConverterBool.write(value.syncReady, into: &buf)
+        FfiConverterOptionTypeLastSync.write(value.lastSync, into: &buf)
+        FfiConverterOptionInt64.write(value.newest, into: &buf)
+        FfiConverterOptionInt64.write(value.oldest, into: &buf)
+        FfiConverterOptionUInt64.write(value.messages, into: &buf)
+        FfiConverterOptionInt64.write(value.agreedUntil, into: &buf)
+        FfiConverterOptionDuration.write(value.behind, into: &buf)
+        FfiConverterUInt64.write(value.gaps, into: &buf)
+        FfiConverterDuration.write(value.gap, into: &buf)
+        FfiConverterOptionInt64.write(value.gapStart, into: &buf)
+        FfiConverterTypeArchiveState.write(value.archive, into: &buf)
+        FfiConverterOptionTypeFailure.write(value.archiveFailure, into: &buf)
+        FfiConverterTypeQueueDepths.write(value.queues, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeHealth_lift(_ buf: RustBuffer) throws -> Health {
+    return try FfiConverterTypeHealth.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeHealth_lower(_ value: Health) -> RustBuffer {
+    return FfiConverterTypeHealth.lower(value)
+}
+
+
+/**
  * A peer that a node knows of.
  */
 public struct KnownPeer: Equatable, Hashable {
@@ -4070,6 +4795,214 @@ public func FfiConverterTypeKnownPeer_lift(_ buf: RustBuffer) throws -> KnownPee
 #endif
 public func FfiConverterTypeKnownPeer_lower(_ value: KnownPeer) -> RustBuffer {
     return FfiConverterTypeKnownPeer.lower(value)
+}
+
+
+/**
+ * A sync that ended well.
+ */
+public struct LastSync: Equatable, Hashable {
+    /**
+     * When it ended, in Unix nanoseconds.
+     */
+    public let at: Int64
+    /**
+     * With whom.
+     */
+    public let peerId: String
+    /**
+     * Whether both sides held the same then.
+     */
+    public let agreement: Agreement
+    /**
+     * Messages that it brought.
+     */
+    public let received: UInt64
+    /**
+     * Messages that it sent.
+     */
+    public let sent: UInt64
+    /**
+     * Messages that the peer announced and that were not here at its end.
+     */
+    public let outstanding: UInt64
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * When it ended, in Unix nanoseconds.
+         */at: Int64,
+        /**
+         * With whom.
+         */peerId: String,
+        /**
+         * Whether both sides held the same then.
+         */agreement: Agreement,
+        /**
+         * Messages that it brought.
+         */received: UInt64,
+        /**
+         * Messages that it sent.
+         */sent: UInt64,
+        /**
+         * Messages that the peer announced and that were not here at its end.
+         */outstanding: UInt64) {
+        self.at = at
+        self.peerId = peerId
+        self.agreement = agreement
+        self.received = received
+        self.sent = sent
+        self.outstanding = outstanding
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension LastSync: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeLastSync: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> LastSync {
+        return
+            try LastSync(
+                at: FfiConverterInt64.read(from: &buf),
+                peerId: FfiConverterString.read(from: &buf),
+                agreement: FfiConverterTypeAgreement.read(from: &buf),
+                received: FfiConverterUInt64.read(from: &buf),
+                sent: FfiConverterUInt64.read(from: &buf),
+                outstanding: FfiConverterUInt64.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: LastSync, into buf: inout [UInt8]) {
+        FfiConverterInt64.write(value.at, into: &buf)
+        FfiConverterString.write(value.peerId, into: &buf)
+        FfiConverterTypeAgreement.write(value.agreement, into: &buf)
+        FfiConverterUInt64.write(value.received, into: &buf)
+        FfiConverterUInt64.write(value.sent, into: &buf)
+        FfiConverterUInt64.write(value.outstanding, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeLastSync_lift(_ buf: RustBuffer) throws -> LastSync {
+    return try FfiConverterTypeLastSync.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeLastSync_lower(_ value: LastSync) -> RustBuffer {
+    return FfiConverterTypeLastSync.lower(value)
+}
+
+
+/**
+ * A line of the log.
+ */
+public struct LogLine: Equatable, Hashable {
+    /**
+     * When, in Unix nanoseconds.
+     */
+    public let time: Int64
+    /**
+     * How grave.
+     */
+    public let level: LogLevel
+    /**
+     * Of what, as `wakustore::node::swarm`.
+     */
+    public let target: String
+    /**
+     * One line of text: what happened, then `name=value` fields.
+     */
+    public let message: String
+    /**
+     * Lines that were left out before this one, since the logger was too slow.
+     */
+    public let dropped: UInt64
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * When, in Unix nanoseconds.
+         */time: Int64,
+        /**
+         * How grave.
+         */level: LogLevel,
+        /**
+         * Of what, as `wakustore::node::swarm`.
+         */target: String,
+        /**
+         * One line of text: what happened, then `name=value` fields.
+         */message: String,
+        /**
+         * Lines that were left out before this one, since the logger was too slow.
+         */dropped: UInt64) {
+        self.time = time
+        self.level = level
+        self.target = target
+        self.message = message
+        self.dropped = dropped
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension LogLine: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeLogLine: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> LogLine {
+        return
+            try LogLine(
+                time: FfiConverterInt64.read(from: &buf),
+                level: FfiConverterTypeLogLevel.read(from: &buf),
+                target: FfiConverterString.read(from: &buf),
+                message: FfiConverterString.read(from: &buf),
+                dropped: FfiConverterUInt64.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: LogLine, into buf: inout [UInt8]) {
+        FfiConverterInt64.write(value.time, into: &buf)
+        FfiConverterTypeLogLevel.write(value.level, into: &buf)
+        FfiConverterString.write(value.target, into: &buf)
+        FfiConverterString.write(value.message, into: &buf)
+        FfiConverterUInt64.write(value.dropped, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeLogLine_lift(_ buf: RustBuffer) throws -> LogLine {
+    return try FfiConverterTypeLogLine.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeLogLine_lower(_ value: LogLine) -> RustBuffer {
+    return FfiConverterTypeLogLine.lower(value)
 }
 
 
@@ -5580,6 +6513,145 @@ public func FfiConverterTypeQuery_lower(_ value: Query) -> RustBuffer {
 
 
 /**
+ * What waits, and for what. All are bounded.
+ */
+public struct QueueDepths: Equatable, Hashable {
+    /**
+     * Puts that wait for their commit.
+     */
+    public let archivePuts: UInt64
+    /**
+     * What their messages count for, in bytes.
+     */
+    public let archivePutBytes: UInt64
+    /**
+     * Questions that wait for a reader of the archive.
+     */
+    public let archiveReads: UInt64
+    /**
+     * Commands that wait for the task of the connections.
+     */
+    public let commands: UInt64
+    /**
+     * Streams that peers have open to the node.
+     */
+    public let streams: UInt64
+    /**
+     * Store requests of peers that are being answered.
+     */
+    public let storeAnswering: UInt64
+    /**
+     * Store requests of the node's own on their way.
+     */
+    public let storeAsking: UInt64
+    /**
+     * Bytes of messages that came over relay and wait for the archive.
+     */
+    public let relayBytes: UInt64
+    /**
+     * Bytes of messages that came by syncs and wait for the archive.
+     */
+    public let syncBytes: UInt64
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Puts that wait for their commit.
+         */archivePuts: UInt64,
+        /**
+         * What their messages count for, in bytes.
+         */archivePutBytes: UInt64,
+        /**
+         * Questions that wait for a reader of the archive.
+         */archiveReads: UInt64,
+        /**
+         * Commands that wait for the task of the connections.
+         */commands: UInt64,
+        /**
+         * Streams that peers have open to the node.
+         */streams: UInt64,
+        /**
+         * Store requests of peers that are being answered.
+         */storeAnswering: UInt64,
+        /**
+         * Store requests of the node's own on their way.
+         */storeAsking: UInt64,
+        /**
+         * Bytes of messages that came over relay and wait for the archive.
+         */relayBytes: UInt64,
+        /**
+         * Bytes of messages that came by syncs and wait for the archive.
+         */syncBytes: UInt64) {
+        self.archivePuts = archivePuts
+        self.archivePutBytes = archivePutBytes
+        self.archiveReads = archiveReads
+        self.commands = commands
+        self.streams = streams
+        self.storeAnswering = storeAnswering
+        self.storeAsking = storeAsking
+        self.relayBytes = relayBytes
+        self.syncBytes = syncBytes
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension QueueDepths: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeQueueDepths: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> QueueDepths {
+        return
+            try QueueDepths(
+                archivePuts: FfiConverterUInt64.read(from: &buf),
+                archivePutBytes: FfiConverterUInt64.read(from: &buf),
+                archiveReads: FfiConverterUInt64.read(from: &buf),
+                commands: FfiConverterUInt64.read(from: &buf),
+                streams: FfiConverterUInt64.read(from: &buf),
+                storeAnswering: FfiConverterUInt64.read(from: &buf),
+                storeAsking: FfiConverterUInt64.read(from: &buf),
+                relayBytes: FfiConverterUInt64.read(from: &buf),
+                syncBytes: FfiConverterUInt64.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: QueueDepths, into buf: inout [UInt8]) {
+        FfiConverterUInt64.write(value.archivePuts, into: &buf)
+        FfiConverterUInt64.write(value.archivePutBytes, into: &buf)
+        FfiConverterUInt64.write(value.archiveReads, into: &buf)
+        FfiConverterUInt64.write(value.commands, into: &buf)
+        FfiConverterUInt64.write(value.streams, into: &buf)
+        FfiConverterUInt64.write(value.storeAnswering, into: &buf)
+        FfiConverterUInt64.write(value.storeAsking, into: &buf)
+        FfiConverterUInt64.write(value.relayBytes, into: &buf)
+        FfiConverterUInt64.write(value.syncBytes, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeQueueDepths_lift(_ buf: RustBuffer) throws -> QueueDepths {
+    return try FfiConverterTypeQueueDepths.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeQueueDepths_lower(_ value: QueueDepths) -> RustBuffer {
+    return FfiConverterTypeQueueDepths.lower(value)
+}
+
+
+/**
  * How many Store requests are answered in a time.
  */
 public struct RateLimit: Equatable, Hashable {
@@ -6123,6 +7195,273 @@ public func FfiConverterTypeSyncId_lower(_ value: SyncId) -> RustBuffer {
 
 
 /**
+ * What one sync within a time and a number of bytes may take. What is absent is as the library has
+ * it.
+ */
+public struct SyncOnceOptions: Equatable, Hashable {
+    /**
+     * With whom, each by its peer id or an address: the first that can be reached, and another
+     * where it fails. With none named: a peer that is connected, or else one that was dialled
+     * before.
+     */
+    public let peers: [String]
+    /**
+     * Where the span to sync starts, in Unix nanoseconds. Without one it is what is due: the window
+     * of a sync before now, and what was missed before that.
+     */
+    public let windowStart: Int64?
+    /**
+     * Where the span ends.
+     */
+    public let windowEnd: Int64?
+    /**
+     * Which way messages go; both where absent.
+     */
+    public let direction: SyncDirection?
+    /**
+     * When it is over, at the latest; after 25 seconds where absent.
+     */
+    public let deadline: TimeInterval?
+    /**
+     * The most bytes, both ways, of Sync and Store. What was asked of a Store peer before is still
+     * read: up to two hundred messages.
+     */
+    public let byteBudget: UInt64?
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * With whom, each by its peer id or an address: the first that can be reached, and another
+         * where it fails. With none named: a peer that is connected, or else one that was dialled
+         * before.
+         */peers: [String] = [],
+        /**
+         * Where the span to sync starts, in Unix nanoseconds. Without one it is what is due: the window
+         * of a sync before now, and what was missed before that.
+         */windowStart: Int64? = nil,
+        /**
+         * Where the span ends.
+         */windowEnd: Int64? = nil,
+        /**
+         * Which way messages go; both where absent.
+         */direction: SyncDirection? = nil,
+        /**
+         * When it is over, at the latest; after 25 seconds where absent.
+         */deadline: TimeInterval? = nil,
+        /**
+         * The most bytes, both ways, of Sync and Store. What was asked of a Store peer before is still
+         * read: up to two hundred messages.
+         */byteBudget: UInt64? = nil) {
+        self.peers = peers
+        self.windowStart = windowStart
+        self.windowEnd = windowEnd
+        self.direction = direction
+        self.deadline = deadline
+        self.byteBudget = byteBudget
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension SyncOnceOptions: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeSyncOnceOptions: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SyncOnceOptions {
+        return
+            try SyncOnceOptions(
+                peers: FfiConverterSequenceString.read(from: &buf),
+                windowStart: FfiConverterOptionInt64.read(from: &buf),
+                windowEnd: FfiConverterOptionInt64.read(from: &buf),
+                direction: FfiConverterOptionTypeSyncDirection.read(from: &buf),
+                deadline: FfiConverterOptionDuration.read(from: &buf),
+                byteBudget: FfiConverterOptionUInt64.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: SyncOnceOptions, into buf: inout [UInt8]) {
+        FfiConverterSequenceString.write(value.peers, into: &buf)
+        FfiConverterOptionInt64.write(value.windowStart, into: &buf)
+        FfiConverterOptionInt64.write(value.windowEnd, into: &buf)
+        FfiConverterOptionTypeSyncDirection.write(value.direction, into: &buf)
+        FfiConverterOptionDuration.write(value.deadline, into: &buf)
+        FfiConverterOptionUInt64.write(value.byteBudget, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncOnceOptions_lift(_ buf: RustBuffer) throws -> SyncOnceOptions {
+    return try FfiConverterTypeSyncOnceOptions.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncOnceOptions_lower(_ value: SyncOnceOptions) -> RustBuffer {
+    return FfiConverterTypeSyncOnceOptions.lower(value)
+}
+
+
+/**
+ * What came of a sync within a time and a number of bytes.
+ */
+public struct SyncOnceReport: Equatable, Hashable {
+    /**
+     * Why it ended.
+     */
+    public let end: SyncOnceEnd
+    /**
+     * What was to be synced, from the first moment to the last.
+     */
+    public let window: TimeSpan
+    /**
+     * What is left of it, ascending: the next call goes on there.
+     */
+    public let lacking: [TimeSpan]
+    /**
+     * Messages that a peer is known to have, and that are not here.
+     */
+    public let outstanding: UInt64
+    /**
+     * Messages that came and were stored (new ones only).
+     */
+    public let received: UInt64
+    /**
+     * Messages that were sent.
+     */
+    public let sent: UInt64
+    /**
+     * Bytes of Sync and Store that came, whoever they were for.
+     */
+    public let bytesIn: UInt64
+    /**
+     * Bytes of Sync and Store that went.
+     */
+    public let bytesOut: UInt64
+    /**
+     * How long it took.
+     */
+    public let duration: TimeInterval
+    /**
+     * Why the last peer that failed did.
+     */
+    public let failure: Failure?
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Why it ended.
+         */end: SyncOnceEnd,
+        /**
+         * What was to be synced, from the first moment to the last.
+         */window: TimeSpan,
+        /**
+         * What is left of it, ascending: the next call goes on there.
+         */lacking: [TimeSpan],
+        /**
+         * Messages that a peer is known to have, and that are not here.
+         */outstanding: UInt64,
+        /**
+         * Messages that came and were stored (new ones only).
+         */received: UInt64,
+        /**
+         * Messages that were sent.
+         */sent: UInt64,
+        /**
+         * Bytes of Sync and Store that came, whoever they were for.
+         */bytesIn: UInt64,
+        /**
+         * Bytes of Sync and Store that went.
+         */bytesOut: UInt64,
+        /**
+         * How long it took.
+         */duration: TimeInterval,
+        /**
+         * Why the last peer that failed did.
+         */failure: Failure?) {
+        self.end = end
+        self.window = window
+        self.lacking = lacking
+        self.outstanding = outstanding
+        self.received = received
+        self.sent = sent
+        self.bytesIn = bytesIn
+        self.bytesOut = bytesOut
+        self.duration = duration
+        self.failure = failure
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension SyncOnceReport: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeSyncOnceReport: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SyncOnceReport {
+        return
+            try SyncOnceReport(
+                end: FfiConverterTypeSyncOnceEnd.read(from: &buf),
+                window: FfiConverterTypeTimeSpan.read(from: &buf),
+                lacking: FfiConverterSequenceTypeTimeSpan.read(from: &buf),
+                outstanding: FfiConverterUInt64.read(from: &buf),
+                received: FfiConverterUInt64.read(from: &buf),
+                sent: FfiConverterUInt64.read(from: &buf),
+                bytesIn: FfiConverterUInt64.read(from: &buf),
+                bytesOut: FfiConverterUInt64.read(from: &buf),
+                duration: FfiConverterDuration.read(from: &buf),
+                failure: FfiConverterOptionTypeFailure.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: SyncOnceReport, into buf: inout [UInt8]) {
+        FfiConverterTypeSyncOnceEnd.write(value.end, into: &buf)
+        FfiConverterTypeTimeSpan.write(value.window, into: &buf)
+        FfiConverterSequenceTypeTimeSpan.write(value.lacking, into: &buf)
+        FfiConverterUInt64.write(value.outstanding, into: &buf)
+        FfiConverterUInt64.write(value.received, into: &buf)
+        FfiConverterUInt64.write(value.sent, into: &buf)
+        FfiConverterUInt64.write(value.bytesIn, into: &buf)
+        FfiConverterUInt64.write(value.bytesOut, into: &buf)
+        FfiConverterDuration.write(value.duration, into: &buf)
+        FfiConverterOptionTypeFailure.write(value.failure, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncOnceReport_lift(_ buf: RustBuffer) throws -> SyncOnceReport {
+    return try FfiConverterTypeSyncOnceReport.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncOnceReport_lower(_ value: SyncOnceReport) -> RustBuffer {
+    return FfiConverterTypeSyncOnceReport.lower(value)
+}
+
+
+/**
  * One sync on demand.
  */
 public struct SyncOptions: Equatable, Hashable {
@@ -6539,6 +7878,75 @@ public func FfiConverterTypeSyncReport_lower(_ value: SyncReport) -> RustBuffer 
 
 
 /**
+ * A span of time.
+ */
+public struct TimeSpan: Equatable, Hashable {
+    /**
+     * Where it starts, in Unix nanoseconds.
+     */
+    public let start: Int64
+    /**
+     * Where it ends; this moment is not in it.
+     */
+    public let end: Int64
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Where it starts, in Unix nanoseconds.
+         */start: Int64,
+        /**
+         * Where it ends; this moment is not in it.
+         */end: Int64) {
+        self.start = start
+        self.end = end
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension TimeSpan: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeTimeSpan: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> TimeSpan {
+        return
+            try TimeSpan(
+                start: FfiConverterInt64.read(from: &buf),
+                end: FfiConverterInt64.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: TimeSpan, into buf: inout [UInt8]) {
+        FfiConverterInt64.write(value.start, into: &buf)
+        FfiConverterInt64.write(value.end, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeTimeSpan_lift(_ buf: RustBuffer) throws -> TimeSpan {
+    return try FfiConverterTypeTimeSpan.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeTimeSpan_lower(_ value: TimeSpan) -> RustBuffer {
+    return FfiConverterTypeTimeSpan.lower(value)
+}
+
+
+/**
  * A message and the topic it was, or is to be, published on.
  */
 public struct TopicMessage: Equatable, Hashable {
@@ -6942,6 +8350,121 @@ public func FfiConverterTypeAgreement_lower(_ value: Agreement) -> RustBuffer {
 
 
 /**
+ * Whether an archive can do its work.
+ */
+
+public enum ArchiveState: UInt8, Equatable, Hashable {
+
+    /**
+     * It reads, and the last commit went well, or there was none yet.
+     */
+    case writable = 0
+    /**
+     * It was opened read-only.
+     */
+    case readOnly = 1
+    /**
+     * The last commit found no space on the disk. Reads go on.
+     */
+    case diskFull = 2
+    /**
+     * Its database cannot be reached; it is tried again by itself.
+     */
+    case unavailable = 3
+    /**
+     * The last commit failed of something else.
+     */
+    case failing = 4
+    /**
+     * It was closed.
+     */
+    case closed = 5
+
+
+
+
+
+}
+
+#if compiler(>=6)
+extension ArchiveState: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeArchiveState: FfiConverterRustBuffer {
+    typealias SwiftType = ArchiveState
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> ArchiveState {
+        let variant: Int32 = try readInt(&buf)
+        switch variant {
+
+        case 1: return .writable
+
+        case 2: return .readOnly
+
+        case 3: return .diskFull
+
+        case 4: return .unavailable
+
+        case 5: return .failing
+
+        case 6: return .closed
+
+        default: throw UniffiInternalError.unexpectedEnumCase
+        }
+    }
+
+    public static func write(_ value: ArchiveState, into buf: inout [UInt8]) {
+        switch value {
+
+
+        case .writable:
+            writeInt(&buf, Int32(1))
+
+
+        case .readOnly:
+            writeInt(&buf, Int32(2))
+
+
+        case .diskFull:
+            writeInt(&buf, Int32(3))
+
+
+        case .unavailable:
+            writeInt(&buf, Int32(4))
+
+
+        case .failing:
+            writeInt(&buf, Int32(5))
+
+
+        case .closed:
+            writeInt(&buf, Int32(6))
+
+        }
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeArchiveState_lift(_ buf: RustBuffer) throws -> ArchiveState {
+    return try FfiConverterTypeArchiveState.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeArchiveState_lower(_ value: ArchiveState) -> RustBuffer {
+    return FfiConverterTypeArchiveState.lower(value)
+}
+
+
+
+/**
  * What an archive has committed.
  */
 
@@ -7285,6 +8808,10 @@ public enum ErrorKind: Int32, Equatable, Hashable {
      */
     case resources = 15
     /**
+     * The archive, or the node, is suspended: it works again once it is resumed.
+     */
+    case suspended = 16
+    /**
      * A pubsub or content topic is empty, too long, not UTF-8, or malformed.
      */
     case invalidTopic = 100
@@ -7504,89 +9031,91 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
 
         case 15: return .resources
 
-        case 16: return .invalidTopic
+        case 16: return .suspended
 
-        case 17: return .invalidHash
+        case 17: return .invalidTopic
 
-        case 18: return .messageTooLarge
+        case 18: return .invalidHash
 
-        case 19: return .metaTooLarge
+        case 19: return .messageTooLarge
 
-        case 20: return .noTimestamp
+        case 20: return .metaTooLarge
 
-        case 21: return .ephemeral
+        case 21: return .noTimestamp
 
-        case 22: return .timestampInFuture
+        case 22: return .ephemeral
 
-        case 23: return .timestampTooOld
+        case 23: return .timestampInFuture
 
-        case 24: return .invalidTimeRange
+        case 24: return .timestampTooOld
 
-        case 25: return .truncated
+        case 25: return .invalidTimeRange
 
-        case 26: return .frameTooLarge
+        case 26: return .truncated
 
-        case 27: return .malformed
+        case 27: return .frameTooLarge
 
-        case 28: return .archiveOpen
+        case 28: return .malformed
 
-        case 29: return .archiveCorrupt
+        case 29: return .archiveOpen
 
-        case 30: return .diskFull
+        case 30: return .archiveCorrupt
 
-        case 31: return .cursorNotFound
+        case 31: return .diskFull
 
-        case 32: return .schemaTooNew
+        case 32: return .cursorNotFound
 
-        case 33: return .archiveIo
+        case 33: return .schemaTooNew
 
-        case 34: return .archiveLocked
+        case 34: return .archiveIo
 
-        case 35: return .archiveReadOnly
+        case 35: return .archiveLocked
 
-        case 36: return .archiveClosed
+        case 36: return .archiveReadOnly
 
-        case 37: return .validatorRefused
+        case 37: return .archiveClosed
 
-        case 38: return .takenDown
+        case 38: return .validatorRefused
 
-        case 39: return .positionGone
+        case 39: return .takenDown
 
-        case 40: return .wrongKey
+        case 40: return .positionGone
 
-        case 41: return .archiveUnavailable
+        case 41: return .wrongKey
 
-        case 42: return .storeBadRequest
+        case 42: return .archiveUnavailable
 
-        case 43: return .storeBadResponse
+        case 43: return .storeBadRequest
 
-        case 44: return .storeTooManyRequests
+        case 44: return .storeBadResponse
 
-        case 45: return .storeUnavailable
+        case 45: return .storeTooManyRequests
 
-        case 46: return .syncProtocol
+        case 46: return .storeUnavailable
 
-        case 47: return .syncScope
+        case 47: return .syncProtocol
 
-        case 48: return .syncBusy
+        case 48: return .syncScope
 
-        case 49: return .address
+        case 49: return .syncBusy
 
-        case 50: return .dial
+        case 50: return .address
 
-        case 51: return .listen
+        case 51: return .dial
 
-        case 52: return .peerUnknown
+        case 52: return .listen
 
-        case 53: return .protocolUnsupported
+        case 53: return .peerUnknown
 
-        case 54: return .streamClosed
+        case 54: return .protocolUnsupported
 
-        case 55: return .keyFile
+        case 55: return .streamClosed
 
-        case 56: return .otherCluster
+        case 56: return .keyFile
 
-        case 57: return .noRelayPeers
+        case 57: return .otherCluster
+
+        case 58: return .noRelayPeers
 
         default: throw UniffiInternalError.unexpectedEnumCase
         }
@@ -7656,172 +9185,176 @@ public struct FfiConverterTypeErrorKind: FfiConverterRustBuffer {
             writeInt(&buf, Int32(15))
 
 
-        case .invalidTopic:
+        case .suspended:
             writeInt(&buf, Int32(16))
 
 
-        case .invalidHash:
+        case .invalidTopic:
             writeInt(&buf, Int32(17))
 
 
-        case .messageTooLarge:
+        case .invalidHash:
             writeInt(&buf, Int32(18))
 
 
-        case .metaTooLarge:
+        case .messageTooLarge:
             writeInt(&buf, Int32(19))
 
 
-        case .noTimestamp:
+        case .metaTooLarge:
             writeInt(&buf, Int32(20))
 
 
-        case .ephemeral:
+        case .noTimestamp:
             writeInt(&buf, Int32(21))
 
 
-        case .timestampInFuture:
+        case .ephemeral:
             writeInt(&buf, Int32(22))
 
 
-        case .timestampTooOld:
+        case .timestampInFuture:
             writeInt(&buf, Int32(23))
 
 
-        case .invalidTimeRange:
+        case .timestampTooOld:
             writeInt(&buf, Int32(24))
 
 
-        case .truncated:
+        case .invalidTimeRange:
             writeInt(&buf, Int32(25))
 
 
-        case .frameTooLarge:
+        case .truncated:
             writeInt(&buf, Int32(26))
 
 
-        case .malformed:
+        case .frameTooLarge:
             writeInt(&buf, Int32(27))
 
 
-        case .archiveOpen:
+        case .malformed:
             writeInt(&buf, Int32(28))
 
 
-        case .archiveCorrupt:
+        case .archiveOpen:
             writeInt(&buf, Int32(29))
 
 
-        case .diskFull:
+        case .archiveCorrupt:
             writeInt(&buf, Int32(30))
 
 
-        case .cursorNotFound:
+        case .diskFull:
             writeInt(&buf, Int32(31))
 
 
-        case .schemaTooNew:
+        case .cursorNotFound:
             writeInt(&buf, Int32(32))
 
 
-        case .archiveIo:
+        case .schemaTooNew:
             writeInt(&buf, Int32(33))
 
 
-        case .archiveLocked:
+        case .archiveIo:
             writeInt(&buf, Int32(34))
 
 
-        case .archiveReadOnly:
+        case .archiveLocked:
             writeInt(&buf, Int32(35))
 
 
-        case .archiveClosed:
+        case .archiveReadOnly:
             writeInt(&buf, Int32(36))
 
 
-        case .validatorRefused:
+        case .archiveClosed:
             writeInt(&buf, Int32(37))
 
 
-        case .takenDown:
+        case .validatorRefused:
             writeInt(&buf, Int32(38))
 
 
-        case .positionGone:
+        case .takenDown:
             writeInt(&buf, Int32(39))
 
 
-        case .wrongKey:
+        case .positionGone:
             writeInt(&buf, Int32(40))
 
 
-        case .archiveUnavailable:
+        case .wrongKey:
             writeInt(&buf, Int32(41))
 
 
-        case .storeBadRequest:
+        case .archiveUnavailable:
             writeInt(&buf, Int32(42))
 
 
-        case .storeBadResponse:
+        case .storeBadRequest:
             writeInt(&buf, Int32(43))
 
 
-        case .storeTooManyRequests:
+        case .storeBadResponse:
             writeInt(&buf, Int32(44))
 
 
-        case .storeUnavailable:
+        case .storeTooManyRequests:
             writeInt(&buf, Int32(45))
 
 
-        case .syncProtocol:
+        case .storeUnavailable:
             writeInt(&buf, Int32(46))
 
 
-        case .syncScope:
+        case .syncProtocol:
             writeInt(&buf, Int32(47))
 
 
-        case .syncBusy:
+        case .syncScope:
             writeInt(&buf, Int32(48))
 
 
-        case .address:
+        case .syncBusy:
             writeInt(&buf, Int32(49))
 
 
-        case .dial:
+        case .address:
             writeInt(&buf, Int32(50))
 
 
-        case .listen:
+        case .dial:
             writeInt(&buf, Int32(51))
 
 
-        case .peerUnknown:
+        case .listen:
             writeInt(&buf, Int32(52))
 
 
-        case .protocolUnsupported:
+        case .peerUnknown:
             writeInt(&buf, Int32(53))
 
 
-        case .streamClosed:
+        case .protocolUnsupported:
             writeInt(&buf, Int32(54))
 
 
-        case .keyFile:
+        case .streamClosed:
             writeInt(&buf, Int32(55))
 
 
-        case .otherCluster:
+        case .keyFile:
             writeInt(&buf, Int32(56))
 
 
-        case .noRelayPeers:
+        case .otherCluster:
             writeInt(&buf, Int32(57))
+
+
+        case .noRelayPeers:
+            writeInt(&buf, Int32(58))
 
         }
     }
@@ -7950,6 +9483,111 @@ public func FfiConverterTypeFindingKind_lower(_ value: FindingKind) -> RustBuffe
 
 
 /**
+ * How grave a line is.
+ */
+
+public enum LogLevel: UInt8, Equatable, Hashable {
+
+    /**
+     * Something is lost or does not work.
+     */
+    case error = 1
+    /**
+     * Something that should not be, and that the library goes on with.
+     */
+    case warn = 2
+    /**
+     * What an operator wants to know.
+     */
+    case info = 3
+    /**
+     * What helps to find out why.
+     */
+    case debug = 4
+    /**
+     * All there is.
+     */
+    case trace = 5
+
+
+
+
+
+}
+
+#if compiler(>=6)
+extension LogLevel: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeLogLevel: FfiConverterRustBuffer {
+    typealias SwiftType = LogLevel
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> LogLevel {
+        let variant: Int32 = try readInt(&buf)
+        switch variant {
+
+        case 1: return .error
+
+        case 2: return .warn
+
+        case 3: return .info
+
+        case 4: return .debug
+
+        case 5: return .trace
+
+        default: throw UniffiInternalError.unexpectedEnumCase
+        }
+    }
+
+    public static func write(_ value: LogLevel, into buf: inout [UInt8]) {
+        switch value {
+
+
+        case .error:
+            writeInt(&buf, Int32(1))
+
+
+        case .warn:
+            writeInt(&buf, Int32(2))
+
+
+        case .info:
+            writeInt(&buf, Int32(3))
+
+
+        case .debug:
+            writeInt(&buf, Int32(4))
+
+
+        case .trace:
+            writeInt(&buf, Int32(5))
+
+        }
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeLogLevel_lift(_ buf: RustBuffer) throws -> LogLevel {
+    return try FfiConverterTypeLogLevel.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeLogLevel_lower(_ value: LogLevel) -> RustBuffer {
+    return FfiConverterTypeLogLevel.lower(value)
+}
+
+
+
+/**
  * Something that happened.
  */
 
@@ -8060,6 +9698,19 @@ public enum NodeEvent: Equatable, Hashable {
          */why: String
     )
     /**
+     * The clock of this machine disagrees with those of the peers, as far as three networks or more
+     * say the same. Told once, and again when it changes much or is put right.
+     */
+    case clockSkew(
+        /**
+         * By so many milliseconds the peers' clocks are ahead; behind, where it is negative. Less
+         * than ten seconds either way: they agree again.
+         */offsetMs: Int64,
+        /**
+         * How many say so; those of one network count as one.
+         */peers: UInt32
+    )
+    /**
      * The reader was too slow.
      */
     case lagged(
@@ -8113,7 +9764,10 @@ public struct FfiConverterTypeNodeEvent: FfiConverterRustBuffer {
         case 9: return .stateSetAside(path: try FfiConverterString.read(from: &buf), why: try FfiConverterString.read(from: &buf)
         )
 
-        case 10: return .lagged(missed: try FfiConverterUInt64.read(from: &buf)
+        case 10: return .clockSkew(offsetMs: try FfiConverterInt64.read(from: &buf), peers: try FfiConverterUInt32.read(from: &buf)
+        )
+
+        case 11: return .lagged(missed: try FfiConverterUInt64.read(from: &buf)
         )
 
         default: throw UniffiInternalError.unexpectedEnumCase
@@ -8180,8 +9834,14 @@ public struct FfiConverterTypeNodeEvent: FfiConverterRustBuffer {
             FfiConverterString.write(why, into: &buf)
 
 
-        case let .lagged(missed):
+        case let .clockSkew(offsetMs,peers):
             writeInt(&buf, Int32(10))
+            FfiConverterInt64.write(offsetMs, into: &buf)
+            FfiConverterUInt32.write(peers, into: &buf)
+
+
+        case let .lagged(missed):
+            writeInt(&buf, Int32(11))
             FfiConverterUInt64.write(missed, into: &buf)
 
         }
@@ -8541,6 +10201,101 @@ public func FfiConverterTypeSyncDirection_lift(_ buf: RustBuffer) throws -> Sync
 #endif
 public func FfiConverterTypeSyncDirection_lower(_ value: SyncDirection) -> RustBuffer {
     return FfiConverterTypeSyncDirection.lower(value)
+}
+
+
+
+/**
+ * Why a sync within a time and a number of bytes has ended.
+ */
+
+public enum SyncOnceEnd: UInt8, Equatable, Hashable {
+
+    /**
+     * Nothing is lacking.
+     */
+    case complete = 0
+    /**
+     * The time was over.
+     */
+    case deadline = 1
+    /**
+     * The bytes were used up.
+     */
+    case budget = 2
+    /**
+     * No peer was left that had not failed.
+     */
+    case peers = 3
+
+
+
+
+
+}
+
+#if compiler(>=6)
+extension SyncOnceEnd: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeSyncOnceEnd: FfiConverterRustBuffer {
+    typealias SwiftType = SyncOnceEnd
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SyncOnceEnd {
+        let variant: Int32 = try readInt(&buf)
+        switch variant {
+
+        case 1: return .complete
+
+        case 2: return .deadline
+
+        case 3: return .budget
+
+        case 4: return .peers
+
+        default: throw UniffiInternalError.unexpectedEnumCase
+        }
+    }
+
+    public static func write(_ value: SyncOnceEnd, into buf: inout [UInt8]) {
+        switch value {
+
+
+        case .complete:
+            writeInt(&buf, Int32(1))
+
+
+        case .deadline:
+            writeInt(&buf, Int32(2))
+
+
+        case .budget:
+            writeInt(&buf, Int32(3))
+
+
+        case .peers:
+            writeInt(&buf, Int32(4))
+
+        }
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncOnceEnd_lift(_ buf: RustBuffer) throws -> SyncOnceEnd {
+    return try FfiConverterTypeSyncOnceEnd.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeSyncOnceEnd_lower(_ value: SyncOnceEnd) -> RustBuffer {
+    return FfiConverterTypeSyncOnceEnd.lower(value)
 }
 
 
@@ -9170,6 +10925,30 @@ fileprivate struct FfiConverterOptionDuration: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterOptionTypeLogger: FfiConverterRustBuffer {
+    typealias SwiftType = Logger?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeLogger.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeLogger.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterOptionTypeValidator: FfiConverterRustBuffer {
     typealias SwiftType = Validator?
 
@@ -9282,6 +11061,30 @@ fileprivate struct FfiConverterOptionTypeFileOptions: FfiConverterRustBuffer {
         switch try readInt(&buf) as Int8 {
         case 0: return nil
         case 1: return try FfiConverterTypeFileOptions.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterOptionTypeLastSync: FfiConverterRustBuffer {
+    typealias SwiftType = LastSync?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeLastSync.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeLastSync.read(from: &buf)
         default: throw UniffiInternalError.unexpectedOptionalTag
         }
     }
@@ -9450,6 +11253,30 @@ fileprivate struct FfiConverterOptionTypeSyncDifference: FfiConverterRustBuffer 
         switch try readInt(&buf) as Int8 {
         case 0: return nil
         case 1: return try FfiConverterTypeSyncDifference.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterOptionTypeSyncOnceOptions: FfiConverterRustBuffer {
+    typealias SwiftType = SyncOnceOptions?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeSyncOnceOptions.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeSyncOnceOptions.read(from: &buf)
         default: throw UniffiInternalError.unexpectedOptionalTag
         }
     }
@@ -9999,6 +11826,31 @@ fileprivate struct FfiConverterSequenceTypeSyncId: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterSequenceTypeTimeSpan: FfiConverterRustBuffer {
+    typealias SwiftType = [TimeSpan]
+
+    public static func write(_ value: [TimeSpan], into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        for item in value {
+            FfiConverterTypeTimeSpan.write(item, into: &buf)
+        }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> [TimeSpan] {
+        let len: Int32 = try readInt(&buf)
+        var seq = [TimeSpan]()
+        seq.reserveCapacity(Int(len))
+        for _ in 0 ..< len {
+            seq.append(try FfiConverterTypeTimeSpan.read(from: &buf))
+        }
+        return seq
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterSequenceTypeTopicMessage: FfiConverterRustBuffer {
     typealias SwiftType = [TopicMessage]
 
@@ -10203,6 +12055,25 @@ public func version() -> String  {
 })
 }
 /**
+ * Has a logger called with the library's log, in place of the one before; without one, nothing is
+ * logged, as at first. There is one for the whole process, whichever archives and nodes there are.
+ *
+ * The filter is a level (`off`, `error`, `warn`, `info`, `debug`, `trace`), for the library's own
+ * lines, or several parts with commas between them, of which each may name the beginning of a
+ * target: `info,wakustore::node=debug,libp2p_swarm=warn`. Lines hold no payloads, keys or
+ * passwords; those of libraries under this one, which are told where they are named, are their own.
+ *
+ * Fails with `InvalidArgument` for a filter that is none.
+ */
+public func setLogger(filter: String, logger: Logger? = nil)throws   {try rustCallWithError(FfiConverterTypeWakuError_lift) {
+        uniffiCallStatus in
+    uniffi_wakustore_fn_func_set_logger(
+        FfiConverterString.lower(filter),
+        FfiConverterOptionTypeLogger.lower(logger),uniffiCallStatus
+    )
+}
+}
+/**
  * Makes an archive of a backup: copies it, checks the copy's structure, recomputes every hash in
  * it, and only then gives it its name. An archive that is there is replaced only with `replace`, and
  * only when nobody has it open. The progress is in pages.
@@ -10305,6 +12176,9 @@ private let initializationResult: InitializationResult = {
     if (uniffi_wakustore_checksum_func_version() != 40951) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_wakustore_checksum_func_set_logger() != 11332) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_wakustore_checksum_func_restore_archive() != 16646) {
         return InitializationResult.apiChecksumMismatch
     }
@@ -10344,13 +12218,22 @@ private let initializationResult: InitializationResult = {
     if (uniffi_wakustore_checksum_method_archive_query() != 36289) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_wakustore_checksum_method_archive_resume() != 13827) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_wakustore_checksum_method_archive_shutdown() != 47394) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_archive_stats() != 33490) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_wakustore_checksum_method_archive_suspend() != 839) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_wakustore_checksum_method_archive_take_down() != 56905) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_archive_metrics() != 33605) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_archive_backup() != 5307) {
@@ -10381,6 +12264,15 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_changes_position() != 42075) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_logger_log() != 33647) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_health() != 3303) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_metrics() != 46091) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_node_addresses() != 8940) {
@@ -10434,6 +12326,15 @@ private let initializationResult: InitializationResult = {
     if (uniffi_wakustore_checksum_method_node_online() != 96) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_wakustore_checksum_method_node_resume() != 11879) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_suspend() != 34033) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_wakustore_checksum_method_node_sync_once() != 949) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_wakustore_checksum_method_node_publish() != 44851) {
         return InitializationResult.apiChecksumMismatch
     }
@@ -10452,7 +12353,7 @@ private let initializationResult: InitializationResult = {
     if (uniffi_wakustore_checksum_method_node_fetch() != 41932) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_wakustore_checksum_method_node_history_of() != 63582) {
+    if (uniffi_wakustore_checksum_method_node_history_of() != 53420) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_wakustore_checksum_method_node_presence() != 21835) {
@@ -10486,6 +12387,7 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
 
+    uniffiCallbackInitLogger()
     uniffiCallbackInitValidator()
     // A process that exits without a shutdown ends in order all the same.
     atexit { shutdownAtExit() }

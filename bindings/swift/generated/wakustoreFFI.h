@@ -340,6 +340,11 @@ uint64_t uniffi_wakustore_fn_method_archive_put_many(uint64_t ptr, RustBuffer me
 uint64_t uniffi_wakustore_fn_method_archive_query(uint64_t ptr, RustBuffer query
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_RESUME
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_RESUME
+uint64_t uniffi_wakustore_fn_method_archive_resume(uint64_t ptr
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_SHUTDOWN
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_SHUTDOWN
 uint64_t uniffi_wakustore_fn_method_archive_shutdown(uint64_t ptr
@@ -348,6 +353,11 @@ uint64_t uniffi_wakustore_fn_method_archive_shutdown(uint64_t ptr
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_STATS
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_STATS
 uint64_t uniffi_wakustore_fn_method_archive_stats(uint64_t ptr
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_SUSPEND
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_SUSPEND
+uint64_t uniffi_wakustore_fn_method_archive_suspend(uint64_t ptr
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_ARCHIVE_TAKE_DOWN
@@ -550,6 +560,21 @@ void uniffi_wakustore_fn_method_node_network_changed(uint64_t ptr, RustCallStatu
 int8_t uniffi_wakustore_fn_method_node_online(uint64_t ptr, RustCallStatus *_Nonnull out_status
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_RESUME
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_RESUME
+uint64_t uniffi_wakustore_fn_method_node_resume(uint64_t ptr
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_SUSPEND
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_SUSPEND
+uint64_t uniffi_wakustore_fn_method_node_suspend(uint64_t ptr
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_SYNC_ONCE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_SYNC_ONCE
+uint64_t uniffi_wakustore_fn_method_node_sync_once(uint64_t ptr, RustBuffer options
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_PUBLISH
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_PUBLISH
 uint64_t uniffi_wakustore_fn_method_node_publish(uint64_t ptr, RustBuffer pubsub_topic, RustBuffer message
@@ -582,7 +607,7 @@ uint64_t uniffi_wakustore_fn_method_node_fetch(uint64_t ptr, RustBuffer peers, R
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_HISTORY_OF
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_HISTORY_OF
-uint64_t uniffi_wakustore_fn_method_node_history_of(uint64_t ptr, RustBuffer peers, RustBuffer query, RustBuffer span, RustCallStatus *_Nonnull out_status
+uint64_t uniffi_wakustore_fn_method_node_history_of(uint64_t ptr, RustBuffer peers, RustBuffer query, RustBuffer span, int8_t filter_at_home, RustCallStatus *_Nonnull out_status
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_FN_METHOD_NODE_PRESENCE
@@ -1103,6 +1128,12 @@ uint16_t uniffi_wakustore_checksum_method_archive_query(void
 
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_RESUME
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_RESUME
+uint16_t uniffi_wakustore_checksum_method_archive_resume(void
+
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_SHUTDOWN
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_SHUTDOWN
 uint16_t uniffi_wakustore_checksum_method_archive_shutdown(void
@@ -1112,6 +1143,12 @@ uint16_t uniffi_wakustore_checksum_method_archive_shutdown(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_STATS
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_STATS
 uint16_t uniffi_wakustore_checksum_method_archive_stats(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_SUSPEND
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_ARCHIVE_SUSPEND
+uint16_t uniffi_wakustore_checksum_method_archive_suspend(void
 
 );
 #endif
@@ -1304,6 +1341,24 @@ uint16_t uniffi_wakustore_checksum_method_node_network_changed(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_ONLINE
 #define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_ONLINE
 uint16_t uniffi_wakustore_checksum_method_node_online(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_RESUME
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_RESUME
+uint16_t uniffi_wakustore_checksum_method_node_resume(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_SUSPEND
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_SUSPEND
+uint16_t uniffi_wakustore_checksum_method_node_suspend(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_SYNC_ONCE
+#define UNIFFI_FFIDEF_UNIFFI_WAKUSTORE_CHECKSUM_METHOD_NODE_SYNC_ONCE
+uint16_t uniffi_wakustore_checksum_method_node_sync_once(void
 
 );
 #endif

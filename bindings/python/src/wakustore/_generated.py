@@ -510,6 +510,8 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_func_salvage_archive() != 63554:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_func_set_logger() != 11332:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_func_shard_of() != 23652:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_func_shard_topic() != 41238:
@@ -538,6 +540,8 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_import_nwaku() != 18027:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_metrics() != 33605:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_missing() != 21243:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_position() != 27222:
@@ -550,9 +554,13 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_reinstate() != 55466:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_resume() != 13827:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_shutdown() != 47394:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_stats() != 33490:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_archive_suspend() != 839:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_archive_take_down() != 56905:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -574,6 +582,8 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_history_next() != 24829:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_logger_log() != 33647:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_addresses() != 8940:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_archive() != 60571:
@@ -592,13 +602,17 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_fetch() != 41932:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_health() != 3303:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_history() != 46327:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
-    if lib.uniffi_wakustore_checksum_method_node_history_of() != 63582:
+    if lib.uniffi_wakustore_checksum_method_node_history_of() != 53420:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_known_peers() != 2764:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_learn() != 15064:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_metrics() != 46091:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_network_changed() != 40926:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -614,13 +628,19 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_relay_peers() != 62918:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_resume() != 11879:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_stop() != 11030:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_store_query() != 3277:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_subscribe() != 31185:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_suspend() != 34033:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_sync() != 58755:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_wakustore_checksum_method_node_sync_once() != 949:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_wakustore_checksum_method_node_unsubscribe() != 45576:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -674,6 +694,9 @@ _UniffiLib.uniffi_wakustore_checksum_func_restore_archive.restype = ctypes.c_uin
 _UniffiLib.uniffi_wakustore_checksum_func_salvage_archive.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_func_salvage_archive.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_func_set_logger.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_func_set_logger.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_func_shard_of.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_func_shard_of.restype = ctypes.c_uint16
@@ -716,6 +739,9 @@ _UniffiLib.uniffi_wakustore_checksum_method_archive_history.restype = ctypes.c_u
 _UniffiLib.uniffi_wakustore_checksum_method_archive_import_nwaku.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_import_nwaku.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_metrics.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_metrics.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_archive_missing.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_missing.restype = ctypes.c_uint16
@@ -734,12 +760,18 @@ _UniffiLib.uniffi_wakustore_checksum_method_archive_query.restype = ctypes.c_uin
 _UniffiLib.uniffi_wakustore_checksum_method_archive_reinstate.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_reinstate.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_resume.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_resume.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_archive_shutdown.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_shutdown.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_archive_stats.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_stats.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_archive_suspend.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_archive_suspend.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_archive_take_down.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_archive_take_down.restype = ctypes.c_uint16
@@ -770,6 +802,9 @@ _UniffiLib.uniffi_wakustore_checksum_method_history_cursor.restype = ctypes.c_ui
 _UniffiLib.uniffi_wakustore_checksum_method_history_next.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_history_next.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_logger_log.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_logger_log.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_addresses.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_addresses.restype = ctypes.c_uint16
@@ -797,6 +832,9 @@ _UniffiLib.uniffi_wakustore_checksum_method_node_events.restype = ctypes.c_uint1
 _UniffiLib.uniffi_wakustore_checksum_method_node_fetch.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_fetch.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_health.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_health.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_history.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_history.restype = ctypes.c_uint16
@@ -809,6 +847,9 @@ _UniffiLib.uniffi_wakustore_checksum_method_node_known_peers.restype = ctypes.c_
 _UniffiLib.uniffi_wakustore_checksum_method_node_learn.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_learn.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_metrics.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_metrics.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_network_changed.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_network_changed.restype = ctypes.c_uint16
@@ -830,6 +871,9 @@ _UniffiLib.uniffi_wakustore_checksum_method_node_publish.restype = ctypes.c_uint
 _UniffiLib.uniffi_wakustore_checksum_method_node_relay_peers.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_relay_peers.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_resume.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_resume.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_stop.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_stop.restype = ctypes.c_uint16
@@ -839,9 +883,15 @@ _UniffiLib.uniffi_wakustore_checksum_method_node_store_query.restype = ctypes.c_
 _UniffiLib.uniffi_wakustore_checksum_method_node_subscribe.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_subscribe.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_suspend.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_suspend.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_sync.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_sync.restype = ctypes.c_uint16
+_UniffiLib.uniffi_wakustore_checksum_method_node_sync_once.argtypes = (
+)
+_UniffiLib.uniffi_wakustore_checksum_method_node_sync_once.restype = ctypes.c_uint16
 _UniffiLib.uniffi_wakustore_checksum_method_node_unsubscribe.argtypes = (
 )
 _UniffiLib.uniffi_wakustore_checksum_method_node_unsubscribe.restype = ctypes.c_uint16
@@ -885,6 +935,12 @@ _UniffiLib.uniffi_wakustore_fn_func_salvage_archive.argtypes = (
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_func_salvage_archive.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_func_set_logger.argtypes = (
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_func_set_logger.restype = None
 _UniffiLib.uniffi_wakustore_fn_func_shard_of.argtypes = (
     _UniffiRustBuffer,
     ctypes.c_uint32,
@@ -968,6 +1024,10 @@ _UniffiLib.uniffi_wakustore_fn_method_archive_import_nwaku.argtypes = (
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_archive_import_nwaku.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_archive_metrics.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_metrics.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_archive_missing.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -1000,6 +1060,10 @@ _UniffiLib.uniffi_wakustore_fn_method_archive_reinstate.argtypes = (
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_archive_reinstate.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_archive_resume.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_resume.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_archive_shutdown.argtypes = (
     ctypes.c_uint64,
 )
@@ -1008,6 +1072,10 @@ _UniffiLib.uniffi_wakustore_fn_method_archive_stats.argtypes = (
     ctypes.c_uint64,
 )
 _UniffiLib.uniffi_wakustore_fn_method_archive_stats.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_archive_suspend.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_archive_suspend.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_archive_take_down.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -1061,6 +1129,12 @@ _UniffiLib.uniffi_wakustore_fn_method_history_next.argtypes = (
     ctypes.c_uint64,
 )
 _UniffiLib.uniffi_wakustore_fn_method_history_next.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_logger_log.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_method_logger_log.restype = None
 _UniffiLib.uniffi_wakustore_fn_method_node_addresses.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -1110,6 +1184,10 @@ _UniffiLib.uniffi_wakustore_fn_method_node_fetch.argtypes = (
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_fetch.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_health.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_health.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_history.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -1122,6 +1200,7 @@ _UniffiLib.uniffi_wakustore_fn_method_node_history_of.argtypes = (
     _UniffiRustBuffer,
     _UniffiRustBuffer,
     _UniffiRustBuffer,
+    ctypes.c_int8,
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_history_of.restype = ctypes.c_uint64
@@ -1138,6 +1217,10 @@ _UniffiLib.uniffi_wakustore_fn_method_node_learn.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_learn.restype = None
+_UniffiLib.uniffi_wakustore_fn_method_node_metrics.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_metrics.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_network_changed.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -1175,6 +1258,10 @@ _UniffiLib.uniffi_wakustore_fn_method_node_relay_peers.argtypes = (
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_relay_peers.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_resume.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_resume.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_stop.argtypes = (
     ctypes.c_uint64,
 )
@@ -1190,12 +1277,21 @@ _UniffiLib.uniffi_wakustore_fn_method_node_subscribe.argtypes = (
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_subscribe.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_suspend.argtypes = (
+    ctypes.c_uint64,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_suspend.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_sync.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
     _UniffiRustBuffer,
 )
 _UniffiLib.uniffi_wakustore_fn_method_node_sync.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_method_node_sync_once.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+)
+_UniffiLib.uniffi_wakustore_fn_method_node_sync_once.restype = ctypes.c_uint64
 _UniffiLib.uniffi_wakustore_fn_method_node_unsubscribe.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -1261,6 +1357,16 @@ _UniffiLib.uniffi_wakustore_fn_free_history.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_free_history.restype = None
+_UniffiLib.uniffi_wakustore_fn_clone_logger.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_clone_logger.restype = ctypes.c_uint64
+_UniffiLib.uniffi_wakustore_fn_free_logger.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_wakustore_fn_free_logger.restype = None
 _UniffiLib.uniffi_wakustore_fn_clone_node.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -1301,6 +1407,23 @@ _UniffiLib.uniffi_wakustore_fn_free_watch.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_wakustore_fn_free_watch.restype = None
+_UNIFFI_CALLBACK_INTERFACE_WAKUSTORE_LOGGER_METHOD0 = ctypes.CFUNCTYPE(None,ctypes.c_uint64,_UniffiRustBuffer,ctypes.c_void_p,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UNIFFI_CALLBACK_INTERFACE_CLONE_WAKUSTORE_LOGGER = ctypes.CFUNCTYPE(ctypes.c_uint64,ctypes.c_uint64,
+)
+_UNIFFI_CALLBACK_INTERFACE_FREE_WAKUSTORE_LOGGER = ctypes.CFUNCTYPE(None,ctypes.c_uint64,
+)
+class _UniffiVTableCallbackInterfaceWakustoreLogger(ctypes.Structure):
+    _fields_ = [
+        ("uniffi_free", _UNIFFI_CALLBACK_INTERFACE_FREE_WAKUSTORE_LOGGER),
+        ("uniffi_clone", _UNIFFI_CALLBACK_INTERFACE_CLONE_WAKUSTORE_LOGGER),
+        ("log", _UNIFFI_CALLBACK_INTERFACE_WAKUSTORE_LOGGER_METHOD0),
+    ]
+_UniffiLib.uniffi_wakustore_fn_init_callback_vtable_logger.argtypes = (
+    ctypes.POINTER(_UniffiVTableCallbackInterfaceWakustoreLogger),
+)
+_UniffiLib.uniffi_wakustore_fn_init_callback_vtable_logger.restype = None
 _UNIFFI_CALLBACK_INTERFACE_WAKUSTORE_VALIDATOR_METHOD0 = ctypes.CFUNCTYPE(None,ctypes.c_uint64,_UniffiRustBuffer,_UniffiRustBuffer,ctypes.POINTER(_UniffiRustBuffer),
     ctypes.POINTER(_UniffiRustCallStatus),
 )
@@ -2023,7 +2146,7 @@ class ArchiveOptions:
     """
     How an archive is run. What is absent is as the library has it.
 """
-    def __init__(self, *, durability:typing.Optional[Durability] = _DEFAULT, clock_tolerance:typing.Optional[Duration] = _DEFAULT, check_live_age:bool = True, readers:typing.Optional[int] = _DEFAULT, max_queued_bytes:typing.Optional[int] = _DEFAULT, max_age:typing.Optional[Duration] = _DEFAULT, max_messages:typing.Optional[int] = _DEFAULT, max_bytes:typing.Optional[int] = _DEFAULT, validator_timeout:typing.Optional[Duration] = _DEFAULT, read_only:bool = False, file:typing.Optional[FileOptions] = _DEFAULT):
+    def __init__(self, *, durability:typing.Optional[Durability] = _DEFAULT, clock_tolerance:typing.Optional[Duration] = _DEFAULT, check_live_age:bool = True, readers:typing.Optional[int] = _DEFAULT, max_queued_bytes:typing.Optional[int] = _DEFAULT, max_age:typing.Optional[Duration] = _DEFAULT, max_messages:typing.Optional[int] = _DEFAULT, max_bytes:typing.Optional[int] = _DEFAULT, validator_timeout:typing.Optional[Duration] = _DEFAULT, read_only:bool = False, file:typing.Optional[FileOptions] = _DEFAULT, look_every:typing.Optional[Duration] = _DEFAULT):
         if durability is _DEFAULT:
             self.durability = None
         else:
@@ -2062,12 +2185,16 @@ class ArchiveOptions:
             self.file = None
         else:
             self.file = file
+        if look_every is _DEFAULT:
+            self.look_every = None
+        else:
+            self.look_every = look_every
 
 
 
 
     def __str__(self):
-        return "ArchiveOptions(durability={}, clock_tolerance={}, check_live_age={}, readers={}, max_queued_bytes={}, max_age={}, max_messages={}, max_bytes={}, validator_timeout={}, read_only={}, file={})".format(self.durability, self.clock_tolerance, self.check_live_age, self.readers, self.max_queued_bytes, self.max_age, self.max_messages, self.max_bytes, self.validator_timeout, self.read_only, self.file)
+        return "ArchiveOptions(durability={}, clock_tolerance={}, check_live_age={}, readers={}, max_queued_bytes={}, max_age={}, max_messages={}, max_bytes={}, validator_timeout={}, read_only={}, file={}, look_every={})".format(self.durability, self.clock_tolerance, self.check_live_age, self.readers, self.max_queued_bytes, self.max_age, self.max_messages, self.max_bytes, self.validator_timeout, self.read_only, self.file, self.look_every)
     def __eq__(self, other):
         if self.durability != other.durability:
             return False
@@ -2091,6 +2218,8 @@ class ArchiveOptions:
             return False
         if self.file != other.file:
             return False
+        if self.look_every != other.look_every:
+            return False
         return True
 
 class _UniffiFfiConverterTypeArchiveOptions(_UniffiConverterRustBuffer):
@@ -2108,6 +2237,7 @@ class _UniffiFfiConverterTypeArchiveOptions(_UniffiConverterRustBuffer):
             validator_timeout=_UniffiFfiConverterOptionalDuration.read(buf),
             read_only=_UniffiFfiConverterBoolean.read(buf),
             file=_UniffiFfiConverterOptionalTypeFileOptions.read(buf),
+            look_every=_UniffiFfiConverterOptionalDuration.read(buf),
         )
 
     @staticmethod
@@ -2123,6 +2253,7 @@ class _UniffiFfiConverterTypeArchiveOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalDuration.check_lower(value.validator_timeout)
         _UniffiFfiConverterBoolean.check_lower(value.read_only)
         _UniffiFfiConverterOptionalTypeFileOptions.check_lower(value.file)
+        _UniffiFfiConverterOptionalDuration.check_lower(value.look_every)
 
     @staticmethod
     def write(value, buf):
@@ -2137,6 +2268,7 @@ class _UniffiFfiConverterTypeArchiveOptions(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalDuration.write(value.validator_timeout, buf)
         _UniffiFfiConverterBoolean.write(value.read_only, buf)
         _UniffiFfiConverterOptionalTypeFileOptions.write(value.file, buf)
+        _UniffiFfiConverterOptionalDuration.write(value.look_every, buf)
 
 @dataclass
 class BackupReport:
@@ -2484,6 +2616,11 @@ class ErrorKind(enum.Enum):
     The system gives no more threads, descriptors or memory.
 """
 
+    SUSPENDED = 16
+    """
+    The archive, or the node, is suspended: it works again once it is resumed.
+"""
+
     INVALID_TOPIC = 100
     """
     A pubsub or content topic is empty, too long, not UTF-8, or malformed.
@@ -2732,88 +2869,90 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
         if variant == 15:
             return ErrorKind.RESOURCES
         if variant == 16:
-            return ErrorKind.INVALID_TOPIC
+            return ErrorKind.SUSPENDED
         if variant == 17:
-            return ErrorKind.INVALID_HASH
+            return ErrorKind.INVALID_TOPIC
         if variant == 18:
-            return ErrorKind.MESSAGE_TOO_LARGE
+            return ErrorKind.INVALID_HASH
         if variant == 19:
-            return ErrorKind.META_TOO_LARGE
+            return ErrorKind.MESSAGE_TOO_LARGE
         if variant == 20:
-            return ErrorKind.NO_TIMESTAMP
+            return ErrorKind.META_TOO_LARGE
         if variant == 21:
-            return ErrorKind.EPHEMERAL
+            return ErrorKind.NO_TIMESTAMP
         if variant == 22:
-            return ErrorKind.TIMESTAMP_IN_FUTURE
+            return ErrorKind.EPHEMERAL
         if variant == 23:
-            return ErrorKind.TIMESTAMP_TOO_OLD
+            return ErrorKind.TIMESTAMP_IN_FUTURE
         if variant == 24:
-            return ErrorKind.INVALID_TIME_RANGE
+            return ErrorKind.TIMESTAMP_TOO_OLD
         if variant == 25:
-            return ErrorKind.TRUNCATED
+            return ErrorKind.INVALID_TIME_RANGE
         if variant == 26:
-            return ErrorKind.FRAME_TOO_LARGE
+            return ErrorKind.TRUNCATED
         if variant == 27:
-            return ErrorKind.MALFORMED
+            return ErrorKind.FRAME_TOO_LARGE
         if variant == 28:
-            return ErrorKind.ARCHIVE_OPEN
+            return ErrorKind.MALFORMED
         if variant == 29:
-            return ErrorKind.ARCHIVE_CORRUPT
+            return ErrorKind.ARCHIVE_OPEN
         if variant == 30:
-            return ErrorKind.DISK_FULL
+            return ErrorKind.ARCHIVE_CORRUPT
         if variant == 31:
-            return ErrorKind.CURSOR_NOT_FOUND
+            return ErrorKind.DISK_FULL
         if variant == 32:
-            return ErrorKind.SCHEMA_TOO_NEW
+            return ErrorKind.CURSOR_NOT_FOUND
         if variant == 33:
-            return ErrorKind.ARCHIVE_IO
+            return ErrorKind.SCHEMA_TOO_NEW
         if variant == 34:
-            return ErrorKind.ARCHIVE_LOCKED
+            return ErrorKind.ARCHIVE_IO
         if variant == 35:
-            return ErrorKind.ARCHIVE_READ_ONLY
+            return ErrorKind.ARCHIVE_LOCKED
         if variant == 36:
-            return ErrorKind.ARCHIVE_CLOSED
+            return ErrorKind.ARCHIVE_READ_ONLY
         if variant == 37:
-            return ErrorKind.VALIDATOR_REFUSED
+            return ErrorKind.ARCHIVE_CLOSED
         if variant == 38:
-            return ErrorKind.TAKEN_DOWN
+            return ErrorKind.VALIDATOR_REFUSED
         if variant == 39:
-            return ErrorKind.POSITION_GONE
+            return ErrorKind.TAKEN_DOWN
         if variant == 40:
-            return ErrorKind.WRONG_KEY
+            return ErrorKind.POSITION_GONE
         if variant == 41:
-            return ErrorKind.ARCHIVE_UNAVAILABLE
+            return ErrorKind.WRONG_KEY
         if variant == 42:
-            return ErrorKind.STORE_BAD_REQUEST
+            return ErrorKind.ARCHIVE_UNAVAILABLE
         if variant == 43:
-            return ErrorKind.STORE_BAD_RESPONSE
+            return ErrorKind.STORE_BAD_REQUEST
         if variant == 44:
-            return ErrorKind.STORE_TOO_MANY_REQUESTS
+            return ErrorKind.STORE_BAD_RESPONSE
         if variant == 45:
-            return ErrorKind.STORE_UNAVAILABLE
+            return ErrorKind.STORE_TOO_MANY_REQUESTS
         if variant == 46:
-            return ErrorKind.SYNC_PROTOCOL
+            return ErrorKind.STORE_UNAVAILABLE
         if variant == 47:
-            return ErrorKind.SYNC_SCOPE
+            return ErrorKind.SYNC_PROTOCOL
         if variant == 48:
-            return ErrorKind.SYNC_BUSY
+            return ErrorKind.SYNC_SCOPE
         if variant == 49:
-            return ErrorKind.ADDRESS
+            return ErrorKind.SYNC_BUSY
         if variant == 50:
-            return ErrorKind.DIAL
+            return ErrorKind.ADDRESS
         if variant == 51:
-            return ErrorKind.LISTEN
+            return ErrorKind.DIAL
         if variant == 52:
-            return ErrorKind.PEER_UNKNOWN
+            return ErrorKind.LISTEN
         if variant == 53:
-            return ErrorKind.PROTOCOL_UNSUPPORTED
+            return ErrorKind.PEER_UNKNOWN
         if variant == 54:
-            return ErrorKind.STREAM_CLOSED
+            return ErrorKind.PROTOCOL_UNSUPPORTED
         if variant == 55:
-            return ErrorKind.KEY_FILE
+            return ErrorKind.STREAM_CLOSED
         if variant == 56:
-            return ErrorKind.OTHER_CLUSTER
+            return ErrorKind.KEY_FILE
         if variant == 57:
+            return ErrorKind.OTHER_CLUSTER
+        if variant == 58:
             return ErrorKind.NO_RELAY_PEERS
         raise InternalError("Raw enum value doesn't match any cases")
 
@@ -2848,6 +2987,8 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
         if value == ErrorKind.NO_RESULT:
             return
         if value == ErrorKind.RESOURCES:
+            return
+        if value == ErrorKind.SUSPENDED:
             return
         if value == ErrorKind.INVALID_TOPIC:
             return
@@ -2967,90 +3108,92 @@ class _UniffiFfiConverterTypeErrorKind(_UniffiConverterRustBuffer):
             buf.write_i32(14)
         if value == ErrorKind.RESOURCES:
             buf.write_i32(15)
-        if value == ErrorKind.INVALID_TOPIC:
+        if value == ErrorKind.SUSPENDED:
             buf.write_i32(16)
-        if value == ErrorKind.INVALID_HASH:
+        if value == ErrorKind.INVALID_TOPIC:
             buf.write_i32(17)
-        if value == ErrorKind.MESSAGE_TOO_LARGE:
+        if value == ErrorKind.INVALID_HASH:
             buf.write_i32(18)
-        if value == ErrorKind.META_TOO_LARGE:
+        if value == ErrorKind.MESSAGE_TOO_LARGE:
             buf.write_i32(19)
-        if value == ErrorKind.NO_TIMESTAMP:
+        if value == ErrorKind.META_TOO_LARGE:
             buf.write_i32(20)
-        if value == ErrorKind.EPHEMERAL:
+        if value == ErrorKind.NO_TIMESTAMP:
             buf.write_i32(21)
-        if value == ErrorKind.TIMESTAMP_IN_FUTURE:
+        if value == ErrorKind.EPHEMERAL:
             buf.write_i32(22)
-        if value == ErrorKind.TIMESTAMP_TOO_OLD:
+        if value == ErrorKind.TIMESTAMP_IN_FUTURE:
             buf.write_i32(23)
-        if value == ErrorKind.INVALID_TIME_RANGE:
+        if value == ErrorKind.TIMESTAMP_TOO_OLD:
             buf.write_i32(24)
-        if value == ErrorKind.TRUNCATED:
+        if value == ErrorKind.INVALID_TIME_RANGE:
             buf.write_i32(25)
-        if value == ErrorKind.FRAME_TOO_LARGE:
+        if value == ErrorKind.TRUNCATED:
             buf.write_i32(26)
-        if value == ErrorKind.MALFORMED:
+        if value == ErrorKind.FRAME_TOO_LARGE:
             buf.write_i32(27)
-        if value == ErrorKind.ARCHIVE_OPEN:
+        if value == ErrorKind.MALFORMED:
             buf.write_i32(28)
-        if value == ErrorKind.ARCHIVE_CORRUPT:
+        if value == ErrorKind.ARCHIVE_OPEN:
             buf.write_i32(29)
-        if value == ErrorKind.DISK_FULL:
+        if value == ErrorKind.ARCHIVE_CORRUPT:
             buf.write_i32(30)
-        if value == ErrorKind.CURSOR_NOT_FOUND:
+        if value == ErrorKind.DISK_FULL:
             buf.write_i32(31)
-        if value == ErrorKind.SCHEMA_TOO_NEW:
+        if value == ErrorKind.CURSOR_NOT_FOUND:
             buf.write_i32(32)
-        if value == ErrorKind.ARCHIVE_IO:
+        if value == ErrorKind.SCHEMA_TOO_NEW:
             buf.write_i32(33)
-        if value == ErrorKind.ARCHIVE_LOCKED:
+        if value == ErrorKind.ARCHIVE_IO:
             buf.write_i32(34)
-        if value == ErrorKind.ARCHIVE_READ_ONLY:
+        if value == ErrorKind.ARCHIVE_LOCKED:
             buf.write_i32(35)
-        if value == ErrorKind.ARCHIVE_CLOSED:
+        if value == ErrorKind.ARCHIVE_READ_ONLY:
             buf.write_i32(36)
-        if value == ErrorKind.VALIDATOR_REFUSED:
+        if value == ErrorKind.ARCHIVE_CLOSED:
             buf.write_i32(37)
-        if value == ErrorKind.TAKEN_DOWN:
+        if value == ErrorKind.VALIDATOR_REFUSED:
             buf.write_i32(38)
-        if value == ErrorKind.POSITION_GONE:
+        if value == ErrorKind.TAKEN_DOWN:
             buf.write_i32(39)
-        if value == ErrorKind.WRONG_KEY:
+        if value == ErrorKind.POSITION_GONE:
             buf.write_i32(40)
-        if value == ErrorKind.ARCHIVE_UNAVAILABLE:
+        if value == ErrorKind.WRONG_KEY:
             buf.write_i32(41)
-        if value == ErrorKind.STORE_BAD_REQUEST:
+        if value == ErrorKind.ARCHIVE_UNAVAILABLE:
             buf.write_i32(42)
-        if value == ErrorKind.STORE_BAD_RESPONSE:
+        if value == ErrorKind.STORE_BAD_REQUEST:
             buf.write_i32(43)
-        if value == ErrorKind.STORE_TOO_MANY_REQUESTS:
+        if value == ErrorKind.STORE_BAD_RESPONSE:
             buf.write_i32(44)
-        if value == ErrorKind.STORE_UNAVAILABLE:
+        if value == ErrorKind.STORE_TOO_MANY_REQUESTS:
             buf.write_i32(45)
-        if value == ErrorKind.SYNC_PROTOCOL:
+        if value == ErrorKind.STORE_UNAVAILABLE:
             buf.write_i32(46)
-        if value == ErrorKind.SYNC_SCOPE:
+        if value == ErrorKind.SYNC_PROTOCOL:
             buf.write_i32(47)
-        if value == ErrorKind.SYNC_BUSY:
+        if value == ErrorKind.SYNC_SCOPE:
             buf.write_i32(48)
-        if value == ErrorKind.ADDRESS:
+        if value == ErrorKind.SYNC_BUSY:
             buf.write_i32(49)
-        if value == ErrorKind.DIAL:
+        if value == ErrorKind.ADDRESS:
             buf.write_i32(50)
-        if value == ErrorKind.LISTEN:
+        if value == ErrorKind.DIAL:
             buf.write_i32(51)
-        if value == ErrorKind.PEER_UNKNOWN:
+        if value == ErrorKind.LISTEN:
             buf.write_i32(52)
-        if value == ErrorKind.PROTOCOL_UNSUPPORTED:
+        if value == ErrorKind.PEER_UNKNOWN:
             buf.write_i32(53)
-        if value == ErrorKind.STREAM_CLOSED:
+        if value == ErrorKind.PROTOCOL_UNSUPPORTED:
             buf.write_i32(54)
-        if value == ErrorKind.KEY_FILE:
+        if value == ErrorKind.STREAM_CLOSED:
             buf.write_i32(55)
-        if value == ErrorKind.OTHER_CLUSTER:
+        if value == ErrorKind.KEY_FILE:
             buf.write_i32(56)
-        if value == ErrorKind.NO_RELAY_PEERS:
+        if value == ErrorKind.OTHER_CLUSTER:
             buf.write_i32(57)
+        if value == ErrorKind.NO_RELAY_PEERS:
+            buf.write_i32(58)
 
 
 
@@ -3668,6 +3811,475 @@ class _UniffiFfiConverterTypeFinding(_UniffiConverterRustBuffer):
         _UniffiFfiConverterOptionalBytes.write(value.hash, buf)
         _UniffiFfiConverterString.write(value.detail, buf)
 
+
+
+
+
+
+class Agreement(enum.Enum):
+    """
+    Whether both sides hold the same of what was compared, now that the sync has ended.
+"""
+
+    NONE = 0
+    """
+    It ended early, or something was left over.
+"""
+
+    WEAK = 1
+    """
+    Nothing is left over by what 1.0.0 or Store can tell.
+"""
+
+    STRONG = 2
+    """
+    Both sides' fingerprints are equal, in a construction that chosen hashes cannot blind.
+"""
+
+
+
+class _UniffiFfiConverterTypeAgreement(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return Agreement.NONE
+        if variant == 2:
+            return Agreement.WEAK
+        if variant == 3:
+            return Agreement.STRONG
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == Agreement.NONE:
+            return
+        if value == Agreement.WEAK:
+            return
+        if value == Agreement.STRONG:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == Agreement.NONE:
+            buf.write_i32(1)
+        if value == Agreement.WEAK:
+            buf.write_i32(2)
+        if value == Agreement.STRONG:
+            buf.write_i32(3)
+
+
+
+@dataclass
+class LastSync:
+    """
+    A sync that ended well.
+"""
+    def __init__(self, *, at:int, peer_id:str, agreement:Agreement, received:int, sent:int, outstanding:int):
+        self.at = at
+        self.peer_id = peer_id
+        self.agreement = agreement
+        self.received = received
+        self.sent = sent
+        self.outstanding = outstanding
+
+
+
+
+    def __str__(self):
+        return "LastSync(at={}, peer_id={}, agreement={}, received={}, sent={}, outstanding={})".format(self.at, self.peer_id, self.agreement, self.received, self.sent, self.outstanding)
+    def __eq__(self, other):
+        if self.at != other.at:
+            return False
+        if self.peer_id != other.peer_id:
+            return False
+        if self.agreement != other.agreement:
+            return False
+        if self.received != other.received:
+            return False
+        if self.sent != other.sent:
+            return False
+        if self.outstanding != other.outstanding:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeLastSync(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return LastSync(
+            at=_UniffiFfiConverterInt64.read(buf),
+            peer_id=_UniffiFfiConverterString.read(buf),
+            agreement=_UniffiFfiConverterTypeAgreement.read(buf),
+            received=_UniffiFfiConverterUInt64.read(buf),
+            sent=_UniffiFfiConverterUInt64.read(buf),
+            outstanding=_UniffiFfiConverterUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterInt64.check_lower(value.at)
+        _UniffiFfiConverterString.check_lower(value.peer_id)
+        _UniffiFfiConverterTypeAgreement.check_lower(value.agreement)
+        _UniffiFfiConverterUInt64.check_lower(value.received)
+        _UniffiFfiConverterUInt64.check_lower(value.sent)
+        _UniffiFfiConverterUInt64.check_lower(value.outstanding)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterInt64.write(value.at, buf)
+        _UniffiFfiConverterString.write(value.peer_id, buf)
+        _UniffiFfiConverterTypeAgreement.write(value.agreement, buf)
+        _UniffiFfiConverterUInt64.write(value.received, buf)
+        _UniffiFfiConverterUInt64.write(value.sent, buf)
+        _UniffiFfiConverterUInt64.write(value.outstanding, buf)
+
+class _UniffiFfiConverterOptionalTypeLastSync(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeLastSync.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeLastSync.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeLastSync.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+
+
+
+
+
+class ArchiveState(enum.Enum):
+    """
+    Whether an archive can do its work.
+"""
+
+    WRITABLE = 0
+    """
+    It reads, and the last commit went well, or there was none yet.
+"""
+
+    READ_ONLY = 1
+    """
+    It was opened read-only.
+"""
+
+    DISK_FULL = 2
+    """
+    The last commit found no space on the disk. Reads go on.
+"""
+
+    UNAVAILABLE = 3
+    """
+    Its database cannot be reached; it is tried again by itself.
+"""
+
+    FAILING = 4
+    """
+    The last commit failed of something else.
+"""
+
+    CLOSED = 5
+    """
+    It was closed.
+"""
+
+
+
+class _UniffiFfiConverterTypeArchiveState(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return ArchiveState.WRITABLE
+        if variant == 2:
+            return ArchiveState.READ_ONLY
+        if variant == 3:
+            return ArchiveState.DISK_FULL
+        if variant == 4:
+            return ArchiveState.UNAVAILABLE
+        if variant == 5:
+            return ArchiveState.FAILING
+        if variant == 6:
+            return ArchiveState.CLOSED
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == ArchiveState.WRITABLE:
+            return
+        if value == ArchiveState.READ_ONLY:
+            return
+        if value == ArchiveState.DISK_FULL:
+            return
+        if value == ArchiveState.UNAVAILABLE:
+            return
+        if value == ArchiveState.FAILING:
+            return
+        if value == ArchiveState.CLOSED:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == ArchiveState.WRITABLE:
+            buf.write_i32(1)
+        if value == ArchiveState.READ_ONLY:
+            buf.write_i32(2)
+        if value == ArchiveState.DISK_FULL:
+            buf.write_i32(3)
+        if value == ArchiveState.UNAVAILABLE:
+            buf.write_i32(4)
+        if value == ArchiveState.FAILING:
+            buf.write_i32(5)
+        if value == ArchiveState.CLOSED:
+            buf.write_i32(6)
+
+
+
+@dataclass
+class QueueDepths:
+    """
+    What waits, and for what. All are bounded.
+"""
+    def __init__(self, *, archive_puts:int, archive_put_bytes:int, archive_reads:int, commands:int, streams:int, store_answering:int, store_asking:int, relay_bytes:int, sync_bytes:int):
+        self.archive_puts = archive_puts
+        self.archive_put_bytes = archive_put_bytes
+        self.archive_reads = archive_reads
+        self.commands = commands
+        self.streams = streams
+        self.store_answering = store_answering
+        self.store_asking = store_asking
+        self.relay_bytes = relay_bytes
+        self.sync_bytes = sync_bytes
+
+
+
+
+    def __str__(self):
+        return "QueueDepths(archive_puts={}, archive_put_bytes={}, archive_reads={}, commands={}, streams={}, store_answering={}, store_asking={}, relay_bytes={}, sync_bytes={})".format(self.archive_puts, self.archive_put_bytes, self.archive_reads, self.commands, self.streams, self.store_answering, self.store_asking, self.relay_bytes, self.sync_bytes)
+    def __eq__(self, other):
+        if self.archive_puts != other.archive_puts:
+            return False
+        if self.archive_put_bytes != other.archive_put_bytes:
+            return False
+        if self.archive_reads != other.archive_reads:
+            return False
+        if self.commands != other.commands:
+            return False
+        if self.streams != other.streams:
+            return False
+        if self.store_answering != other.store_answering:
+            return False
+        if self.store_asking != other.store_asking:
+            return False
+        if self.relay_bytes != other.relay_bytes:
+            return False
+        if self.sync_bytes != other.sync_bytes:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeQueueDepths(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return QueueDepths(
+            archive_puts=_UniffiFfiConverterUInt64.read(buf),
+            archive_put_bytes=_UniffiFfiConverterUInt64.read(buf),
+            archive_reads=_UniffiFfiConverterUInt64.read(buf),
+            commands=_UniffiFfiConverterUInt64.read(buf),
+            streams=_UniffiFfiConverterUInt64.read(buf),
+            store_answering=_UniffiFfiConverterUInt64.read(buf),
+            store_asking=_UniffiFfiConverterUInt64.read(buf),
+            relay_bytes=_UniffiFfiConverterUInt64.read(buf),
+            sync_bytes=_UniffiFfiConverterUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterUInt64.check_lower(value.archive_puts)
+        _UniffiFfiConverterUInt64.check_lower(value.archive_put_bytes)
+        _UniffiFfiConverterUInt64.check_lower(value.archive_reads)
+        _UniffiFfiConverterUInt64.check_lower(value.commands)
+        _UniffiFfiConverterUInt64.check_lower(value.streams)
+        _UniffiFfiConverterUInt64.check_lower(value.store_answering)
+        _UniffiFfiConverterUInt64.check_lower(value.store_asking)
+        _UniffiFfiConverterUInt64.check_lower(value.relay_bytes)
+        _UniffiFfiConverterUInt64.check_lower(value.sync_bytes)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterUInt64.write(value.archive_puts, buf)
+        _UniffiFfiConverterUInt64.write(value.archive_put_bytes, buf)
+        _UniffiFfiConverterUInt64.write(value.archive_reads, buf)
+        _UniffiFfiConverterUInt64.write(value.commands, buf)
+        _UniffiFfiConverterUInt64.write(value.streams, buf)
+        _UniffiFfiConverterUInt64.write(value.store_answering, buf)
+        _UniffiFfiConverterUInt64.write(value.store_asking, buf)
+        _UniffiFfiConverterUInt64.write(value.relay_bytes, buf)
+        _UniffiFfiConverterUInt64.write(value.sync_bytes, buf)
+
+@dataclass
+class Health:
+    """
+    How a node is.
+"""
+    def __init__(self, *, running:bool, peers:int, store_peers:int, reconciliation_peers:int, strong_peers:int, relay_peers:int, syncs:int, sync_ready:bool, last_sync:typing.Optional[LastSync], newest:typing.Optional[int], oldest:typing.Optional[int], messages:typing.Optional[int], agreed_until:typing.Optional[int], behind:typing.Optional[Duration], gaps:int, gap:Duration, gap_start:typing.Optional[int], archive:ArchiveState, archive_failure:typing.Optional[Failure], queues:QueueDepths):
+        self.running = running
+        self.peers = peers
+        self.store_peers = store_peers
+        self.reconciliation_peers = reconciliation_peers
+        self.strong_peers = strong_peers
+        self.relay_peers = relay_peers
+        self.syncs = syncs
+        self.sync_ready = sync_ready
+        self.last_sync = last_sync
+        self.newest = newest
+        self.oldest = oldest
+        self.messages = messages
+        self.agreed_until = agreed_until
+        self.behind = behind
+        self.gaps = gaps
+        self.gap = gap
+        self.gap_start = gap_start
+        self.archive = archive
+        self.archive_failure = archive_failure
+        self.queues = queues
+
+
+
+
+    def __str__(self):
+        return "Health(running={}, peers={}, store_peers={}, reconciliation_peers={}, strong_peers={}, relay_peers={}, syncs={}, sync_ready={}, last_sync={}, newest={}, oldest={}, messages={}, agreed_until={}, behind={}, gaps={}, gap={}, gap_start={}, archive={}, archive_failure={}, queues={})".format(self.running, self.peers, self.store_peers, self.reconciliation_peers, self.strong_peers, self.relay_peers, self.syncs, self.sync_ready, self.last_sync, self.newest, self.oldest, self.messages, self.agreed_until, self.behind, self.gaps, self.gap, self.gap_start, self.archive, self.archive_failure, self.queues)
+    def __eq__(self, other):
+        if self.running != other.running:
+            return False
+        if self.peers != other.peers:
+            return False
+        if self.store_peers != other.store_peers:
+            return False
+        if self.reconciliation_peers != other.reconciliation_peers:
+            return False
+        if self.strong_peers != other.strong_peers:
+            return False
+        if self.relay_peers != other.relay_peers:
+            return False
+        if self.syncs != other.syncs:
+            return False
+        if self.sync_ready != other.sync_ready:
+            return False
+        if self.last_sync != other.last_sync:
+            return False
+        if self.newest != other.newest:
+            return False
+        if self.oldest != other.oldest:
+            return False
+        if self.messages != other.messages:
+            return False
+        if self.agreed_until != other.agreed_until:
+            return False
+        if self.behind != other.behind:
+            return False
+        if self.gaps != other.gaps:
+            return False
+        if self.gap != other.gap:
+            return False
+        if self.gap_start != other.gap_start:
+            return False
+        if self.archive != other.archive:
+            return False
+        if self.archive_failure != other.archive_failure:
+            return False
+        if self.queues != other.queues:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeHealth(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Health(
+            running=_UniffiFfiConverterBoolean.read(buf),
+            peers=_UniffiFfiConverterUInt64.read(buf),
+            store_peers=_UniffiFfiConverterUInt64.read(buf),
+            reconciliation_peers=_UniffiFfiConverterUInt64.read(buf),
+            strong_peers=_UniffiFfiConverterUInt64.read(buf),
+            relay_peers=_UniffiFfiConverterUInt64.read(buf),
+            syncs=_UniffiFfiConverterUInt64.read(buf),
+            sync_ready=_UniffiFfiConverterBoolean.read(buf),
+            last_sync=_UniffiFfiConverterOptionalTypeLastSync.read(buf),
+            newest=_UniffiFfiConverterOptionalInt64.read(buf),
+            oldest=_UniffiFfiConverterOptionalInt64.read(buf),
+            messages=_UniffiFfiConverterOptionalUInt64.read(buf),
+            agreed_until=_UniffiFfiConverterOptionalInt64.read(buf),
+            behind=_UniffiFfiConverterOptionalDuration.read(buf),
+            gaps=_UniffiFfiConverterUInt64.read(buf),
+            gap=_UniffiFfiConverterDuration.read(buf),
+            gap_start=_UniffiFfiConverterOptionalInt64.read(buf),
+            archive=_UniffiFfiConverterTypeArchiveState.read(buf),
+            archive_failure=_UniffiFfiConverterOptionalTypeFailure.read(buf),
+            queues=_UniffiFfiConverterTypeQueueDepths.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterBoolean.check_lower(value.running)
+        _UniffiFfiConverterUInt64.check_lower(value.peers)
+        _UniffiFfiConverterUInt64.check_lower(value.store_peers)
+        _UniffiFfiConverterUInt64.check_lower(value.reconciliation_peers)
+        _UniffiFfiConverterUInt64.check_lower(value.strong_peers)
+        _UniffiFfiConverterUInt64.check_lower(value.relay_peers)
+        _UniffiFfiConverterUInt64.check_lower(value.syncs)
+        _UniffiFfiConverterBoolean.check_lower(value.sync_ready)
+        _UniffiFfiConverterOptionalTypeLastSync.check_lower(value.last_sync)
+        _UniffiFfiConverterOptionalInt64.check_lower(value.newest)
+        _UniffiFfiConverterOptionalInt64.check_lower(value.oldest)
+        _UniffiFfiConverterOptionalUInt64.check_lower(value.messages)
+        _UniffiFfiConverterOptionalInt64.check_lower(value.agreed_until)
+        _UniffiFfiConverterOptionalDuration.check_lower(value.behind)
+        _UniffiFfiConverterUInt64.check_lower(value.gaps)
+        _UniffiFfiConverterDuration.check_lower(value.gap)
+        _UniffiFfiConverterOptionalInt64.check_lower(value.gap_start)
+        _UniffiFfiConverterTypeArchiveState.check_lower(value.archive)
+        _UniffiFfiConverterOptionalTypeFailure.check_lower(value.archive_failure)
+        _UniffiFfiConverterTypeQueueDepths.check_lower(value.queues)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterBoolean.write(value.running, buf)
+        _UniffiFfiConverterUInt64.write(value.peers, buf)
+        _UniffiFfiConverterUInt64.write(value.store_peers, buf)
+        _UniffiFfiConverterUInt64.write(value.reconciliation_peers, buf)
+        _UniffiFfiConverterUInt64.write(value.strong_peers, buf)
+        _UniffiFfiConverterUInt64.write(value.relay_peers, buf)
+        _UniffiFfiConverterUInt64.write(value.syncs, buf)
+        _UniffiFfiConverterBoolean.write(value.sync_ready, buf)
+        _UniffiFfiConverterOptionalTypeLastSync.write(value.last_sync, buf)
+        _UniffiFfiConverterOptionalInt64.write(value.newest, buf)
+        _UniffiFfiConverterOptionalInt64.write(value.oldest, buf)
+        _UniffiFfiConverterOptionalUInt64.write(value.messages, buf)
+        _UniffiFfiConverterOptionalInt64.write(value.agreed_until, buf)
+        _UniffiFfiConverterOptionalDuration.write(value.behind, buf)
+        _UniffiFfiConverterUInt64.write(value.gaps, buf)
+        _UniffiFfiConverterDuration.write(value.gap, buf)
+        _UniffiFfiConverterOptionalInt64.write(value.gap_start, buf)
+        _UniffiFfiConverterTypeArchiveState.write(value.archive, buf)
+        _UniffiFfiConverterOptionalTypeFailure.write(value.archive_failure, buf)
+        _UniffiFfiConverterTypeQueueDepths.write(value.queues, buf)
+
 class _UniffiFfiConverterSequenceString(_UniffiConverterRustBuffer):
     @classmethod
     def check_lower(cls, value):
@@ -3765,6 +4377,145 @@ class _UniffiFfiConverterTypeKnownPeer(_UniffiConverterRustBuffer):
         _UniffiFfiConverterBoolean.write(value.reached, buf)
         _UniffiFfiConverterBoolean.write(value.configured, buf)
         _UniffiFfiConverterBoolean.write(value.connected, buf)
+
+
+
+
+
+
+class LogLevel(enum.Enum):
+    """
+    How grave a line is.
+"""
+
+    ERROR = 1
+    """
+    Something is lost or does not work.
+"""
+
+    WARN = 2
+    """
+    Something that should not be, and that the library goes on with.
+"""
+
+    INFO = 3
+    """
+    What an operator wants to know.
+"""
+
+    DEBUG = 4
+    """
+    What helps to find out why.
+"""
+
+    TRACE = 5
+    """
+    All there is.
+"""
+
+
+
+class _UniffiFfiConverterTypeLogLevel(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return LogLevel.ERROR
+        if variant == 2:
+            return LogLevel.WARN
+        if variant == 3:
+            return LogLevel.INFO
+        if variant == 4:
+            return LogLevel.DEBUG
+        if variant == 5:
+            return LogLevel.TRACE
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == LogLevel.ERROR:
+            return
+        if value == LogLevel.WARN:
+            return
+        if value == LogLevel.INFO:
+            return
+        if value == LogLevel.DEBUG:
+            return
+        if value == LogLevel.TRACE:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == LogLevel.ERROR:
+            buf.write_i32(1)
+        if value == LogLevel.WARN:
+            buf.write_i32(2)
+        if value == LogLevel.INFO:
+            buf.write_i32(3)
+        if value == LogLevel.DEBUG:
+            buf.write_i32(4)
+        if value == LogLevel.TRACE:
+            buf.write_i32(5)
+
+
+
+@dataclass
+class LogLine:
+    """
+    A line of the log.
+"""
+    def __init__(self, *, time:int, level:LogLevel, target:str, message:str, dropped:int):
+        self.time = time
+        self.level = level
+        self.target = target
+        self.message = message
+        self.dropped = dropped
+
+
+
+
+    def __str__(self):
+        return "LogLine(time={}, level={}, target={}, message={}, dropped={})".format(self.time, self.level, self.target, self.message, self.dropped)
+    def __eq__(self, other):
+        if self.time != other.time:
+            return False
+        if self.level != other.level:
+            return False
+        if self.target != other.target:
+            return False
+        if self.message != other.message:
+            return False
+        if self.dropped != other.dropped:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeLogLine(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return LogLine(
+            time=_UniffiFfiConverterInt64.read(buf),
+            level=_UniffiFfiConverterTypeLogLevel.read(buf),
+            target=_UniffiFfiConverterString.read(buf),
+            message=_UniffiFfiConverterString.read(buf),
+            dropped=_UniffiFfiConverterUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterInt64.check_lower(value.time)
+        _UniffiFfiConverterTypeLogLevel.check_lower(value.level)
+        _UniffiFfiConverterString.check_lower(value.target)
+        _UniffiFfiConverterString.check_lower(value.message)
+        _UniffiFfiConverterUInt64.check_lower(value.dropped)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterInt64.write(value.time, buf)
+        _UniffiFfiConverterTypeLogLevel.write(value.level, buf)
+        _UniffiFfiConverterString.write(value.target, buf)
+        _UniffiFfiConverterString.write(value.message, buf)
+        _UniffiFfiConverterUInt64.write(value.dropped, buf)
 
 @dataclass
 class RefusedImport:
@@ -5372,6 +6123,308 @@ class _UniffiFfiConverterOptionalTypeSyncDirection(_UniffiConverterRustBuffer):
         else:
             raise InternalError("Unexpected flag byte for optional type")
 
+@dataclass
+class SyncOnceOptions:
+    """
+    What one sync within a time and a number of bytes may take. What is absent is as the library has
+    it.
+"""
+    def __init__(self, *, peers:typing.List[str] = _DEFAULT, window_start:typing.Optional[int] = _DEFAULT, window_end:typing.Optional[int] = _DEFAULT, direction:typing.Optional[SyncDirection] = _DEFAULT, deadline:typing.Optional[Duration] = _DEFAULT, byte_budget:typing.Optional[int] = _DEFAULT):
+        if peers is _DEFAULT:
+            self.peers = []
+        else:
+            self.peers = peers
+        if window_start is _DEFAULT:
+            self.window_start = None
+        else:
+            self.window_start = window_start
+        if window_end is _DEFAULT:
+            self.window_end = None
+        else:
+            self.window_end = window_end
+        if direction is _DEFAULT:
+            self.direction = None
+        else:
+            self.direction = direction
+        if deadline is _DEFAULT:
+            self.deadline = None
+        else:
+            self.deadline = deadline
+        if byte_budget is _DEFAULT:
+            self.byte_budget = None
+        else:
+            self.byte_budget = byte_budget
+
+
+
+
+    def __str__(self):
+        return "SyncOnceOptions(peers={}, window_start={}, window_end={}, direction={}, deadline={}, byte_budget={})".format(self.peers, self.window_start, self.window_end, self.direction, self.deadline, self.byte_budget)
+    def __eq__(self, other):
+        if self.peers != other.peers:
+            return False
+        if self.window_start != other.window_start:
+            return False
+        if self.window_end != other.window_end:
+            return False
+        if self.direction != other.direction:
+            return False
+        if self.deadline != other.deadline:
+            return False
+        if self.byte_budget != other.byte_budget:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeSyncOnceOptions(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return SyncOnceOptions(
+            peers=_UniffiFfiConverterSequenceString.read(buf),
+            window_start=_UniffiFfiConverterOptionalInt64.read(buf),
+            window_end=_UniffiFfiConverterOptionalInt64.read(buf),
+            direction=_UniffiFfiConverterOptionalTypeSyncDirection.read(buf),
+            deadline=_UniffiFfiConverterOptionalDuration.read(buf),
+            byte_budget=_UniffiFfiConverterOptionalUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterSequenceString.check_lower(value.peers)
+        _UniffiFfiConverterOptionalInt64.check_lower(value.window_start)
+        _UniffiFfiConverterOptionalInt64.check_lower(value.window_end)
+        _UniffiFfiConverterOptionalTypeSyncDirection.check_lower(value.direction)
+        _UniffiFfiConverterOptionalDuration.check_lower(value.deadline)
+        _UniffiFfiConverterOptionalUInt64.check_lower(value.byte_budget)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterSequenceString.write(value.peers, buf)
+        _UniffiFfiConverterOptionalInt64.write(value.window_start, buf)
+        _UniffiFfiConverterOptionalInt64.write(value.window_end, buf)
+        _UniffiFfiConverterOptionalTypeSyncDirection.write(value.direction, buf)
+        _UniffiFfiConverterOptionalDuration.write(value.deadline, buf)
+        _UniffiFfiConverterOptionalUInt64.write(value.byte_budget, buf)
+
+
+
+
+
+
+class SyncOnceEnd(enum.Enum):
+    """
+    Why a sync within a time and a number of bytes has ended.
+"""
+
+    COMPLETE = 0
+    """
+    Nothing is lacking.
+"""
+
+    DEADLINE = 1
+    """
+    The time was over.
+"""
+
+    BUDGET = 2
+    """
+    The bytes were used up.
+"""
+
+    PEERS = 3
+    """
+    No peer was left that had not failed.
+"""
+
+
+
+class _UniffiFfiConverterTypeSyncOnceEnd(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return SyncOnceEnd.COMPLETE
+        if variant == 2:
+            return SyncOnceEnd.DEADLINE
+        if variant == 3:
+            return SyncOnceEnd.BUDGET
+        if variant == 4:
+            return SyncOnceEnd.PEERS
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == SyncOnceEnd.COMPLETE:
+            return
+        if value == SyncOnceEnd.DEADLINE:
+            return
+        if value == SyncOnceEnd.BUDGET:
+            return
+        if value == SyncOnceEnd.PEERS:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == SyncOnceEnd.COMPLETE:
+            buf.write_i32(1)
+        if value == SyncOnceEnd.DEADLINE:
+            buf.write_i32(2)
+        if value == SyncOnceEnd.BUDGET:
+            buf.write_i32(3)
+        if value == SyncOnceEnd.PEERS:
+            buf.write_i32(4)
+
+
+
+@dataclass
+class TimeSpan:
+    """
+    A span of time.
+"""
+    def __init__(self, *, start:int, end:int):
+        self.start = start
+        self.end = end
+
+
+
+
+    def __str__(self):
+        return "TimeSpan(start={}, end={})".format(self.start, self.end)
+    def __eq__(self, other):
+        if self.start != other.start:
+            return False
+        if self.end != other.end:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeTimeSpan(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return TimeSpan(
+            start=_UniffiFfiConverterInt64.read(buf),
+            end=_UniffiFfiConverterInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterInt64.check_lower(value.start)
+        _UniffiFfiConverterInt64.check_lower(value.end)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterInt64.write(value.start, buf)
+        _UniffiFfiConverterInt64.write(value.end, buf)
+
+class _UniffiFfiConverterSequenceTypeTimeSpan(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeTimeSpan.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeTimeSpan.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeTimeSpan.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class SyncOnceReport:
+    """
+    What came of a sync within a time and a number of bytes.
+"""
+    def __init__(self, *, end:SyncOnceEnd, window:TimeSpan, lacking:typing.List[TimeSpan], outstanding:int, received:int, sent:int, bytes_in:int, bytes_out:int, duration:Duration, failure:typing.Optional[Failure]):
+        self.end = end
+        self.window = window
+        self.lacking = lacking
+        self.outstanding = outstanding
+        self.received = received
+        self.sent = sent
+        self.bytes_in = bytes_in
+        self.bytes_out = bytes_out
+        self.duration = duration
+        self.failure = failure
+
+
+
+
+    def __str__(self):
+        return "SyncOnceReport(end={}, window={}, lacking={}, outstanding={}, received={}, sent={}, bytes_in={}, bytes_out={}, duration={}, failure={})".format(self.end, self.window, self.lacking, self.outstanding, self.received, self.sent, self.bytes_in, self.bytes_out, self.duration, self.failure)
+    def __eq__(self, other):
+        if self.end != other.end:
+            return False
+        if self.window != other.window:
+            return False
+        if self.lacking != other.lacking:
+            return False
+        if self.outstanding != other.outstanding:
+            return False
+        if self.received != other.received:
+            return False
+        if self.sent != other.sent:
+            return False
+        if self.bytes_in != other.bytes_in:
+            return False
+        if self.bytes_out != other.bytes_out:
+            return False
+        if self.duration != other.duration:
+            return False
+        if self.failure != other.failure:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeSyncOnceReport(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return SyncOnceReport(
+            end=_UniffiFfiConverterTypeSyncOnceEnd.read(buf),
+            window=_UniffiFfiConverterTypeTimeSpan.read(buf),
+            lacking=_UniffiFfiConverterSequenceTypeTimeSpan.read(buf),
+            outstanding=_UniffiFfiConverterUInt64.read(buf),
+            received=_UniffiFfiConverterUInt64.read(buf),
+            sent=_UniffiFfiConverterUInt64.read(buf),
+            bytes_in=_UniffiFfiConverterUInt64.read(buf),
+            bytes_out=_UniffiFfiConverterUInt64.read(buf),
+            duration=_UniffiFfiConverterDuration.read(buf),
+            failure=_UniffiFfiConverterOptionalTypeFailure.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterTypeSyncOnceEnd.check_lower(value.end)
+        _UniffiFfiConverterTypeTimeSpan.check_lower(value.window)
+        _UniffiFfiConverterSequenceTypeTimeSpan.check_lower(value.lacking)
+        _UniffiFfiConverterUInt64.check_lower(value.outstanding)
+        _UniffiFfiConverterUInt64.check_lower(value.received)
+        _UniffiFfiConverterUInt64.check_lower(value.sent)
+        _UniffiFfiConverterUInt64.check_lower(value.bytes_in)
+        _UniffiFfiConverterUInt64.check_lower(value.bytes_out)
+        _UniffiFfiConverterDuration.check_lower(value.duration)
+        _UniffiFfiConverterOptionalTypeFailure.check_lower(value.failure)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterTypeSyncOnceEnd.write(value.end, buf)
+        _UniffiFfiConverterTypeTimeSpan.write(value.window, buf)
+        _UniffiFfiConverterSequenceTypeTimeSpan.write(value.lacking, buf)
+        _UniffiFfiConverterUInt64.write(value.outstanding, buf)
+        _UniffiFfiConverterUInt64.write(value.received, buf)
+        _UniffiFfiConverterUInt64.write(value.sent, buf)
+        _UniffiFfiConverterUInt64.write(value.bytes_in, buf)
+        _UniffiFfiConverterUInt64.write(value.bytes_out, buf)
+        _UniffiFfiConverterDuration.write(value.duration, buf)
+        _UniffiFfiConverterOptionalTypeFailure.write(value.failure, buf)
+
 
 
 
@@ -5605,66 +6658,6 @@ class _UniffiFfiConverterTypeSyncReason(_UniffiConverterRustBuffer):
             buf.write_i32(4)
         if value == SyncReason.REMOTE:
             buf.write_i32(5)
-
-
-
-
-
-
-
-
-class Agreement(enum.Enum):
-    """
-    Whether both sides hold the same of what was compared, now that the sync has ended.
-"""
-
-    NONE = 0
-    """
-    It ended early, or something was left over.
-"""
-
-    WEAK = 1
-    """
-    Nothing is left over by what 1.0.0 or Store can tell.
-"""
-
-    STRONG = 2
-    """
-    Both sides' fingerprints are equal, in a construction that chosen hashes cannot blind.
-"""
-
-
-
-class _UniffiFfiConverterTypeAgreement(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        variant = buf.read_i32()
-        if variant == 1:
-            return Agreement.NONE
-        if variant == 2:
-            return Agreement.WEAK
-        if variant == 3:
-            return Agreement.STRONG
-        raise InternalError("Raw enum value doesn't match any cases")
-
-    @staticmethod
-    def check_lower(value):
-        if value == Agreement.NONE:
-            return
-        if value == Agreement.WEAK:
-            return
-        if value == Agreement.STRONG:
-            return
-        raise ValueError(value)
-
-    @staticmethod
-    def write(value, buf):
-        if value == Agreement.NONE:
-            buf.write_i32(1)
-        if value == Agreement.WEAK:
-            buf.write_i32(2)
-        if value == Agreement.STRONG:
-            buf.write_i32(3)
 
 
 
@@ -6687,6 +7680,46 @@ class NodeEvent:
             return True
 
     @dataclass
+    class CLOCK_SKEW:
+        """
+        The clock of this machine disagrees with those of the peers, as far as three networks or more
+        say the same. Told once, and again when it changes much or is put right.
+"""
+
+        def __init__(self, offset_ms:int, peers:int):
+            self.offset_ms = offset_ms
+
+            """
+        By so many milliseconds the peers' clocks are ahead; behind, where it is negative. Less
+        than ten seconds either way: they agree again.
+"""
+
+            self.peers = peers
+
+            """
+        How many say so; those of one network count as one.
+"""
+
+            pass
+
+
+
+
+
+        def __str__(self):
+            return "NodeEvent.CLOCK_SKEW(offset_ms={}, peers={})".format(self.offset_ms, self.peers)
+        def __eq__(self, other):
+            if not isinstance(other, NodeEvent):
+                return NotImplemented
+            if not other.is_CLOCK_SKEW():
+                return False
+            if self.offset_ms != other.offset_ms:
+                return False
+            if self.peers != other.peers:
+                return False
+            return True
+
+    @dataclass
     class LAGGED:
         """
         The reader was too slow.
@@ -6756,6 +7789,10 @@ class NodeEvent:
         return isinstance(self, NodeEvent.STATE_SET_ASIDE)
     def is_state_set_aside(self) -> bool:
         return isinstance(self, NodeEvent.STATE_SET_ASIDE)
+    def is_CLOCK_SKEW(self) -> bool:
+        return isinstance(self, NodeEvent.CLOCK_SKEW)
+    def is_clock_skew(self) -> bool:
+        return isinstance(self, NodeEvent.CLOCK_SKEW)
     def is_LAGGED(self) -> bool:
         return isinstance(self, NodeEvent.LAGGED)
     def is_lagged(self) -> bool:
@@ -6774,6 +7811,7 @@ NodeEvent.SYNC_FINISHED = type("NodeEvent.SYNC_FINISHED", (NodeEvent.SYNC_FINISH
 NodeEvent.ONLINE = type("NodeEvent.ONLINE", (NodeEvent.ONLINE, NodeEvent,), {})  # type: ignore
 NodeEvent.OFFLINE = type("NodeEvent.OFFLINE", (NodeEvent.OFFLINE, NodeEvent,), {})  # type: ignore
 NodeEvent.STATE_SET_ASIDE = type("NodeEvent.STATE_SET_ASIDE", (NodeEvent.STATE_SET_ASIDE, NodeEvent,), {})  # type: ignore
+NodeEvent.CLOCK_SKEW = type("NodeEvent.CLOCK_SKEW", (NodeEvent.CLOCK_SKEW, NodeEvent,), {})  # type: ignore
 NodeEvent.LAGGED = type("NodeEvent.LAGGED", (NodeEvent.LAGGED, NodeEvent,), {})  # type: ignore
 
 
@@ -6831,6 +7869,11 @@ class _UniffiFfiConverterTypeNodeEvent(_UniffiConverterRustBuffer):
                 _UniffiFfiConverterString.read(buf),
             )
         if variant == 10:
+            return NodeEvent.CLOCK_SKEW(
+                _UniffiFfiConverterInt64.read(buf),
+                _UniffiFfiConverterUInt32.read(buf),
+            )
+        if variant == 11:
             return NodeEvent.LAGGED(
                 _UniffiFfiConverterUInt64.read(buf),
             )
@@ -6875,6 +7918,10 @@ class _UniffiFfiConverterTypeNodeEvent(_UniffiConverterRustBuffer):
         if value.is_STATE_SET_ASIDE():
             _UniffiFfiConverterString.check_lower(value.path)
             _UniffiFfiConverterString.check_lower(value.why)
+            return
+        if value.is_CLOCK_SKEW():
+            _UniffiFfiConverterInt64.check_lower(value.offset_ms)
+            _UniffiFfiConverterUInt32.check_lower(value.peers)
             return
         if value.is_LAGGED():
             _UniffiFfiConverterUInt64.check_lower(value.missed)
@@ -6921,8 +7968,12 @@ class _UniffiFfiConverterTypeNodeEvent(_UniffiConverterRustBuffer):
             buf.write_i32(9)
             _UniffiFfiConverterString.write(value.path, buf)
             _UniffiFfiConverterString.write(value.why, buf)
-        if value.is_LAGGED():
+        if value.is_CLOCK_SKEW():
             buf.write_i32(10)
+            _UniffiFfiConverterInt64.write(value.offset_ms, buf)
+            _UniffiFfiConverterUInt32.write(value.peers, buf)
+        if value.is_LAGGED():
+            buf.write_i32(11)
             _UniffiFfiConverterUInt64.write(value.missed, buf)
 
 
@@ -7829,6 +8880,11 @@ class ArchiveProtocol(typing.Protocol):
         `InvalidArgument`, `ArchiveIo`, `Unsupported`, and as `put_many`.
 """
         raise NotImplementedError
+    async def metrics(self, ) -> str:
+        """
+        The metrics of an archive that is used without a node, as `Node.metrics` gives them.
+"""
+        raise NotImplementedError
     async def missing(self, hashes: typing.List[bytes]) -> typing.List[bytes]:
         """
         Those of the hashes that are neither held nor taken down, in the order asked for. Any number
@@ -7880,6 +8936,14 @@ class ArchiveProtocol(typing.Protocol):
         Fails as `take_down`.
 """
         raise NotImplementedError
+    async def resume(self, ) -> None:
+        """
+        Opens the file or database again. Subscribers hear what others wrote meanwhile. Where it
+        fails the archive stays suspended.
+
+        Fails as the opening does.
+"""
+        raise NotImplementedError
     async def shutdown(self, ) -> None:
         """
         Commits what was accepted and closes the file. Every other call then fails with
@@ -7892,6 +8956,15 @@ class ArchiveProtocol(typing.Protocol):
         Figures.
 
         Fails with `ArchiveIo`, `ArchiveClosed`.
+"""
+        raise NotImplementedError
+    async def suspend(self, ) -> None:
+        """
+        Lets go of the file or database: commits what was accepted, and closes all connections, so
+        that no lock is held and no file is open. Until `resume` whatever is asked fails with
+        `Suspended`; subscribers stay. What is in memory alone is kept. A second time is fine.
+
+        Fails with `ArchiveClosed`.
 """
         raise NotImplementedError
     async def take_down(self, hashes: typing.List[bytes]) -> int:
@@ -8246,6 +9319,23 @@ class Archive(ArchiveProtocol):
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
+    async def metrics(self, ) -> str:
+        """
+        The metrics of an archive that is used without a node, as `Node.metrics` gives them.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterString.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_archive_metrics(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     async def missing(self, hashes: typing.List[bytes]) -> typing.List[bytes]:
         """
         Those of the hashes that are neither held nor taken down, in the order asked for. Any number
@@ -8397,6 +9487,26 @@ class Archive(ArchiveProtocol):
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
+    async def resume(self, ) -> None:
+        """
+        Opens the file or database again. Subscribers hear what others wrote meanwhile. Where it
+        fails the archive stays suspended.
+
+        Fails as the opening does.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_archive_resume(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_void,
+            _UniffiLib.ffi_wakustore_rust_future_complete_void,
+            _UniffiLib.ffi_wakustore_rust_future_free_void,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     async def shutdown(self, ) -> None:
         """
         Commits what was accepted and closes the file. Every other call then fails with
@@ -8432,6 +9542,27 @@ class Archive(ArchiveProtocol):
             _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def suspend(self, ) -> None:
+        """
+        Lets go of the file or database: commits what was accepted, and closes all connections, so
+        that no lock is held and no file is open. Until `resume` whatever is asked fails with
+        `Suspended`; subscribers stay. What is in memory alone is kept. A second time is fine.
+
+        Fails with `ArchiveClosed`.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_archive_suspend(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_void,
+            _UniffiLib.ffi_wakustore_rust_future_complete_void,
+            _UniffiLib.ffi_wakustore_rust_future_free_void,
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
@@ -8605,6 +9736,150 @@ class _UniffiFfiConverterTypeArchive:
 
     @classmethod
     def write(cls, value: Archive, buf: _UniffiRustBuffer):
+        buf.write_u64(cls.lower(value))
+
+
+class Logger():
+    """
+    A host's log. Give it to `set_logger`.
+"""
+
+    def log(self, line: LogLine) -> None:
+        """
+        Takes a line. It is called on a thread of the library's that is there for it, one line at a
+        time. It must not wait for any other call of the library. What it throws is ignored.
+"""
+        raise NotImplementedError
+
+class LoggerImpl(Logger):
+    """
+    A host's log. Give it to `set_logger`.
+"""
+
+    _handle: ctypes.c_uint64
+
+    def __init__(self, *args, **kwargs):
+        raise ValueError("This class has no default constructor")
+
+    def __del__(self):
+        # In case of partial initialization of instances.
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            _uniffi_rust_call(_UniffiLib.uniffi_wakustore_fn_free_logger, handle)
+
+    def _uniffi_clone_handle(self):
+        return _uniffi_rust_call(_UniffiLib.uniffi_wakustore_fn_clone_logger, self._handle)
+
+    # Used by alternative constructors or any methods which return this type.
+    @classmethod
+    def _uniffi_make_instance(cls, handle):
+        # Lightly yucky way to bypass the usual __init__ logic
+        # and just create a new instance with the required handle.
+        inst = cls.__new__(cls)
+        inst._handle = handle
+        return inst
+    def log(self, line: LogLine) -> None:
+        """
+        Takes a line. It is called on a thread of the library's that is there for it, one line at a
+        time. It must not wait for any other call of the library. What it throws is ignored.
+"""
+
+        _UniffiFfiConverterTypeLogLine.check_lower(line)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterTypeLogLine.lower(line),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_wakustore_fn_method_logger_log,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+
+
+
+
+# Put all the bits inside a class to keep the top-level namespace clean
+class _UniffiTraitImplLoggerImpl:
+    # For each method, generate a callback function to pass to Rust
+
+    @_UNIFFI_CALLBACK_INTERFACE_WAKUSTORE_LOGGER_METHOD0
+    def log(
+            uniffi_handle,
+            line,
+            uniffi_out_return,
+            uniffi_call_status_ptr,
+        ):
+        uniffi_obj = _UniffiFfiConverterTypeLogger._handle_map.get(uniffi_handle)
+        def make_call():
+            uniffi_args = (_UniffiFfiConverterTypeLogLine.lift(line), )
+            uniffi_method = uniffi_obj.log
+            return uniffi_method(*uniffi_args)
+        write_return_value = lambda v: None
+        _uniffi_trait_interface_call_with_error(
+                uniffi_call_status_ptr.contents,
+                make_call,
+                write_return_value,
+                WakuError,
+                _UniffiFfiConverterTypeWakuError.lower,
+        )
+
+    @_UNIFFI_CALLBACK_INTERFACE_FREE_WAKUSTORE_LOGGER
+    def _uniffi_free(uniffi_handle):
+        _UniffiFfiConverterTypeLogger._handle_map.remove(uniffi_handle)
+
+    @_UNIFFI_CALLBACK_INTERFACE_CLONE_WAKUSTORE_LOGGER
+    def _uniffi_clone(uniffi_handle):
+        return _UniffiFfiConverterTypeLogger._handle_map.clone(uniffi_handle)
+
+    # Generate the FFI VTable.  This has a field for each callback interface method.
+    _uniffi_vtable = _UniffiVTableCallbackInterfaceWakustoreLogger(
+        _uniffi_free,
+        _uniffi_clone,
+        log,
+    )
+    # Send Rust a pointer to the VTable.  Note: this means we need to keep the struct alive forever,
+    # or else bad things will happen when Rust tries to access it.
+    _UniffiLib.uniffi_wakustore_fn_init_callback_vtable_logger(ctypes.byref(_uniffi_vtable))
+
+class _UniffiFfiConverterTypeLogger:
+    _handle_map = _UniffiHandleMap()
+
+    @staticmethod
+    def lift(value: int):
+        if (value & 1) == 0:
+            # Rust-generated handle, construct a new class that uses the handle to implement the
+            # interface
+            return LoggerImpl._uniffi_make_instance(value)
+        else:
+            # Python-generated handle, get the object from the handle map
+            return _UniffiFfiConverterTypeLogger._handle_map.remove(value)
+
+    @staticmethod
+    def check_lower(value: Logger):
+        if not isinstance(value, Logger):
+            raise TypeError("Expected Logger subclass, {} found".format(type(value).__name__))
+
+    @staticmethod
+    def lower(value: Logger):
+         if isinstance(value, LoggerImpl):
+            # Rust-implementated object.  Clone the handle and return it
+            return value._uniffi_clone_handle()
+         else:
+            # Python-implementated object, generate a new vtable handle and return that.
+            return _UniffiFfiConverterTypeLogger._handle_map.insert(value)
+
+    @classmethod
+    def read(cls, buf: _UniffiRustBuffer):
+        ptr = buf.read_u64()
+        if ptr == 0:
+            raise InternalError("Raw handle value was null")
+        return cls.lift(ptr)
+
+    @classmethod
+    def write(cls, value: Logger, buf: _UniffiRustBuffer):
         buf.write_u64(cls.lower(value))
 
 class _UniffiFfiConverterSequenceTypeCoverage(_UniffiConverterRustBuffer):
@@ -8791,6 +10066,31 @@ class _UniffiFfiConverterOptionalTypeSyncOptions(_UniffiConverterRustBuffer):
         else:
             raise InternalError("Unexpected flag byte for optional type")
 
+class _UniffiFfiConverterOptionalTypeSyncOnceOptions(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeSyncOnceOptions.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeSyncOnceOptions.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeSyncOnceOptions.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
 
 class NodeProtocol(typing.Protocol):
     """
@@ -8859,6 +10159,11 @@ class NodeProtocol(typing.Protocol):
         Fails as `store_query`, where no peer answered for a part of the hashes.
 """
         raise NotImplementedError
+    async def health(self, ) -> Health:
+        """
+        How the node is: whether it syncs, how far it is behind, how its archive is, what waits.
+"""
+        raise NotImplementedError
     def history(self, peer: str,query: Query) -> History:
         """
         A walk through a store peer's history, page by page; nothing is asked until the first page
@@ -8867,12 +10172,14 @@ class NodeProtocol(typing.Protocol):
         Fails as the query is wrong, or with `Address`.
 """
         raise NotImplementedError
-    def history_of(self, peers: typing.List[str],query: Query,span: typing.Union[object, typing.Optional[Duration]] = _DEFAULT) -> History:
+    def history_of(self, peers: typing.List[str],query: Query,span: typing.Union[object, typing.Optional[Duration]] = _DEFAULT,filter_at_home: bool = False) -> History:
         """
         A walk through the history of several store peers: one is asked for as long as it answers,
         and another goes on where it fails. With no peers named it is any connected one that speaks
         Store, the best by what was measured of them first. A query for a time longer than `span` is
-        asked in spans of that length, since some service nodes refuse long ones.
+        asked in spans of that length, since some service nodes refuse long ones. With
+        `filter_at_home` the peers are not told which content topics are looked for: they are asked
+        for everything of the pubsub topic and the time, and the rest is left out here.
 
         Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
         that there are more than 100,000 of them.
@@ -8892,6 +10199,13 @@ class NodeProtocol(typing.Protocol):
         where the node itself listens nowhere else.
 
         Fails with `Address`.
+"""
+        raise NotImplementedError
+    async def metrics(self, ) -> str:
+        """
+        The node's metrics and its archive's, in OpenMetrics' text form, which ends in `# EOF`: to be
+        served as `application/openmetrics-text; version=1.0.0; charset=utf-8`. What is not told
+        within two seconds is left out.
 """
         raise NotImplementedError
     def network_changed(self, ) -> None:
@@ -8941,6 +10255,15 @@ class NodeProtocol(typing.Protocol):
         Fails with `InvalidTopic`.
 """
         raise NotImplementedError
+    async def resume(self, ) -> None:
+        """
+        Comes back: opens the archive, listens at the same addresses where they are free, and dials
+        again the peers that it had dialled. A heartbeat that was missed, or many, come as one. Where
+        it fails the node stays suspended.
+
+        Fails with `Listen`, and as the archive's opening.
+"""
+        raise NotImplementedError
     async def stop(self, ) -> None:
         """
         Ends all sessions and connections. Fine a second time. The archive stays open. (Letting go
@@ -8963,6 +10286,14 @@ class NodeProtocol(typing.Protocol):
         Fails with `InvalidTopic`, `Unsupported` where the node does not relay.
 """
         raise NotImplementedError
+    async def suspend(self, ) -> None:
+        """
+        Lets go of what a system takes badly in an app that it freezes: ends syncs (what came is
+        stored), closes all connections and sockets, keeps the node's state, and suspends its
+        archive. What is under way ends with `Suspended`, and so does whatever is asked before
+        `resume`. No timer runs meanwhile. A second time is fine.
+"""
+        raise NotImplementedError
     async def sync(self, peer: str,options: typing.Union[object, typing.Optional[SyncOptions]] = _DEFAULT) -> SyncReport:
         """
         Syncs with a peer now and waits for the end. A session that broke down is an error; what
@@ -8970,6 +10301,16 @@ class NodeProtocol(typing.Protocol):
 
         Fails with `InvalidArgument`, `PeerUnknown`, `Dial`, `ProtocolUnsupported`,
         `SyncProtocol`, `SyncScope`, `SyncBusy`, `StreamClosed`, `TimedOut`.
+"""
+        raise NotImplementedError
+    async def sync_once(self, options: typing.Union[object, typing.Optional[SyncOnceOptions]] = _DEFAULT) -> SyncOnceReport:
+        """
+        Syncs what is due, within a time and a number of bytes, and returns when the time is over at
+        the latest: for the seconds that a phone gives its apps in the background. Wherever it stops,
+        all that came is stored, and the next call goes on from there. Giving up on the call ends it.
+
+        Fails with `SyncBusy` while another of these runs, `PeerUnknown`, `Suspended`,
+        `InvalidArgument`, `Unsupported`, and, where no peer could be synced with at all, as `sync`.
 """
         raise NotImplementedError
     async def unsubscribe(self, pubsub_topic: str) -> None:
@@ -9218,6 +10559,23 @@ class Node(NodeProtocol):
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
+    async def health(self, ) -> Health:
+        """
+        How the node is: whether it syncs, how far it is behind, how its archive is, what waits.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeHealth.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_health(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     def history(self, peer: str,query: Query) -> History:
         """
         A walk through a store peer's history, page by page; nothing is asked until the first page
@@ -9242,12 +10600,14 @@ class Node(NodeProtocol):
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
-    def history_of(self, peers: typing.List[str],query: Query,span: typing.Union[object, typing.Optional[Duration]] = _DEFAULT) -> History:
+    def history_of(self, peers: typing.List[str],query: Query,span: typing.Union[object, typing.Optional[Duration]] = _DEFAULT,filter_at_home: bool = False) -> History:
         """
         A walk through the history of several store peers: one is asked for as long as it answers,
         and another goes on where it fails. With no peers named it is any connected one that speaks
         Store, the best by what was measured of them first. A query for a time longer than `span` is
-        asked in spans of that length, since some service nodes refuse long ones.
+        asked in spans of that length, since some service nodes refuse long ones. With
+        `filter_at_home` the peers are not told which content topics are looked for: they are asked
+        for everything of the pubsub topic and the time, and the rest is left out here.
 
         Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
         that there are more than 100,000 of them.
@@ -9260,11 +10620,14 @@ class Node(NodeProtocol):
         if span is _DEFAULT:
             span = None
         _UniffiFfiConverterOptionalDuration.check_lower(span)
+
+        _UniffiFfiConverterBoolean.check_lower(filter_at_home)
         _uniffi_lowered_args = (
             self._uniffi_clone_handle(),
             _UniffiFfiConverterSequenceString.lower(peers),
             _UniffiFfiConverterTypeQuery.lower(query),
             _UniffiFfiConverterOptionalDuration.lower(span),
+            _UniffiFfiConverterBoolean.lower(filter_at_home),
         )
         _uniffi_lift_return = _UniffiFfiConverterTypeHistory.lift
         _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
@@ -9324,6 +10687,25 @@ class Node(NodeProtocol):
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
+    async def metrics(self, ) -> str:
+        """
+        The node's metrics and its archive's, in OpenMetrics' text form, which ends in `# EOF`: to be
+        served as `application/openmetrics-text; version=1.0.0; charset=utf-8`. What is not told
+        within two seconds is left out.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterString.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_metrics(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     def network_changed(self, ) -> None:
         """
         Tells the node that the network is another, or back: whoever is to be dialled again is
@@ -9462,6 +10844,27 @@ class Node(NodeProtocol):
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
+    async def resume(self, ) -> None:
+        """
+        Comes back: opens the archive, listens at the same addresses where they are free, and dials
+        again the peers that it had dialled. A heartbeat that was missed, or many, come as one. Where
+        it fails the node stays suspended.
+
+        Fails with `Listen`, and as the archive's opening.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_resume(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_void,
+            _UniffiLib.ffi_wakustore_rust_future_complete_void,
+            _UniffiLib.ffi_wakustore_rust_future_free_void,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     async def stop(self, ) -> None:
         """
         Ends all sessions and connections. Fine a second time. The archive stays open. (Letting go
@@ -9529,6 +10932,26 @@ class Node(NodeProtocol):
             _uniffi_lift_return,
             _uniffi_error_converter,
         )
+    async def suspend(self, ) -> None:
+        """
+        Lets go of what a system takes badly in an app that it freezes: ends syncs (what came is
+        stored), closes all connections and sockets, keeps the node's state, and suspends its
+        archive. What is under way ends with `Suspended`, and so does whatever is asked before
+        `resume`. No timer runs meanwhile. A second time is fine.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_suspend(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_void,
+            _UniffiLib.ffi_wakustore_rust_future_complete_void,
+            _UniffiLib.ffi_wakustore_rust_future_free_void,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
     async def sync(self, peer: str,options: typing.Union[object, typing.Optional[SyncOptions]] = _DEFAULT) -> SyncReport:
         """
         Syncs with a peer now and waits for the end. A session that broke down is an error; what
@@ -9552,6 +10975,33 @@ class Node(NodeProtocol):
         _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
         return await _uniffi_rust_call_async(
             _UniffiLib.uniffi_wakustore_fn_method_node_sync(*_uniffi_lowered_args),
+            _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
+            _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
+            _uniffi_lift_return,
+            _uniffi_error_converter,
+        )
+    async def sync_once(self, options: typing.Union[object, typing.Optional[SyncOnceOptions]] = _DEFAULT) -> SyncOnceReport:
+        """
+        Syncs what is due, within a time and a number of bytes, and returns when the time is over at
+        the latest: for the seconds that a phone gives its apps in the background. Wherever it stops,
+        all that came is stored, and the next call goes on from there. Giving up on the call ends it.
+
+        Fails with `SyncBusy` while another of these runs, `PeerUnknown`, `Suspended`,
+        `InvalidArgument`, `Unsupported`, and, where no peer could be synced with at all, as `sync`.
+"""
+
+        if options is _DEFAULT:
+            options = None
+        _UniffiFfiConverterOptionalTypeSyncOnceOptions.check_lower(options)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterOptionalTypeSyncOnceOptions.lower(options),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeSyncOnceReport.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+        return await _uniffi_rust_call_async(
+            _UniffiLib.uniffi_wakustore_fn_method_node_sync_once(*_uniffi_lowered_args),
             _UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer,
             _UniffiLib.ffi_wakustore_rust_future_free_rust_buffer,
@@ -9794,6 +11244,31 @@ class _UniffiFfiConverterTypeValidator:
     def write(cls, value: Validator, buf: _UniffiRustBuffer):
         buf.write_u64(cls.lower(value))
 
+class _UniffiFfiConverterOptionalTypeLogger(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeLogger.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeLogger.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeLogger.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
 class _UniffiFfiConverterUInt8(_UniffiConverterPrimitiveInt):
     CLASS_NAME = "u8"
     VALUE_MIN = 0
@@ -9999,6 +11474,36 @@ async def salvage_archive(_from: str,to: str,options: typing.Union[object, typin
         _uniffi_lift_return,
         _uniffi_error_converter,
     )
+def set_logger(filter: str,logger: typing.Union[object, typing.Optional[Logger]] = _DEFAULT) -> None:
+    """
+    Has a logger called with the library's log, in place of the one before; without one, nothing is
+    logged, as at first. There is one for the whole process, whichever archives and nodes there are.
+
+    The filter is a level (`off`, `error`, `warn`, `info`, `debug`, `trace`), for the library's own
+    lines, or several parts with commas between them, of which each may name the beginning of a
+    target: `info,wakustore::node=debug,libp2p_swarm=warn`. Lines hold no payloads, keys or
+    passwords; those of libraries under this one, which are told where they are named, are their own.
+
+    Fails with `InvalidArgument` for a filter that is none.
+"""
+
+    _UniffiFfiConverterString.check_lower(filter)
+
+    if logger is _DEFAULT:
+        logger = None
+    _UniffiFfiConverterOptionalTypeLogger.check_lower(logger)
+    _uniffi_lowered_args = (
+        _UniffiFfiConverterString.lower(filter),
+        _UniffiFfiConverterOptionalTypeLogger.lower(logger),
+    )
+    _uniffi_lift_return = lambda val: None
+    _uniffi_error_converter = _UniffiFfiConverterTypeWakuError
+    _uniffi_ffi_result = _uniffi_rust_call_with_error(
+        _uniffi_error_converter,
+        _UniffiLib.uniffi_wakustore_fn_func_set_logger,
+        *_uniffi_lowered_args,
+    )
+    return _uniffi_lift_return(_uniffi_ffi_result)
 def shard_of(content_topic: str,shards: int) -> int:
     """
     The shard of a content topic by autosharding, in a cluster of so many shards.
@@ -10138,13 +11643,16 @@ __all__ = [
     "Origin",
     "ErrorKind",
     "FindingKind",
+    "Agreement",
+    "ArchiveState",
+    "LogLevel",
     "SyncDialect",
     "PutOutcome",
     "Direction",
     "SyncDirection",
+    "SyncOnceEnd",
     "SyncProtocol",
     "SyncReason",
-    "Agreement",
     "Change",
     "NodeEvent",
     "TopicKind",
@@ -10163,7 +11671,11 @@ __all__ = [
     "StoredMessage",
     "Fetched",
     "Finding",
+    "LastSync",
+    "QueueDepths",
+    "Health",
     "KnownPeer",
+    "LogLine",
     "RefusedImport",
     "MoveReport",
     "RateLimit",
@@ -10177,6 +11689,9 @@ __all__ = [
     "Stats",
     "SyncId",
     "SyncDifference",
+    "SyncOnceOptions",
+    "TimeSpan",
+    "SyncOnceReport",
     "SyncOptions",
     "SyncReport",
     "TopicMessage",
@@ -10186,6 +11701,7 @@ __all__ = [
     "message_hash",
     "restore_archive",
     "salvage_archive",
+    "set_logger",
     "shard_of",
     "shard_topic",
     "shutdown",
@@ -10200,6 +11716,8 @@ __all__ = [
     "HistoryProtocol",
     "Archive",
     "ArchiveProtocol",
+    "LoggerImpl",
+    "Logger",
     "NodeEvents",
     "NodeEventsProtocol",
     "Node",

@@ -657,8 +657,30 @@ internal open class UniffiForeignFutureResultVoid(
 internal interface UniffiForeignFutureCompleteVoid : com.sun.jna.Callback {
     fun callback(`callbackData`: Long,`result`: UniffiForeignFutureResultVoid.UniffiByValue,)
 }
+internal interface UniffiCallbackInterfaceLoggerMethod0 : com.sun.jna.Callback {
+    fun callback(`uniffiHandle`: Long,`line`: RustBuffer.ByValue,`uniffiOutReturn`: Pointer,uniffiCallStatus: UniffiRustCallStatus,)
+}
 internal interface UniffiCallbackInterfaceValidatorMethod0 : com.sun.jna.Callback {
     fun callback(`uniffiHandle`: Long,`messages`: RustBuffer.ByValue,`origin`: RustBuffer.ByValue,`uniffiOutReturn`: RustBuffer,uniffiCallStatus: UniffiRustCallStatus,)
+}
+@Structure.FieldOrder("uniffiFree", "uniffiClone", "log")
+internal open class UniffiVTableCallbackInterfaceLogger(
+    @JvmField internal var `uniffiFree`: UniffiCallbackInterfaceFree? = null,
+    @JvmField internal var `uniffiClone`: UniffiCallbackInterfaceClone? = null,
+    @JvmField internal var `log`: UniffiCallbackInterfaceLoggerMethod0? = null,
+) : Structure() {
+    class UniffiByValue(
+        `uniffiFree`: UniffiCallbackInterfaceFree? = null,
+        `uniffiClone`: UniffiCallbackInterfaceClone? = null,
+        `log`: UniffiCallbackInterfaceLoggerMethod0? = null,
+    ): UniffiVTableCallbackInterfaceLogger(`uniffiFree`,`uniffiClone`,`log`,), Structure.ByValue
+
+   internal fun uniffiSetValue(other: UniffiVTableCallbackInterfaceLogger) {
+        `uniffiFree` = other.`uniffiFree`
+        `uniffiClone` = other.`uniffiClone`
+        `log` = other.`log`
+    }
+
 }
 @Structure.FieldOrder("uniffiFree", "uniffiClone", "validate")
 internal open class UniffiVTableCallbackInterfaceValidator(
@@ -716,6 +738,8 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_wakustore_checksum_func_version(
     ): Int
+    external fun uniffi_wakustore_checksum_func_set_logger(
+    ): Int
     external fun uniffi_wakustore_checksum_func_restore_archive(
     ): Int
     external fun uniffi_wakustore_checksum_func_salvage_archive(
@@ -742,11 +766,17 @@ internal object IntegrityCheckingUniffiLib {
     ): Int
     external fun uniffi_wakustore_checksum_method_archive_query(
     ): Int
+    external fun uniffi_wakustore_checksum_method_archive_resume(
+    ): Int
     external fun uniffi_wakustore_checksum_method_archive_shutdown(
     ): Int
     external fun uniffi_wakustore_checksum_method_archive_stats(
     ): Int
+    external fun uniffi_wakustore_checksum_method_archive_suspend(
+    ): Int
     external fun uniffi_wakustore_checksum_method_archive_take_down(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_archive_metrics(
     ): Int
     external fun uniffi_wakustore_checksum_method_archive_backup(
     ): Int
@@ -767,6 +797,12 @@ internal object IntegrityCheckingUniffiLib {
     external fun uniffi_wakustore_checksum_method_changes_next(
     ): Int
     external fun uniffi_wakustore_checksum_method_changes_position(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_logger_log(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_health(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_metrics(
     ): Int
     external fun uniffi_wakustore_checksum_method_node_addresses(
     ): Int
@@ -801,6 +837,12 @@ internal object IntegrityCheckingUniffiLib {
     external fun uniffi_wakustore_checksum_method_node_network_changed(
     ): Int
     external fun uniffi_wakustore_checksum_method_node_online(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_resume(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_suspend(
+    ): Int
+    external fun uniffi_wakustore_checksum_method_node_sync_once(
     ): Int
     external fun uniffi_wakustore_checksum_method_node_publish(
     ): Int
@@ -858,6 +900,7 @@ internal object UniffiLib {
         } catch (_: IllegalStateException) {
             // It is exiting already.
         }
+        uniffiCallbackInterfaceLogger.register(this)
         uniffiCallbackInterfaceValidator.register(this)
 
     }
@@ -889,11 +932,17 @@ internal object UniffiLib {
     ): Long
     external fun uniffi_wakustore_fn_method_archive_query(`ptr`: Long,`query`: RustBuffer.ByValue,
     ): Long
+    external fun uniffi_wakustore_fn_method_archive_resume(`ptr`: Long,
+    ): Long
     external fun uniffi_wakustore_fn_method_archive_shutdown(`ptr`: Long,
     ): Long
     external fun uniffi_wakustore_fn_method_archive_stats(`ptr`: Long,
     ): Long
+    external fun uniffi_wakustore_fn_method_archive_suspend(`ptr`: Long,
+    ): Long
     external fun uniffi_wakustore_fn_method_archive_take_down(`ptr`: Long,`hashes`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_archive_metrics(`ptr`: Long,
     ): Long
     external fun uniffi_wakustore_fn_method_archive_backup(`ptr`: Long,`path`: RustBuffer.ByValue,`replace`: Byte,`watch`: RustBuffer.ByValue,
     ): Long
@@ -919,11 +968,23 @@ internal object UniffiLib {
     ): Long
     external fun uniffi_wakustore_fn_method_changes_position(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): RustBuffer.ByValue
+    external fun uniffi_wakustore_fn_clone_logger(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): Long
+    external fun uniffi_wakustore_fn_free_logger(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
+    ): Unit
+    external fun uniffi_wakustore_fn_init_callback_vtable_logger(`vtable`: UniffiVTableCallbackInterfaceLogger,
+    ): Unit
+    external fun uniffi_wakustore_fn_method_logger_log(`ptr`: Long,`line`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
+    ): Unit
     external fun uniffi_wakustore_fn_clone_node(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Long
     external fun uniffi_wakustore_fn_free_node(`handle`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Unit
     external fun uniffi_wakustore_fn_constructor_node_start(`archive`: Long,`options`: RustBuffer.ByValue,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_health(`ptr`: Long,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_metrics(`ptr`: Long,
     ): Long
     external fun uniffi_wakustore_fn_method_node_addresses(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): RustBuffer.ByValue
@@ -959,6 +1020,12 @@ internal object UniffiLib {
     ): Unit
     external fun uniffi_wakustore_fn_method_node_online(`ptr`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): Byte
+    external fun uniffi_wakustore_fn_method_node_resume(`ptr`: Long,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_suspend(`ptr`: Long,
+    ): Long
+    external fun uniffi_wakustore_fn_method_node_sync_once(`ptr`: Long,`options`: RustBuffer.ByValue,
+    ): Long
     external fun uniffi_wakustore_fn_method_node_publish(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,`message`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_wakustore_fn_method_node_relay_peers(`ptr`: Long,`pubsubTopic`: RustBuffer.ByValue,
@@ -971,7 +1038,7 @@ internal object UniffiLib {
     ): Long
     external fun uniffi_wakustore_fn_method_node_fetch(`ptr`: Long,`peers`: RustBuffer.ByValue,`hashes`: RustBuffer.ByValue,
     ): Long
-    external fun uniffi_wakustore_fn_method_node_history_of(`ptr`: Long,`peers`: RustBuffer.ByValue,`query`: RustBuffer.ByValue,`span`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
+    external fun uniffi_wakustore_fn_method_node_history_of(`ptr`: Long,`peers`: RustBuffer.ByValue,`query`: RustBuffer.ByValue,`span`: RustBuffer.ByValue,`filterAtHome`: Byte,uniffi_out_err: UniffiRustCallStatus,
     ): Long
     external fun uniffi_wakustore_fn_method_node_presence(`ptr`: Long,`peer`: RustBuffer.ByValue,`hashes`: RustBuffer.ByValue,
     ): Long
@@ -1019,6 +1086,8 @@ internal object UniffiLib {
     ): Unit
     external fun uniffi_wakustore_fn_func_version(uniffi_out_err: UniffiRustCallStatus,
     ): RustBuffer.ByValue
+    external fun uniffi_wakustore_fn_func_set_logger(`filter`: RustBuffer.ByValue,`logger`: RustBuffer.ByValue,uniffi_out_err: UniffiRustCallStatus,
+    ): Unit
     external fun uniffi_wakustore_fn_func_restore_archive(`from`: RustBuffer.ByValue,`to`: RustBuffer.ByValue,`replace`: Byte,`options`: RustBuffer.ByValue,`watch`: RustBuffer.ByValue,
     ): Long
     external fun uniffi_wakustore_fn_func_salvage_archive(`from`: RustBuffer.ByValue,`to`: RustBuffer.ByValue,`options`: RustBuffer.ByValue,`toOptions`: RustBuffer.ByValue,`watch`: RustBuffer.ByValue,
@@ -1162,6 +1231,9 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_wakustore_checksum_func_version() and 0xFFFF) != 40951) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
+    if ((lib.uniffi_wakustore_checksum_func_set_logger() and 0xFFFF) != 11332) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
     if ((lib.uniffi_wakustore_checksum_func_restore_archive() and 0xFFFF) != 16646) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
@@ -1201,13 +1273,22 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_wakustore_checksum_method_archive_query() and 0xFFFF) != 36289) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
+    if ((lib.uniffi_wakustore_checksum_method_archive_resume() and 0xFFFF) != 13827) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
     if ((lib.uniffi_wakustore_checksum_method_archive_shutdown() and 0xFFFF) != 47394) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_archive_stats() and 0xFFFF) != 33490) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
+    if ((lib.uniffi_wakustore_checksum_method_archive_suspend() and 0xFFFF) != 839) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
     if ((lib.uniffi_wakustore_checksum_method_archive_take_down() and 0xFFFF) != 56905) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_archive_metrics() and 0xFFFF) != 33605) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_archive_backup() and 0xFFFF) != 5307) {
@@ -1238,6 +1319,15 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_changes_position() and 0xFFFF) != 42075) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_logger_log() and 0xFFFF) != 33647) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_health() and 0xFFFF) != 3303) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_metrics() and 0xFFFF) != 46091) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_node_addresses() and 0xFFFF) != 8940) {
@@ -1291,6 +1381,15 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_wakustore_checksum_method_node_online() and 0xFFFF) != 96) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
+    if ((lib.uniffi_wakustore_checksum_method_node_resume() and 0xFFFF) != 11879) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_suspend() and 0xFFFF) != 34033) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_wakustore_checksum_method_node_sync_once() and 0xFFFF) != 949) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
     if ((lib.uniffi_wakustore_checksum_method_node_publish() and 0xFFFF) != 44851) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
@@ -1309,7 +1408,7 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_wakustore_checksum_method_node_fetch() and 0xFFFF) != 41932) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_wakustore_checksum_method_node_history_of() and 0xFFFF) != 63582) {
+    if ((lib.uniffi_wakustore_checksum_method_node_history_of() and 0xFFFF) != 53420) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_wakustore_checksum_method_node_presence() and 0xFFFF) != 21835) {
@@ -1968,6 +2067,14 @@ public interface ArchiveInterface {
     suspend fun `query`(`query`: Query): Page
 
     /**
+     * Opens the file or database again. Subscribers hear what others wrote meanwhile. Where it
+     * fails the archive stays suspended.
+     *
+     * Fails as the opening does.
+     */
+    suspend fun `resume`()
+
+    /**
      * Commits what was accepted and closes the file. Every other call then fails with
      * `ArchiveClosed`, those of a node over it too; a second `shutdown` is fine. (Letting go of
      * the object does the same, once no node uses the archive any more.)
@@ -1982,6 +2089,15 @@ public interface ArchiveInterface {
     suspend fun `stats`(): Stats
 
     /**
+     * Lets go of the file or database: commits what was accepted, and closes all connections, so
+     * that no lock is held and no file is open. Until `resume` whatever is asked fails with
+     * `Suspended`; subscribers stay. What is in memory alone is kept. A second time is fine.
+     *
+     * Fails with `ArchiveClosed`.
+     */
+    suspend fun `suspend`()
+
+    /**
      * Takes messages down: those that are held are removed, all in one commit, and none of these
      * is ever taken in again, from wherever it comes (`TakenDown`), nor asked for by a sync. Gives
      * how many were held. At most 100,000 hashes; a note of some 50 bytes stays for each.
@@ -1990,6 +2106,11 @@ public interface ArchiveInterface {
      * `ArchiveClosed`.
      */
     suspend fun `takeDown`(`hashes`: List<kotlin.ByteArray>): kotlin.ULong
+
+    /**
+     * The metrics of an archive that is used without a node, as `Node.metrics` gives them.
+     */
+    suspend fun `metrics`(): kotlin.String
 
     /**
      * Writes a copy of the archive to a new file while puts and queries go on. It is of one moment,
@@ -2447,6 +2568,34 @@ open class Archive: Disposable, AutoCloseable, ArchiveInterface
 
 
     /**
+     * Opens the file or database again. Subscribers hear what others wrote meanwhile. Where it
+     * fails the archive stays suspended.
+     *
+     * Fails as the opening does.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `resume`() {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_archive_resume(
+                uniffiHandle,
+
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_void(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_void(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_void(future) },
+        // lift function
+        { },
+
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
      * Commits what was accepted and closes the file. Every other call then fails with
      * `ArchiveClosed`, those of a node over it too; a second `shutdown` is fine. (Letting go of
      * the object does the same, once no node uses the archive any more.)
@@ -2500,6 +2649,35 @@ open class Archive: Disposable, AutoCloseable, ArchiveInterface
 
 
     /**
+     * Lets go of the file or database: commits what was accepted, and closes all connections, so
+     * that no lock is held and no file is open. Until `resume` whatever is asked fails with
+     * `Suspended`; subscribers stay. What is in memory alone is kept. A second time is fine.
+     *
+     * Fails with `ArchiveClosed`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `suspend`() {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_archive_suspend(
+                uniffiHandle,
+
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_void(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_void(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_void(future) },
+        // lift function
+        { },
+
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
      * Takes messages down: those that are held are removed, all in one commit, and none of these
      * is ever taken in again, from wherever it comes (`TakenDown`), nor asked for by a sync. Gives
      * how many were held. At most 100,000 hashes; a note of some 50 bytes stays for each.
@@ -2523,6 +2701,30 @@ open class Archive: Disposable, AutoCloseable, ArchiveInterface
         { future -> UniffiLib.ffi_wakustore_rust_future_free_u64(future) },
         // lift function
         { FfiConverterULong.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * The metrics of an archive that is used without a node, as `Node.metrics` gives them.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `metrics`() : kotlin.String {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_archive_metrics(
+                uniffiHandle,
+
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterString.lift(it) },
         // Error FFI converter
         WakuException.ErrorHandler,
     )
@@ -3547,11 +3749,354 @@ public object FfiConverterTypeHistory: FfiConverter<History, Long> {
 
 
 /**
+ * A host's log. Give it to `set_logger`.
+ */
+public interface Logger {
+
+    /**
+     * Takes a line. It is called on a thread of the library's that is there for it, one line at a
+     * time. It must not wait for any other call of the library. What it throws is ignored.
+     */
+    fun `log`(`line`: LogLine)
+
+    companion object
+}
+
+/**
+ * A host's log. Give it to `set_logger`.
+ */
+open class LoggerImpl: Disposable, AutoCloseable, Logger
+{
+
+    @Suppress("UNUSED_PARAMETER")
+    /**
+     * @suppress
+     */
+    constructor(withHandle: UniffiWithHandle, handle: Long) {
+        this.handle = handle
+        this.cleanable = UniffiLib.CLEANER.register(this, UniffiCleanAction(handle))
+    }
+
+    /**
+     * @suppress
+     *
+     * This constructor can be used to instantiate a fake object. Only used for tests. Any
+     * attempt to actually use an object constructed this way will fail as there is no
+     * connected Rust object.
+     */
+    @Suppress("UNUSED_PARAMETER")
+    constructor(noHandle: NoHandle) {
+        this.handle = 0
+        this.cleanable = null
+    }
+
+    protected val handle: Long
+    protected val cleanable: UniffiCleaner.Cleanable?
+
+    private val wasDestroyed = AtomicBoolean(false)
+    private val callCounter = AtomicLong(1)
+
+    /**
+     * Whether the current object has been destroyed and its reference is gone in the Rust side.
+     */
+    val uniffiIsDestroyed: Boolean get() = wasDestroyed.get()
+
+    override fun destroy() {
+        // Only allow a single call to this method.
+        // TODO: maybe we should log a warning if called more than once?
+        if (this.wasDestroyed.compareAndSet(false, true)) {
+            // This decrement always matches the initial count of 1 given at creation time.
+            if (this.callCounter.decrementAndGet() == 0L) {
+                cleanable?.clean()
+            }
+        }
+    }
+
+    @Synchronized
+    override fun close() {
+        this.destroy()
+    }
+
+    internal inline fun <R> callWithHandle(block: (handle: Long) -> R): R {
+        // Check and increment the call counter, to keep the object alive.
+        // This needs a compare-and-set retry loop in case of concurrent updates.
+        do {
+            val c = this.callCounter.get()
+            if (c == 0L) {
+                throw IllegalStateException("${this.javaClass.simpleName} object has already been destroyed")
+            }
+            if (c == Long.MAX_VALUE) {
+                throw IllegalStateException("${this.javaClass.simpleName} call counter would overflow")
+            }
+        } while (! this.callCounter.compareAndSet(c, c + 1L))
+        // Now we can safely do the method call without the handle being freed concurrently.
+        try {
+            return block(this.uniffiCloneHandle())
+        } finally {
+            // This decrement always matches the increment we performed above.
+            if (this.callCounter.decrementAndGet() == 0L) {
+                cleanable?.clean()
+            }
+        }
+    }
+
+    // Use a static inner class instead of a closure so as not to accidentally
+    // capture `this` as part of the cleanable's action.
+    private class UniffiCleanAction(private val handle: Long) : Runnable {
+        override fun run() {
+            if (handle == 0.toLong()) {
+                // Fake object created with `NoHandle`, don't try to free.
+                return;
+            }
+            uniffiRustCall { status ->
+                UniffiLib.uniffi_wakustore_fn_free_logger(handle, status)
+            }
+        }
+    }
+
+    /**
+     * @suppress
+     */
+    fun uniffiCloneHandle(): Long {
+        if (handle == 0.toLong()) {
+            throw InternalException("uniffiCloneHandle() called on NoHandle object");
+        }
+        return uniffiRustCall() { status ->
+            UniffiLib.uniffi_wakustore_fn_clone_logger(handle, status)
+        }
+    }
+
+
+    /**
+     * Takes a line. It is called on a thread of the library's that is there for it, one line at a
+     * time. It must not wait for any other call of the library. What it throws is ignored.
+     */
+    @Throws(WakuException::class)override fun `log`(`line`: LogLine)
+        =
+    callWithHandle {
+    uniffiRustCallWithError(WakuException) { _status ->
+    UniffiLib.uniffi_wakustore_fn_method_logger_log(
+        it,
+
+        FfiConverterTypeLogLine.lower(`line`),_status)
+}
+    }
+
+
+
+
+
+
+
+
+
+
+    /**
+     * @suppress
+     */
+    companion object
+
+}
+
+
+
+// Put the implementation in an object so we don't pollute the top-level namespace
+internal object uniffiCallbackInterfaceLogger {
+    internal object `log`: UniffiCallbackInterfaceLoggerMethod0 {
+        override fun callback(`uniffiHandle`: Long,`line`: RustBuffer.ByValue,`uniffiOutReturn`: Pointer,uniffiCallStatus: UniffiRustCallStatus,) {
+            val uniffiObj = FfiConverterTypeLogger.handleMap.get(uniffiHandle)
+            val makeCall = { ->
+                uniffiObj.`log`(
+                    FfiConverterTypeLogLine.lift(`line`),
+                )
+            }
+            val writeReturn = { _: Unit -> Unit }
+            uniffiTraitInterfaceCallWithError(
+                uniffiCallStatus,
+                makeCall,
+                writeReturn,
+                { e: WakuException -> FfiConverterTypeWakuError.lower(e) }
+            )
+        }
+    }
+
+    internal object uniffiFree: UniffiCallbackInterfaceFree {
+        override fun callback(handle: Long) {
+            FfiConverterTypeLogger.handleMap.remove(handle)
+        }
+    }
+
+    internal object uniffiClone: UniffiCallbackInterfaceClone {
+        override fun callback(handle: Long): Long {
+            return FfiConverterTypeLogger.handleMap.clone(handle)
+        }
+    }
+
+    internal var vtable = UniffiVTableCallbackInterfaceLogger.UniffiByValue(
+        uniffiFree,
+        uniffiClone,
+        `log`,
+    )
+
+    // Registers the foreign callback with the Rust side.
+    // This method is generated for each callback interface.
+    internal fun register(lib: UniffiLib) {
+        lib.uniffi_wakustore_fn_init_callback_vtable_logger(vtable)
+    }
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeLogger: FfiConverter<Logger, Long> {
+    internal val handleMap = UniffiHandleMap<Logger>()
+
+    override fun lower(value: Logger): Long {
+        if (value is LoggerImpl) {
+             // Rust-implemented object.  Clone the handle and return it
+            return value.uniffiCloneHandle()
+         } else {
+            // Kotlin object, generate a new vtable handle and return that.
+            return handleMap.insert(value)
+         }
+    }
+
+    override fun lift(value: Long): Logger {
+        if ((value and 1.toLong()) == 0.toLong()) {
+            // Rust-generated handle, construct a new class that uses the handle to implement the
+            // interface
+            return LoggerImpl(UniffiWithHandle, value)
+        } else {
+            // Kotlin-generated handle, get the object from the handle map
+            return handleMap.remove(value)
+        }
+    }
+
+    override fun read(buf: ByteBuffer): Logger {
+        return lift(buf.getLong())
+    }
+
+    override fun allocationSize(value: Logger) = 8UL
+
+    override fun write(value: Logger, buf: ByteBuffer) {
+        buf.putLong(lower(value))
+    }
+}
+
+
+// This template implements a class for working with a Rust struct via a handle
+// to the live Rust struct on the other side of the FFI.
+//
+// There's some subtlety here, because we have to be careful not to operate on a Rust
+// struct after it has been dropped, and because we must expose a public API for freeing
+// theq Kotlin wrapper object in lieu of reliable finalizers. The core requirements are:
+//
+//   * Each instance holds an opaque handle to the underlying Rust struct.
+//     Method calls need to read this handle from the object's state and pass it in to
+//     the Rust FFI.
+//
+//   * When an instance is no longer needed, its handle should be passed to a
+//     special destructor function provided by the Rust FFI, which will drop the
+//     underlying Rust struct.
+//
+//   * Given an instance, calling code is expected to call the special
+//     `destroy` method in order to free it after use, either by calling it explicitly
+//     or by using a higher-level helper like the `use` method. Failing to do so risks
+//     leaking the underlying Rust struct.
+//
+//   * We can't assume that calling code will do the right thing, and must be prepared
+//     to handle Kotlin method calls executing concurrently with or even after a call to
+//     `destroy`, and to handle multiple (possibly concurrent!) calls to `destroy`.
+//
+//   * We must never allow Rust code to operate on the underlying Rust struct after
+//     the destructor has been called, and must never call the destructor more than once.
+//     Doing so may trigger memory unsafety.
+//
+//   * To mitigate many of the risks of leaking memory and use-after-free unsafety, a `Cleaner`
+//     is implemented to call the destructor when the Kotlin object becomes unreachable.
+//     This is done in a background thread. This is not a panacea, and client code should be aware that
+//      1. the thread may starve if some there are objects that have poorly performing
+//     `drop` methods or do significant work in their `drop` methods.
+//      2. the thread is shared across the whole library. This can be tuned by using `android_cleaner = true`,
+//         or `android = true` in the [`kotlin` section of the `uniffi.toml` file](https://mozilla.github.io/uniffi-rs/kotlin/configuration.html).
+//
+// If we try to implement this with mutual exclusion on access to the handle, there is the
+// possibility of a race between a method call and a concurrent call to `destroy`:
+//
+//    * Thread A starts a method call, reads the value of the handle, but is interrupted
+//      before it can pass the handle over the FFI to Rust.
+//    * Thread B calls `destroy` and frees the underlying Rust struct.
+//    * Thread A resumes, passing the already-read handle value to Rust and triggering
+//      a use-after-free.
+//
+// One possible solution would be to use a `ReadWriteLock`, with each method call taking
+// a read lock (and thus allowed to run concurrently) and the special `destroy` method
+// taking a write lock (and thus blocking on live method calls). However, we aim not to
+// generate methods with any hidden blocking semantics, and a `destroy` method that might
+// block if called incorrectly seems to meet that bar.
+//
+// So, we achieve our goals by giving each instance an associated `AtomicLong` counter to track
+// the number of in-flight method calls, and an `AtomicBoolean` flag to indicate whether `destroy`
+// has been called. These are updated according to the following rules:
+//
+//    * The initial value of the counter is 1, indicating a live object with no in-flight calls.
+//      The initial value for the flag is false.
+//
+//    * At the start of each method call, we atomically check the counter.
+//      If it is 0 then the underlying Rust struct has already been destroyed and the call is aborted.
+//      If it is nonzero them we atomically increment it by 1 and proceed with the method call.
+//
+//    * At the end of each method call, we atomically decrement and check the counter.
+//      If it has reached zero then we destroy the underlying Rust struct.
+//
+//    * When `destroy` is called, we atomically flip the flag from false to true.
+//      If the flag was already true we silently fail.
+//      Otherwise we atomically decrement and check the counter.
+//      If it has reached zero then we destroy the underlying Rust struct.
+//
+// Astute readers may observe that this all sounds very similar to the way that Rust's `Arc<T>` works,
+// and indeed it is, with the addition of a flag to guard against multiple calls to `destroy`.
+//
+// The overall effect is that the underlying Rust struct is destroyed only when `destroy` has been
+// called *and* all in-flight method calls have completed, avoiding violating any of the expectations
+// of the underlying Rust code.
+//
+// This makes a cleaner a better alternative to _not_ calling `destroy()` as
+// and when the object is finished with, but the abstraction is not perfect: if the Rust object's `drop`
+// method is slow, and/or there are many objects to cleanup, and it's on a low end Android device, then the cleaner
+// thread may be starved, and the app will leak memory.
+//
+// In this case, `destroy`ing manually may be a better solution.
+//
+// The cleaner can live side by side with the manual calling of `destroy`. In the order of responsiveness, uniffi objects
+// with Rust peers are reclaimed:
+//
+// 1. By calling the `destroy` method of the object, which calls `rustObject.free()`. If that doesn't happen:
+// 2. When the object becomes unreachable, AND the Cleaner thread gets to call `rustObject.free()`. If the thread is starved then:
+// 3. The memory is reclaimed when the process terminates.
+//
+// [1] https://stackoverflow.com/questions/24376768/can-java-finalize-an-object-when-it-is-still-in-scope/24380219
+//
+
+
+/**
  * A running node: it serves the archive's history, fetches that of others, and syncs. Addresses
  * are multiaddresses; a peer is named by its peer id (`12D3…`) where it is connected or was
  * dialled before, or by an address that ends in `/p2p/{peer id}`. May be used from any thread.
  */
 public interface NodeInterface {
+
+    /**
+     * How the node is: whether it syncs, how far it is behind, how its archive is, what waits.
+     */
+    suspend fun `health`(): Health
+
+    /**
+     * The node's metrics and its archive's, in OpenMetrics' text form, which ends in `# EOF`: to be
+     * served as `application/openmetrics-text; version=1.0.0; charset=utf-8`. What is not told
+     * within two seconds is left out.
+     */
+    suspend fun `metrics`(): kotlin.String
 
     /**
      * Where it listens now, each address ending in `/p2p/{peer id}`.
@@ -3664,6 +4209,33 @@ public interface NodeInterface {
     fun `online`(): kotlin.Boolean
 
     /**
+     * Comes back: opens the archive, listens at the same addresses where they are free, and dials
+     * again the peers that it had dialled. A heartbeat that was missed, or many, come as one. Where
+     * it fails the node stays suspended.
+     *
+     * Fails with `Listen`, and as the archive's opening.
+     */
+    suspend fun `resume`()
+
+    /**
+     * Lets go of what a system takes badly in an app that it freezes: ends syncs (what came is
+     * stored), closes all connections and sockets, keeps the node's state, and suspends its
+     * archive. What is under way ends with `Suspended`, and so does whatever is asked before
+     * `resume`. No timer runs meanwhile. A second time is fine.
+     */
+    suspend fun `suspend`()
+
+    /**
+     * Syncs what is due, within a time and a number of bytes, and returns when the time is over at
+     * the latest: for the seconds that a phone gives its apps in the background. Wherever it stops,
+     * all that came is stored, and the next call goes on from there. Giving up on the call ends it.
+     *
+     * Fails with `SyncBusy` while another of these runs, `PeerUnknown`, `Suspended`,
+     * `InvalidArgument`, `Unsupported`, and, where no peer could be synced with at all, as `sync`.
+     */
+    suspend fun `syncOnce`(`options`: SyncOnceOptions? = null): SyncOnceReport
+
+    /**
      * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
      * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
      * bring it to others; the same message may be published again.
@@ -3718,12 +4290,14 @@ public interface NodeInterface {
      * A walk through the history of several store peers: one is asked for as long as it answers,
      * and another goes on where it fails. With no peers named it is any connected one that speaks
      * Store, the best by what was measured of them first. A query for a time longer than `span` is
-     * asked in spans of that length, since some service nodes refuse long ones.
+     * asked in spans of that length, since some service nodes refuse long ones. With
+     * `filter_at_home` the peers are not told which content topics are looked for: they are asked
+     * for everything of the pubsub topic and the time, and the rest is left out here.
      *
      * Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
      * that there are more than 100,000 of them.
      */
-    fun `historyOf`(`peers`: List<kotlin.String>, `query`: Query, `span`: java.time.Duration? = null): History
+    fun `historyOf`(`peers`: List<kotlin.String>, `query`: Query, `span`: java.time.Duration? = null, `filterAtHome`: kotlin.Boolean = false): History
 
     /**
      * Those of the hashes that a store peer holds, in the order asked for, each once; at most a
@@ -3840,6 +4414,56 @@ open class Node: Disposable, AutoCloseable, NodeInterface
         return uniffiRustCall() { status ->
             UniffiLib.uniffi_wakustore_fn_clone_node(handle, status)
         }
+    }
+
+
+    /**
+     * How the node is: whether it syncs, how far it is behind, how its archive is, what waits.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `health`() : Health {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_health(
+                uniffiHandle,
+
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeHealth.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * The node's metrics and its archive's, in OpenMetrics' text form, which ends in `# EOF`: to be
+     * served as `application/openmetrics-text; version=1.0.0; charset=utf-8`. What is not told
+     * within two seconds is left out.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `metrics`() : kotlin.String {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_metrics(
+                uniffiHandle,
+
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterString.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
     }
 
 
@@ -4212,6 +4836,93 @@ open class Node: Disposable, AutoCloseable, NodeInterface
 
 
     /**
+     * Comes back: opens the archive, listens at the same addresses where they are free, and dials
+     * again the peers that it had dialled. A heartbeat that was missed, or many, come as one. Where
+     * it fails the node stays suspended.
+     *
+     * Fails with `Listen`, and as the archive's opening.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `resume`() {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_resume(
+                uniffiHandle,
+
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_void(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_void(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_void(future) },
+        // lift function
+        { },
+
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Lets go of what a system takes badly in an app that it freezes: ends syncs (what came is
+     * stored), closes all connections and sockets, keeps the node's state, and suspends its
+     * archive. What is under way ends with `Suspended`, and so does whatever is asked before
+     * `resume`. No timer runs meanwhile. A second time is fine.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `suspend`() {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_suspend(
+                uniffiHandle,
+
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_void(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_void(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_void(future) },
+        // lift function
+        { },
+
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
+     * Syncs what is due, within a time and a number of bytes, and returns when the time is over at
+     * the latest: for the seconds that a phone gives its apps in the background. Wherever it stops,
+     * all that came is stored, and the next call goes on from there. Giving up on the call ends it.
+     *
+     * Fails with `SyncBusy` while another of these runs, `PeerUnknown`, `Suspended`,
+     * `InvalidArgument`, `Unsupported`, and, where no peer could be synced with at all, as `sync`.
+     */
+    @Throws(WakuException::class)
+    @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
+    override suspend fun `syncOnce`(`options`: SyncOnceOptions?) : SyncOnceReport {
+        return uniffiRustCallAsync(
+        callWithHandle { uniffiHandle ->
+            UniffiLib.uniffi_wakustore_fn_method_node_sync_once(
+                uniffiHandle,
+
+        FfiConverterOptionalTypeSyncOnceOptions.lower(`options`),
+            )
+        },
+        { future, callback, continuation -> UniffiLib.ffi_wakustore_rust_future_poll_rust_buffer(future, callback, continuation) },
+        { future, continuation -> UniffiLib.ffi_wakustore_rust_future_complete_rust_buffer(future, continuation) },
+        { future -> UniffiLib.ffi_wakustore_rust_future_free_rust_buffer(future) },
+        // lift function
+        { FfiConverterTypeSyncOnceReport.lift(it) },
+        // Error FFI converter
+        WakuException.ErrorHandler,
+    )
+    }
+
+
+    /**
      * Stores a message (unless it is ephemeral), sends it over relay, and gives its hash. The node
      * need not be subscribed to the topic. Where nobody took it it stays stored, and syncs will
      * bring it to others; the same message may be published again.
@@ -4392,12 +5103,14 @@ open class Node: Disposable, AutoCloseable, NodeInterface
      * A walk through the history of several store peers: one is asked for as long as it answers,
      * and another goes on where it fails. With no peers named it is any connected one that speaks
      * Store, the best by what was measured of them first. A query for a time longer than `span` is
-     * asked in spans of that length, since some service nodes refuse long ones.
+     * asked in spans of that length, since some service nodes refuse long ones. With
+     * `filter_at_home` the peers are not told which content topics are looked for: they are asked
+     * for everything of the pubsub topic and the time, and the rest is left out here.
      *
      * Fails as the query is wrong, or with `Address`, or with `InvalidArgument` for a span so short
      * that there are more than 100,000 of them.
      */
-    @Throws(WakuException::class)override fun `historyOf`(`peers`: List<kotlin.String>, `query`: Query, `span`: java.time.Duration?): History {
+    @Throws(WakuException::class)override fun `historyOf`(`peers`: List<kotlin.String>, `query`: Query, `span`: java.time.Duration?, `filterAtHome`: kotlin.Boolean): History {
             return FfiConverterTypeHistory.lift(
     callWithHandle {
     uniffiRustCallWithError(WakuException) { _status ->
@@ -4406,7 +5119,8 @@ open class Node: Disposable, AutoCloseable, NodeInterface
 
         FfiConverterSequenceString.lower(`peers`),
         FfiConverterTypeQuery.lower(`query`),
-        FfiConverterOptionalDuration.lower(`span`),_status)
+        FfiConverterOptionalDuration.lower(`span`),
+        FfiConverterBoolean.lower(`filterAtHome`),_status)
 }
     }
     )
@@ -5489,6 +6203,13 @@ data class ArchiveOptions (
      * What the file is encrypted with, or is to be where it is created.
      */
     val `file`: FileOptions? = null
+    ,
+    /**
+     * How often is looked for what others wrote to the same file or database, while anybody is
+     * subscribed to changes; each 250 ms where absent. Zero where nobody else writes while this is
+     * open: then an idle archive wakes up for nothing.
+     */
+    val `lookEvery`: java.time.Duration? = null
 
 ){
 
@@ -5516,6 +6237,7 @@ public object FfiConverterTypeArchiveOptions: FfiConverterRustBuffer<ArchiveOpti
             FfiConverterOptionalDuration.read(buf),
             FfiConverterBoolean.read(buf),
             FfiConverterOptionalTypeFileOptions.read(buf),
+            FfiConverterOptionalDuration.read(buf),
         )
     }
 
@@ -5530,7 +6252,8 @@ public object FfiConverterTypeArchiveOptions: FfiConverterRustBuffer<ArchiveOpti
             FfiConverterOptionalULong.allocationSize(value.`maxBytes`) +
             FfiConverterOptionalDuration.allocationSize(value.`validatorTimeout`) +
             FfiConverterBoolean.allocationSize(value.`readOnly`) +
-            FfiConverterOptionalTypeFileOptions.allocationSize(value.`file`)
+            FfiConverterOptionalTypeFileOptions.allocationSize(value.`file`) +
+            FfiConverterOptionalDuration.allocationSize(value.`lookEvery`)
     )
 
     override fun write(value: ArchiveOptions, buf: ByteBuffer) {
@@ -5545,6 +6268,7 @@ public object FfiConverterTypeArchiveOptions: FfiConverterRustBuffer<ArchiveOpti
             FfiConverterOptionalDuration.write(value.`validatorTimeout`, buf)
             FfiConverterBoolean.write(value.`readOnly`, buf)
             FfiConverterOptionalTypeFileOptions.write(value.`file`, buf)
+            FfiConverterOptionalDuration.write(value.`lookEvery`, buf)
     }
 }
 
@@ -6041,6 +6765,198 @@ public object FfiConverterTypeFinding: FfiConverterRustBuffer<Finding> {
 
 
 /**
+ * How a node is.
+ */
+data class Health (
+    /**
+     * Whether the node runs; false once it was stopped.
+     */
+    val `running`: kotlin.Boolean
+    ,
+    /**
+     * Peers that are connected.
+     */
+    val `peers`: kotlin.ULong
+    ,
+    /**
+     * Of them, those that speak Store.
+     */
+    val `storePeers`: kotlin.ULong
+    ,
+    /**
+     * Of them, those that speak reconciliation 1.0.0.
+     */
+    val `reconciliationPeers`: kotlin.ULong
+    ,
+    /**
+     * Of them, those that speak wakustore's own sync protocol.
+     */
+    val `strongPeers`: kotlin.ULong
+    ,
+    /**
+     * Of them, those that take part in relay.
+     */
+    val `relayPeers`: kotlin.ULong
+    ,
+    /**
+     * Syncs that run now.
+     */
+    val `syncs`: kotlin.ULong
+    ,
+    /**
+     * Whether the sync index stands; until then syncs wait. False too for a node that does not
+     * sync.
+     */
+    val `syncReady`: kotlin.Boolean
+    ,
+    /**
+     * The last sync that ended well, in this run.
+     */
+    val `lastSync`: LastSync?
+    ,
+    /**
+     * The timestamp of the newest message that is stored, in Unix nanoseconds.
+     */
+    val `newest`: kotlin.Long?
+    ,
+    /**
+     * The timestamp of the oldest.
+     */
+    val `oldest`: kotlin.Long?
+    ,
+    /**
+     * How many messages are stored; absent where the archive did not tell in time.
+     */
+    val `messages`: kotlin.ULong?
+    ,
+    /**
+     * Up to where some peer agrees with this node on what there is, in Unix nanoseconds.
+     */
+    val `agreedUntil`: kotlin.Long?
+    ,
+    /**
+     * How far that lies behind now; absent where nobody agrees yet.
+     */
+    val `behind`: java.time.Duration?
+    ,
+    /**
+     * Spans of time for which the node was not online and that no sync has filled yet.
+     */
+    val `gaps`: kotlin.ULong
+    ,
+    /**
+     * How long they are together.
+     */
+    val `gap`: java.time.Duration
+    ,
+    /**
+     * Where the first of them begins, in Unix nanoseconds.
+     */
+    val `gapStart`: kotlin.Long?
+    ,
+    /**
+     * Whether the archive can do its work.
+     */
+    val `archive`: ArchiveState
+    ,
+    /**
+     * What is wrong with it, where something is.
+     */
+    val `archiveFailure`: Failure?
+    ,
+    /**
+     * What waits.
+     */
+    val `queues`: QueueDepths
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeHealth: FfiConverterRustBuffer<Health> {
+    override fun read(buf: ByteBuffer): Health {
+        return Health(
+            FfiConverterBoolean.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterBoolean.read(buf),
+            FfiConverterOptionalTypeLastSync.read(buf),
+            FfiConverterOptionalLong.read(buf),
+            FfiConverterOptionalLong.read(buf),
+            FfiConverterOptionalULong.read(buf),
+            FfiConverterOptionalLong.read(buf),
+            FfiConverterOptionalDuration.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterDuration.read(buf),
+            FfiConverterOptionalLong.read(buf),
+            FfiConverterTypeArchiveState.read(buf),
+            FfiConverterOptionalTypeFailure.read(buf),
+            FfiConverterTypeQueueDepths.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: Health) = (
+            FfiConverterBoolean.allocationSize(value.`running`) +
+            FfiConverterULong.allocationSize(value.`peers`) +
+            FfiConverterULong.allocationSize(value.`storePeers`) +
+            FfiConverterULong.allocationSize(value.`reconciliationPeers`) +
+            FfiConverterULong.allocationSize(value.`strongPeers`) +
+            FfiConverterULong.allocationSize(value.`relayPeers`) +
+            FfiConverterULong.allocationSize(value.`syncs`) +
+            FfiConverterBoolean.allocationSize(value.`syncReady`) +
+            FfiConverterOptionalTypeLastSync.allocationSize(value.`lastSync`) +
+            FfiConverterOptionalLong.allocationSize(value.`newest`) +
+            FfiConverterOptionalLong.allocationSize(value.`oldest`) +
+            FfiConverterOptionalULong.allocationSize(value.`messages`) +
+            FfiConverterOptionalLong.allocationSize(value.`agreedUntil`) +
+            FfiConverterOptionalDuration.allocationSize(value.`behind`) +
+            FfiConverterULong.allocationSize(value.`gaps`) +
+            FfiConverterDuration.allocationSize(value.`gap`) +
+            FfiConverterOptionalLong.allocationSize(value.`gapStart`) +
+            FfiConverterTypeArchiveState.allocationSize(value.`archive`) +
+            FfiConverterOptionalTypeFailure.allocationSize(value.`archiveFailure`) +
+            FfiConverterTypeQueueDepths.allocationSize(value.`queues`)
+    )
+
+    override fun write(value: Health, buf: ByteBuffer) {
+            FfiConverterBoolean.write(value.`running`, buf)
+            FfiConverterULong.write(value.`peers`, buf)
+            FfiConverterULong.write(value.`storePeers`, buf)
+            FfiConverterULong.write(value.`reconciliationPeers`, buf)
+            FfiConverterULong.write(value.`strongPeers`, buf)
+            FfiConverterULong.write(value.`relayPeers`, buf)
+            FfiConverterULong.write(value.`syncs`, buf)
+            FfiConverterBoolean.write(value.`syncReady`, buf)
+            FfiConverterOptionalTypeLastSync.write(value.`lastSync`, buf)
+            FfiConverterOptionalLong.write(value.`newest`, buf)
+            FfiConverterOptionalLong.write(value.`oldest`, buf)
+            FfiConverterOptionalULong.write(value.`messages`, buf)
+            FfiConverterOptionalLong.write(value.`agreedUntil`, buf)
+            FfiConverterOptionalDuration.write(value.`behind`, buf)
+            FfiConverterULong.write(value.`gaps`, buf)
+            FfiConverterDuration.write(value.`gap`, buf)
+            FfiConverterOptionalLong.write(value.`gapStart`, buf)
+            FfiConverterTypeArchiveState.write(value.`archive`, buf)
+            FfiConverterOptionalTypeFailure.write(value.`archiveFailure`, buf)
+            FfiConverterTypeQueueDepths.write(value.`queues`, buf)
+    }
+}
+
+
+
+/**
  * A peer that a node knows of.
  */
 data class KnownPeer (
@@ -6130,6 +7046,156 @@ public object FfiConverterTypeKnownPeer: FfiConverterRustBuffer<KnownPeer> {
             FfiConverterBoolean.write(value.`reached`, buf)
             FfiConverterBoolean.write(value.`configured`, buf)
             FfiConverterBoolean.write(value.`connected`, buf)
+    }
+}
+
+
+
+/**
+ * A sync that ended well.
+ */
+data class LastSync (
+    /**
+     * When it ended, in Unix nanoseconds.
+     */
+    val `at`: kotlin.Long
+    ,
+    /**
+     * With whom.
+     */
+    val `peerId`: kotlin.String
+    ,
+    /**
+     * Whether both sides held the same then.
+     */
+    val `agreement`: Agreement
+    ,
+    /**
+     * Messages that it brought.
+     */
+    val `received`: kotlin.ULong
+    ,
+    /**
+     * Messages that it sent.
+     */
+    val `sent`: kotlin.ULong
+    ,
+    /**
+     * Messages that the peer announced and that were not here at its end.
+     */
+    val `outstanding`: kotlin.ULong
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeLastSync: FfiConverterRustBuffer<LastSync> {
+    override fun read(buf: ByteBuffer): LastSync {
+        return LastSync(
+            FfiConverterLong.read(buf),
+            FfiConverterString.read(buf),
+            FfiConverterTypeAgreement.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: LastSync) = (
+            FfiConverterLong.allocationSize(value.`at`) +
+            FfiConverterString.allocationSize(value.`peerId`) +
+            FfiConverterTypeAgreement.allocationSize(value.`agreement`) +
+            FfiConverterULong.allocationSize(value.`received`) +
+            FfiConverterULong.allocationSize(value.`sent`) +
+            FfiConverterULong.allocationSize(value.`outstanding`)
+    )
+
+    override fun write(value: LastSync, buf: ByteBuffer) {
+            FfiConverterLong.write(value.`at`, buf)
+            FfiConverterString.write(value.`peerId`, buf)
+            FfiConverterTypeAgreement.write(value.`agreement`, buf)
+            FfiConverterULong.write(value.`received`, buf)
+            FfiConverterULong.write(value.`sent`, buf)
+            FfiConverterULong.write(value.`outstanding`, buf)
+    }
+}
+
+
+
+/**
+ * A line of the log.
+ */
+data class LogLine (
+    /**
+     * When, in Unix nanoseconds.
+     */
+    val `time`: kotlin.Long
+    ,
+    /**
+     * How grave.
+     */
+    val `level`: LogLevel
+    ,
+    /**
+     * Of what, as `wakustore::node::swarm`.
+     */
+    val `target`: kotlin.String
+    ,
+    /**
+     * One line of text: what happened, then `name=value` fields.
+     */
+    val `message`: kotlin.String
+    ,
+    /**
+     * Lines that were left out before this one, since the logger was too slow.
+     */
+    val `dropped`: kotlin.ULong
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeLogLine: FfiConverterRustBuffer<LogLine> {
+    override fun read(buf: ByteBuffer): LogLine {
+        return LogLine(
+            FfiConverterLong.read(buf),
+            FfiConverterTypeLogLevel.read(buf),
+            FfiConverterString.read(buf),
+            FfiConverterString.read(buf),
+            FfiConverterULong.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: LogLine) = (
+            FfiConverterLong.allocationSize(value.`time`) +
+            FfiConverterTypeLogLevel.allocationSize(value.`level`) +
+            FfiConverterString.allocationSize(value.`target`) +
+            FfiConverterString.allocationSize(value.`message`) +
+            FfiConverterULong.allocationSize(value.`dropped`)
+    )
+
+    override fun write(value: LogLine, buf: ByteBuffer) {
+            FfiConverterLong.write(value.`time`, buf)
+            FfiConverterTypeLogLevel.write(value.`level`, buf)
+            FfiConverterString.write(value.`target`, buf)
+            FfiConverterString.write(value.`message`, buf)
+            FfiConverterULong.write(value.`dropped`, buf)
     }
 }
 
@@ -7252,6 +8318,109 @@ public object FfiConverterTypeQuery: FfiConverterRustBuffer<Query> {
 
 
 /**
+ * What waits, and for what. All are bounded.
+ */
+data class QueueDepths (
+    /**
+     * Puts that wait for their commit.
+     */
+    val `archivePuts`: kotlin.ULong
+    ,
+    /**
+     * What their messages count for, in bytes.
+     */
+    val `archivePutBytes`: kotlin.ULong
+    ,
+    /**
+     * Questions that wait for a reader of the archive.
+     */
+    val `archiveReads`: kotlin.ULong
+    ,
+    /**
+     * Commands that wait for the task of the connections.
+     */
+    val `commands`: kotlin.ULong
+    ,
+    /**
+     * Streams that peers have open to the node.
+     */
+    val `streams`: kotlin.ULong
+    ,
+    /**
+     * Store requests of peers that are being answered.
+     */
+    val `storeAnswering`: kotlin.ULong
+    ,
+    /**
+     * Store requests of the node's own on their way.
+     */
+    val `storeAsking`: kotlin.ULong
+    ,
+    /**
+     * Bytes of messages that came over relay and wait for the archive.
+     */
+    val `relayBytes`: kotlin.ULong
+    ,
+    /**
+     * Bytes of messages that came by syncs and wait for the archive.
+     */
+    val `syncBytes`: kotlin.ULong
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeQueueDepths: FfiConverterRustBuffer<QueueDepths> {
+    override fun read(buf: ByteBuffer): QueueDepths {
+        return QueueDepths(
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: QueueDepths) = (
+            FfiConverterULong.allocationSize(value.`archivePuts`) +
+            FfiConverterULong.allocationSize(value.`archivePutBytes`) +
+            FfiConverterULong.allocationSize(value.`archiveReads`) +
+            FfiConverterULong.allocationSize(value.`commands`) +
+            FfiConverterULong.allocationSize(value.`streams`) +
+            FfiConverterULong.allocationSize(value.`storeAnswering`) +
+            FfiConverterULong.allocationSize(value.`storeAsking`) +
+            FfiConverterULong.allocationSize(value.`relayBytes`) +
+            FfiConverterULong.allocationSize(value.`syncBytes`)
+    )
+
+    override fun write(value: QueueDepths, buf: ByteBuffer) {
+            FfiConverterULong.write(value.`archivePuts`, buf)
+            FfiConverterULong.write(value.`archivePutBytes`, buf)
+            FfiConverterULong.write(value.`archiveReads`, buf)
+            FfiConverterULong.write(value.`commands`, buf)
+            FfiConverterULong.write(value.`streams`, buf)
+            FfiConverterULong.write(value.`storeAnswering`, buf)
+            FfiConverterULong.write(value.`storeAsking`, buf)
+            FfiConverterULong.write(value.`relayBytes`, buf)
+            FfiConverterULong.write(value.`syncBytes`, buf)
+    }
+}
+
+
+
+/**
  * How many Store requests are answered in a time.
  */
 data class RateLimit (
@@ -7629,6 +8798,201 @@ public object FfiConverterTypeSyncId: FfiConverterRustBuffer<SyncId> {
 
 
 /**
+ * What one sync within a time and a number of bytes may take. What is absent is as the library has
+ * it.
+ */
+data class SyncOnceOptions (
+    /**
+     * With whom, each by its peer id or an address: the first that can be reached, and another
+     * where it fails. With none named: a peer that is connected, or else one that was dialled
+     * before.
+     */
+    val `peers`: List<kotlin.String> = listOf()
+    ,
+    /**
+     * Where the span to sync starts, in Unix nanoseconds. Without one it is what is due: the window
+     * of a sync before now, and what was missed before that.
+     */
+    val `windowStart`: kotlin.Long? = null
+    ,
+    /**
+     * Where the span ends.
+     */
+    val `windowEnd`: kotlin.Long? = null
+    ,
+    /**
+     * Which way messages go; both where absent.
+     */
+    val `direction`: SyncDirection? = null
+    ,
+    /**
+     * When it is over, at the latest; after 25 seconds where absent.
+     */
+    val `deadline`: java.time.Duration? = null
+    ,
+    /**
+     * The most bytes, both ways, of Sync and Store. What was asked of a Store peer before is still
+     * read: up to two hundred messages.
+     */
+    val `byteBudget`: kotlin.ULong? = null
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeSyncOnceOptions: FfiConverterRustBuffer<SyncOnceOptions> {
+    override fun read(buf: ByteBuffer): SyncOnceOptions {
+        return SyncOnceOptions(
+            FfiConverterSequenceString.read(buf),
+            FfiConverterOptionalLong.read(buf),
+            FfiConverterOptionalLong.read(buf),
+            FfiConverterOptionalTypeSyncDirection.read(buf),
+            FfiConverterOptionalDuration.read(buf),
+            FfiConverterOptionalULong.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: SyncOnceOptions) = (
+            FfiConverterSequenceString.allocationSize(value.`peers`) +
+            FfiConverterOptionalLong.allocationSize(value.`windowStart`) +
+            FfiConverterOptionalLong.allocationSize(value.`windowEnd`) +
+            FfiConverterOptionalTypeSyncDirection.allocationSize(value.`direction`) +
+            FfiConverterOptionalDuration.allocationSize(value.`deadline`) +
+            FfiConverterOptionalULong.allocationSize(value.`byteBudget`)
+    )
+
+    override fun write(value: SyncOnceOptions, buf: ByteBuffer) {
+            FfiConverterSequenceString.write(value.`peers`, buf)
+            FfiConverterOptionalLong.write(value.`windowStart`, buf)
+            FfiConverterOptionalLong.write(value.`windowEnd`, buf)
+            FfiConverterOptionalTypeSyncDirection.write(value.`direction`, buf)
+            FfiConverterOptionalDuration.write(value.`deadline`, buf)
+            FfiConverterOptionalULong.write(value.`byteBudget`, buf)
+    }
+}
+
+
+
+/**
+ * What came of a sync within a time and a number of bytes.
+ */
+data class SyncOnceReport (
+    /**
+     * Why it ended.
+     */
+    val `end`: SyncOnceEnd
+    ,
+    /**
+     * What was to be synced, from the first moment to the last.
+     */
+    val `window`: TimeSpan
+    ,
+    /**
+     * What is left of it, ascending: the next call goes on there.
+     */
+    val `lacking`: List<TimeSpan>
+    ,
+    /**
+     * Messages that a peer is known to have, and that are not here.
+     */
+    val `outstanding`: kotlin.ULong
+    ,
+    /**
+     * Messages that came and were stored (new ones only).
+     */
+    val `received`: kotlin.ULong
+    ,
+    /**
+     * Messages that were sent.
+     */
+    val `sent`: kotlin.ULong
+    ,
+    /**
+     * Bytes of Sync and Store that came, whoever they were for.
+     */
+    val `bytesIn`: kotlin.ULong
+    ,
+    /**
+     * Bytes of Sync and Store that went.
+     */
+    val `bytesOut`: kotlin.ULong
+    ,
+    /**
+     * How long it took.
+     */
+    val `duration`: java.time.Duration
+    ,
+    /**
+     * Why the last peer that failed did.
+     */
+    val `failure`: Failure?
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeSyncOnceReport: FfiConverterRustBuffer<SyncOnceReport> {
+    override fun read(buf: ByteBuffer): SyncOnceReport {
+        return SyncOnceReport(
+            FfiConverterTypeSyncOnceEnd.read(buf),
+            FfiConverterTypeTimeSpan.read(buf),
+            FfiConverterSequenceTypeTimeSpan.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterULong.read(buf),
+            FfiConverterDuration.read(buf),
+            FfiConverterOptionalTypeFailure.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: SyncOnceReport) = (
+            FfiConverterTypeSyncOnceEnd.allocationSize(value.`end`) +
+            FfiConverterTypeTimeSpan.allocationSize(value.`window`) +
+            FfiConverterSequenceTypeTimeSpan.allocationSize(value.`lacking`) +
+            FfiConverterULong.allocationSize(value.`outstanding`) +
+            FfiConverterULong.allocationSize(value.`received`) +
+            FfiConverterULong.allocationSize(value.`sent`) +
+            FfiConverterULong.allocationSize(value.`bytesIn`) +
+            FfiConverterULong.allocationSize(value.`bytesOut`) +
+            FfiConverterDuration.allocationSize(value.`duration`) +
+            FfiConverterOptionalTypeFailure.allocationSize(value.`failure`)
+    )
+
+    override fun write(value: SyncOnceReport, buf: ByteBuffer) {
+            FfiConverterTypeSyncOnceEnd.write(value.`end`, buf)
+            FfiConverterTypeTimeSpan.write(value.`window`, buf)
+            FfiConverterSequenceTypeTimeSpan.write(value.`lacking`, buf)
+            FfiConverterULong.write(value.`outstanding`, buf)
+            FfiConverterULong.write(value.`received`, buf)
+            FfiConverterULong.write(value.`sent`, buf)
+            FfiConverterULong.write(value.`bytesIn`, buf)
+            FfiConverterULong.write(value.`bytesOut`, buf)
+            FfiConverterDuration.write(value.`duration`, buf)
+            FfiConverterOptionalTypeFailure.write(value.`failure`, buf)
+    }
+}
+
+
+
+/**
  * One sync on demand.
  */
 data class SyncOptions (
@@ -7943,6 +9307,53 @@ public object FfiConverterTypeSyncReport: FfiConverterRustBuffer<SyncReport> {
 
 
 /**
+ * A span of time.
+ */
+data class TimeSpan (
+    /**
+     * Where it starts, in Unix nanoseconds.
+     */
+    val `start`: kotlin.Long
+    ,
+    /**
+     * Where it ends; this moment is not in it.
+     */
+    val `end`: kotlin.Long
+
+){
+
+
+
+
+
+    companion object
+}
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeTimeSpan: FfiConverterRustBuffer<TimeSpan> {
+    override fun read(buf: ByteBuffer): TimeSpan {
+        return TimeSpan(
+            FfiConverterLong.read(buf),
+            FfiConverterLong.read(buf),
+        )
+    }
+
+    override fun allocationSize(value: TimeSpan) = (
+            FfiConverterLong.allocationSize(value.`start`) +
+            FfiConverterLong.allocationSize(value.`end`)
+    )
+
+    override fun write(value: TimeSpan, buf: ByteBuffer) {
+            FfiConverterLong.write(value.`start`, buf)
+            FfiConverterLong.write(value.`end`, buf)
+    }
+}
+
+
+
+/**
  * A message and the topic it was, or is to be, published on.
  */
 data class TopicMessage (
@@ -8204,6 +9615,67 @@ public object FfiConverterTypeAgreement: FfiConverterRustBuffer<Agreement> {
     override fun allocationSize(value: Agreement) = 4UL
 
     override fun write(value: Agreement, buf: ByteBuffer) {
+        buf.putInt(value.ordinal + 1)
+    }
+}
+
+
+
+
+
+/**
+ * Whether an archive can do its work.
+ */
+
+enum class ArchiveState(val value: kotlin.UByte) {
+
+    /**
+     * It reads, and the last commit went well, or there was none yet.
+     */
+    WRITABLE(0u),
+    /**
+     * It was opened read-only.
+     */
+    READ_ONLY(1u),
+    /**
+     * The last commit found no space on the disk. Reads go on.
+     */
+    DISK_FULL(2u),
+    /**
+     * Its database cannot be reached; it is tried again by itself.
+     */
+    UNAVAILABLE(3u),
+    /**
+     * The last commit failed of something else.
+     */
+    FAILING(4u),
+    /**
+     * It was closed.
+     */
+    CLOSED(5u);
+
+
+
+
+    companion object
+}
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeArchiveState: FfiConverterRustBuffer<ArchiveState> {
+    override fun read(buf: ByteBuffer) = try {
+
+        ArchiveState.entries[buf.getInt() - 1]
+
+    } catch (e: IndexOutOfBoundsException) {
+        throw RuntimeException("invalid enum value, something is very wrong!!", e)
+    }
+
+    override fun allocationSize(value: ArchiveState) = 4UL
+
+    override fun write(value: ArchiveState, buf: ByteBuffer) {
         buf.putInt(value.ordinal + 1)
     }
 }
@@ -8538,6 +10010,10 @@ enum class ErrorKind(val value: kotlin.Int) {
      */
     RESOURCES(15),
     /**
+     * The archive, or the node, is suspended: it works again once it is resumed.
+     */
+    SUSPENDED(16),
+    /**
      * A pubsub or content topic is empty, too long, not UTF-8, or malformed.
      */
     INVALID_TOPIC(100),
@@ -8795,6 +10271,63 @@ public object FfiConverterTypeFindingKind: FfiConverterRustBuffer<FindingKind> {
 
 
 /**
+ * How grave a line is.
+ */
+
+enum class LogLevel(val value: kotlin.UByte) {
+
+    /**
+     * Something is lost or does not work.
+     */
+    ERROR(1u),
+    /**
+     * Something that should not be, and that the library goes on with.
+     */
+    WARN(2u),
+    /**
+     * What an operator wants to know.
+     */
+    INFO(3u),
+    /**
+     * What helps to find out why.
+     */
+    DEBUG(4u),
+    /**
+     * All there is.
+     */
+    TRACE(5u);
+
+
+
+
+    companion object
+}
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeLogLevel: FfiConverterRustBuffer<LogLevel> {
+    override fun read(buf: ByteBuffer) = try {
+
+        LogLevel.entries[buf.getInt() - 1]
+
+    } catch (e: IndexOutOfBoundsException) {
+        throw RuntimeException("invalid enum value, something is very wrong!!", e)
+    }
+
+    override fun allocationSize(value: LogLevel) = 4UL
+
+    override fun write(value: LogLevel, buf: ByteBuffer) {
+        buf.putInt(value.ordinal + 1)
+    }
+}
+
+
+
+
+
+/**
  * Something that happened.
  */
 sealed class NodeEvent {
@@ -8970,6 +10503,27 @@ sealed class NodeEvent {
     }
 
     /**
+     * The clock of this machine disagrees with those of the peers, as far as three networks or more
+     * say the same. Told once, and again when it changes much or is put right.
+     */
+    data class ClockSkew(
+        /**
+         * By so many milliseconds the peers' clocks are ahead; behind, where it is negative. Less
+         * than ten seconds either way: they agree again.
+         */
+        val `offsetMs`: kotlin.Long,
+        /**
+         * How many say so; those of one network count as one.
+         */
+        val `peers`: kotlin.UInt) : NodeEvent()
+
+    {
+
+
+        companion object
+    }
+
+    /**
      * The reader was too slow.
      */
     data class Lagged(
@@ -9036,7 +10590,11 @@ public object FfiConverterTypeNodeEvent : FfiConverterRustBuffer<NodeEvent>{
                 FfiConverterString.read(buf),
                 FfiConverterString.read(buf),
                 )
-            10 -> NodeEvent.Lagged(
+            10 -> NodeEvent.ClockSkew(
+                FfiConverterLong.read(buf),
+                FfiConverterUInt.read(buf),
+                )
+            11 -> NodeEvent.Lagged(
                 FfiConverterULong.read(buf),
                 )
             else -> throw RuntimeException("invalid enum value, something is very wrong!!")
@@ -9118,6 +10676,14 @@ public object FfiConverterTypeNodeEvent : FfiConverterRustBuffer<NodeEvent>{
                 + FfiConverterString.allocationSize(value.`why`)
             )
         }
+        is NodeEvent.ClockSkew -> {
+            // Add the size for the Int that specifies the variant plus the size needed for all fields
+            (
+                4UL
+                + FfiConverterLong.allocationSize(value.`offsetMs`)
+                + FfiConverterUInt.allocationSize(value.`peers`)
+            )
+        }
         is NodeEvent.Lagged -> {
             // Add the size for the Int that specifies the variant plus the size needed for all fields
             (
@@ -9185,8 +10751,14 @@ public object FfiConverterTypeNodeEvent : FfiConverterRustBuffer<NodeEvent>{
                 FfiConverterString.write(value.`why`, buf)
                 Unit
             }
-            is NodeEvent.Lagged -> {
+            is NodeEvent.ClockSkew -> {
                 buf.putInt(10)
+                FfiConverterLong.write(value.`offsetMs`, buf)
+                FfiConverterUInt.write(value.`peers`, buf)
+                Unit
+            }
+            is NodeEvent.Lagged -> {
+                buf.putInt(11)
                 FfiConverterULong.write(value.`missed`, buf)
                 Unit
             }
@@ -9386,6 +10958,59 @@ public object FfiConverterTypeSyncDirection: FfiConverterRustBuffer<SyncDirectio
     override fun allocationSize(value: SyncDirection) = 4UL
 
     override fun write(value: SyncDirection, buf: ByteBuffer) {
+        buf.putInt(value.ordinal + 1)
+    }
+}
+
+
+
+
+
+/**
+ * Why a sync within a time and a number of bytes has ended.
+ */
+
+enum class SyncOnceEnd(val value: kotlin.UByte) {
+
+    /**
+     * Nothing is lacking.
+     */
+    COMPLETE(0u),
+    /**
+     * The time was over.
+     */
+    DEADLINE(1u),
+    /**
+     * The bytes were used up.
+     */
+    BUDGET(2u),
+    /**
+     * No peer was left that had not failed.
+     */
+    PEERS(3u);
+
+
+
+
+    companion object
+}
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterTypeSyncOnceEnd: FfiConverterRustBuffer<SyncOnceEnd> {
+    override fun read(buf: ByteBuffer) = try {
+
+        SyncOnceEnd.entries[buf.getInt() - 1]
+
+    } catch (e: IndexOutOfBoundsException) {
+        throw RuntimeException("invalid enum value, something is very wrong!!", e)
+    }
+
+    override fun allocationSize(value: SyncOnceEnd) = 4UL
+
+    override fun write(value: SyncOnceEnd, buf: ByteBuffer) {
         buf.putInt(value.ordinal + 1)
     }
 }
@@ -9971,6 +11596,38 @@ public object FfiConverterOptionalDuration: FfiConverterRustBuffer<java.time.Dur
 /**
  * @suppress
  */
+public object FfiConverterOptionalTypeLogger: FfiConverterRustBuffer<Logger?> {
+    override fun read(buf: ByteBuffer): Logger? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeLogger.read(buf)
+    }
+
+    override fun allocationSize(value: Logger?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeLogger.allocationSize(value)
+        }
+    }
+
+    override fun write(value: Logger?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeLogger.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
 public object FfiConverterOptionalTypeValidator: FfiConverterRustBuffer<Validator?> {
     override fun read(buf: ByteBuffer): Validator? {
         if (buf.get().toInt() == 0) {
@@ -10121,6 +11778,38 @@ public object FfiConverterOptionalTypeFileOptions: FfiConverterRustBuffer<FileOp
         } else {
             buf.put(1)
             FfiConverterTypeFileOptions.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterOptionalTypeLastSync: FfiConverterRustBuffer<LastSync?> {
+    override fun read(buf: ByteBuffer): LastSync? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeLastSync.read(buf)
+    }
+
+    override fun allocationSize(value: LastSync?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeLastSync.allocationSize(value)
+        }
+    }
+
+    override fun write(value: LastSync?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeLastSync.write(value, buf)
         }
     }
 }
@@ -10345,6 +12034,38 @@ public object FfiConverterOptionalTypeSyncDifference: FfiConverterRustBuffer<Syn
         } else {
             buf.put(1)
             FfiConverterTypeSyncDifference.write(value, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
+public object FfiConverterOptionalTypeSyncOnceOptions: FfiConverterRustBuffer<SyncOnceOptions?> {
+    override fun read(buf: ByteBuffer): SyncOnceOptions? {
+        if (buf.get().toInt() == 0) {
+            return null
+        }
+        return FfiConverterTypeSyncOnceOptions.read(buf)
+    }
+
+    override fun allocationSize(value: SyncOnceOptions?): ULong {
+        if (value == null) {
+            return 1UL
+        } else {
+            return 1UL + FfiConverterTypeSyncOnceOptions.allocationSize(value)
+        }
+    }
+
+    override fun write(value: SyncOnceOptions?, buf: ByteBuffer) {
+        if (value == null) {
+            buf.put(0)
+        } else {
+            buf.put(1)
+            FfiConverterTypeSyncOnceOptions.write(value, buf)
         }
     }
 }
@@ -11007,6 +12728,34 @@ public object FfiConverterSequenceTypeSyncId: FfiConverterRustBuffer<List<SyncId
 /**
  * @suppress
  */
+public object FfiConverterSequenceTypeTimeSpan: FfiConverterRustBuffer<List<TimeSpan>> {
+    override fun read(buf: ByteBuffer): List<TimeSpan> {
+        val len = buf.getInt()
+        return List<TimeSpan>(len) {
+            FfiConverterTypeTimeSpan.read(buf)
+        }
+    }
+
+    override fun allocationSize(value: List<TimeSpan>): ULong {
+        val sizeForLength = 4UL
+        val sizeForItems = value.map { FfiConverterTypeTimeSpan.allocationSize(it) }.sum()
+        return sizeForLength + sizeForItems
+    }
+
+    override fun write(value: List<TimeSpan>, buf: ByteBuffer) {
+        buf.putInt(value.size)
+        value.iterator().forEach {
+            FfiConverterTypeTimeSpan.write(it, buf)
+        }
+    }
+}
+
+
+
+
+/**
+ * @suppress
+ */
 public object FfiConverterSequenceTypeTopicMessage: FfiConverterRustBuffer<List<TopicMessage>> {
     override fun read(buf: ByteBuffer): List<TopicMessage> {
         val len = buf.getInt()
@@ -11190,6 +12939,29 @@ public object FfiConverterSequenceTypeValidity: FfiConverterRustBuffer<List<Vali
 }
     )
     }
+
+
+        /**
+         * Has a logger called with the library's log, in place of the one before; without one, nothing is
+         * logged, as at first. There is one for the whole process, whichever archives and nodes there are.
+         *
+         * The filter is a level (`off`, `error`, `warn`, `info`, `debug`, `trace`), for the library's own
+         * lines, or several parts with commas between them, of which each may name the beginning of a
+         * target: `info,wakustore::node=debug,libp2p_swarm=warn`. Lines hold no payloads, keys or
+         * passwords; those of libraries under this one, which are told where they are named, are their own.
+         *
+         * Fails with `InvalidArgument` for a filter that is none.
+         */
+    @Throws(WakuException::class) fun `setLogger`(`filter`: kotlin.String, `logger`: Logger? = null)
+        =
+    uniffiRustCallWithError(WakuException) { _status ->
+    UniffiLib.uniffi_wakustore_fn_func_set_logger(
+
+
+        FfiConverterString.lower(`filter`),
+        FfiConverterOptionalTypeLogger.lower(`logger`),_status)
+}
+
 
 
         /**
