@@ -34,6 +34,7 @@ mod metrics;
 mod muxer;
 mod named;
 mod names;
+mod no_signal;
 mod notices;
 mod online;
 mod patience;

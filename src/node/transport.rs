@@ -18,6 +18,7 @@ use libp2p::{PeerId, Transport, noise, quic, tcp, websocket};
 use super::muxer::Yamux;
 use super::named::Named;
 use super::names::Names;
+use super::no_signal::NoSignal;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Streams at once on one connection, both ways. What a peer sends on a stream is held in memory
@@ -48,7 +49,10 @@ pub(super) fn build(
     names: &Names,
     tls: websocket::tls::Config,
 ) -> Result<Connections> {
-    let tcp = || tcp::tokio::Transport::new(tcp::Config::new().nodelay(true));
+    let tcp = || {
+        let plain = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true));
+        plain.map(|stream, _| NoSignal(stream))
+    };
     // TLS must see the name, so it is looked up below.
     let mut websocket = websocket::Config::new(Named::hosts(tcp(), names.clone()));
     websocket.set_tls_config(tls);

@@ -51,6 +51,8 @@ fn kind(e: &Sql) -> ErrorKind {
     match failure.code {
         ErrorCode::DiskFull => ErrorKind::DiskFull,
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => ErrorKind::ArchiveCorrupt,
+        // No statement of ours breaks a constraint of a file that is sound.
+        ErrorCode::ConstraintViolation => ErrorKind::ArchiveCorrupt,
         ErrorCode::DatabaseBusy
         | ErrorCode::DatabaseLocked
         | ErrorCode::FileLockingProtocolFailed => ErrorKind::ArchiveLocked,
