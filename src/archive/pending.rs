@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use futures::FutureExt;
@@ -17,8 +17,8 @@ use crate::error::{Error, ErrorKind, Result};
 #[must_use = "nothing tells of a failure unless it is awaited or waited for"]
 pub struct Pending<T> {
     answer: oneshot::Receiver<Result<T>>,
-    /// What is to be asked, where it was not yet.
-    question: Option<(Arc<Shared>, Read)>,
+    /// What is to be asked, where it was not yet. It keeps no archive open.
+    question: Option<(Weak<Shared>, Read)>,
 }
 
 /// The other end of a [`Pending`].
@@ -39,7 +39,7 @@ impl<T> Pending<T> {
 
     /// The answer to this question, which sends it.
     pub(super) fn to(self, shared: &Arc<Shared>, question: Read) -> Self {
-        Pending { question: Some((shared.clone(), question)), ..self }
+        Pending { question: Some((Arc::downgrade(shared), question)), ..self }
     }
 
     /// Blocks this thread until the answer is there; a question may be asked on it meanwhile. Not for
@@ -60,7 +60,7 @@ impl<T> Pending<T> {
             });
         }
         if let Some((shared, question)) = self.question.take() {
-            read_here(&shared, question)?;
+            read_here(&*shared.upgrade().ok_or_else(closed)?, question)?;
         }
         futures::executor::block_on(self)
     }
@@ -70,15 +70,16 @@ impl<T> Future for Pending<T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some((shared, question)) = self.question.take()
-            && let Err(e) = shared.queue.push_read(question)
-        {
-            return Poll::Ready(Err(e));
+        if let Some((shared, question)) = self.question.take() {
+            let asked = shared.upgrade().ok_or_else(closed);
+            if let Err(e) = asked.and_then(|shared| shared.queue.push_read(question)) {
+                return Poll::Ready(Err(e));
+            }
         }
-        Pin::new(&mut self.answer).poll(cx).map(|answer| {
-            answer.unwrap_or_else(|_| {
-                Err(Error::new(ErrorKind::ArchiveClosed, "the archive was closed"))
-            })
-        })
+        Pin::new(&mut self.answer).poll(cx).map(|answer| answer.unwrap_or_else(|_| Err(closed())))
     }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::ArchiveClosed, "the archive was closed")
 }

@@ -40,6 +40,8 @@ fn kind(e: &Sql) -> ErrorKind {
     match failure.extended_code {
         // The shared memory's file could not grow: SQLite has no other word for a full disk there.
         ffi::SQLITE_IOERR_SHMSIZE => return ErrorKind::DiskFull,
+        // A figure that is nothing, added to: it was something when it was written.
+        ffi::SQLITE_CONSTRAINT_NOTNULL => return ErrorKind::ArchiveCorrupt,
         ffi::SQLITE_IOERR_SHORT_READ | ffi::SQLITE_IOERR_CORRUPTFS => {
             return ErrorKind::ArchiveCorrupt;
         }
@@ -51,8 +53,6 @@ fn kind(e: &Sql) -> ErrorKind {
     match failure.code {
         ErrorCode::DiskFull => ErrorKind::DiskFull,
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => ErrorKind::ArchiveCorrupt,
-        // No statement of ours breaks a constraint of a file that is sound.
-        ErrorCode::ConstraintViolation => ErrorKind::ArchiveCorrupt,
         ErrorCode::DatabaseBusy
         | ErrorCode::DatabaseLocked
         | ErrorCode::FileLockingProtocolFailed => ErrorKind::ArchiveLocked,
